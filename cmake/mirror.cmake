@@ -1,0 +1,15 @@
+# Fill TO with links to the entries of FROM, native modules aside: a package that runs the same Python over the
+# modules of another preset, and leaves those of the dev preset alone.
+file(MAKE_DIRECTORY "${TO}")
+file(GLOB old RELATIVE "${TO}" "${TO}/*")
+foreach(entry IN LISTS old)
+  if(IS_SYMLINK "${TO}/${entry}" AND NOT EXISTS "${TO}/${entry}")
+    file(REMOVE "${TO}/${entry}")
+  endif()
+endforeach()
+file(GLOB entries RELATIVE "${FROM}" "${FROM}/*")
+foreach(entry IN LISTS entries)
+  if(NOT entry MATCHES "\\.(so|pyd)$|^__pycache__$")
+    file(CREATE_LINK "${FROM}/${entry}" "${TO}/${entry}" SYMBOLIC)
+  endif()
+endforeach()
