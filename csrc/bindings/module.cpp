@@ -1,0 +1,43 @@
+// The table of contents of _core, _emu and _cuda: one register_ function per operation, the same in all three.
+#include "bindings/array.h"
+#include "core/threads.h"
+
+namespace emfast {
+
+void register_components(py::module_&);
+void register_example(py::module_&);
+
+namespace {
+
+void register_runtime(py::module_& m) {
+    m.attr("version") = EMFAST_VERSION;
+    m.def("get_threads", &get_threads);
+    m.def("set_threads", &set_threads);
+    m.def("available_processors", &available_processors);
+    m.def("device_count", [] {
+        std::string reason;
+#if EMFAST_BACKEND == EMFAST_CUDA
+        const int count = gpu::device_count(reason);
+#else
+        const int count = 0;
+        reason = "this module runs on the host";
+#endif
+        return py::make_tuple(count, reason);
+    });
+    m.def("describe", [] {
+#if EMFAST_BACKEND == EMFAST_CUDA
+        return gpu::describe();
+#else
+        return std::string("host\n");
+#endif
+    });
+}
+
+}  // namespace
+}  // namespace emfast
+
+PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
+    emfast::register_runtime(m);
+    emfast::register_components(m);
+    emfast::register_example(m);
+}

@@ -1,0 +1,2 @@
+#include "bindings/array.h"
+namespace emfast { void register_components(py::module_&) {} }
