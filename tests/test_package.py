@@ -1,4 +1,4 @@
-"""The package as a whole: it starts quickly, imports nothing heavy, and its modules need nothing but the C++ runtime."""
+"""The package as a whole: it starts quickly, imports nothing heavy, and its modules need only the C++ runtime."""
 
 import json
 import os
@@ -71,9 +71,10 @@ def test_modules_link_the_cpp_runtime_alone(module):
 @pytest.mark.skipif(shutil.which("nm") is None, reason="no nm here")
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name.partition(".")[0])
 def test_modules_export_no_cuda_symbol(module):
-    listing = subprocess.run(["nm", "-D", "--defined-only", str(module)], capture_output=True, text=True, check=True).stdout
+    command = ["nm", "-D", "--defined-only", str(module)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert [line for line in listing.splitlines() if line.split()[-1].startswith(("cuda", "cu", "__cuda"))] == []
 
 
 def test_version_is_the_same_everywhere():
-    assert emfast.__version__ == emfast._core.__version__
+    assert emfast.__version__ == emfast._core.version
