@@ -7,6 +7,9 @@
 # The architectures must be set before the language is enabled, else CMake picks its own default.
 
 set(EMFAST_HAS_CUDA OFF)
+if(EMFAST_CUDA STREQUAL "AUTO" AND "$ENV{EMFAST_CUDA_FROM_PIP}")
+  set(EMFAST_CUDA ON)  # who asks for the compiler wants the module
+endif()
 set(EMFAST_CUDA_ARCHITECTURES "" CACHE STRING "CUDA architectures; empty: all that the release supports")
 if(NOT EMFAST_CUDA)
   return()
@@ -41,6 +44,8 @@ function(emfast_find_nvcc result)
     endif()
     if(NOT nvcc AND pip_root)
       set(nvcc "${pip_root}/bin/nvcc")
+      # Its profile looks for the static runtime in lib64; the packages have lib.
+      set(ENV{CUDAFLAGS} "$ENV{CUDAFLAGS} -L${pip_root}/lib")
     endif()
   endif()
   set(${result} "${nvcc}" PARENT_SCOPE)
