@@ -1,6 +1,7 @@
 // Instruction sets are chosen at run time: a function marked EMFAST_CLONES is compiled for the baseline, for AVX2 and
 // for AVX-512, and the loader picks one, so that a wheel runs on an old processor and is fast on a new one. Mark plain
 // (non-template) functions; templates they call must be EMFAST_INLINE so that they are compiled anew inside each clone.
+// The levels x86-64-v3 and -v4 ask for features; a processor's name (haswell) would match that make alone.
 // Sanitizers and processors other than x86-64 take the plain version.
 #pragma once
 
@@ -8,7 +9,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) && defined(__GLIBC__) && \
     !defined(EMFAST_SANITIZE) && !defined(__CUDACC__)
-#define EMFAST_CLONES __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+#define EMFAST_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define EMFAST_CLONES
 #endif
