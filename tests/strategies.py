@@ -30,7 +30,7 @@ def label_arrays(
         top = 1 if dtype == bool else int(np.iinfo(dtype).max)
         low = 0 if dtype == bool else int(np.iinfo(dtype).min)
         pool = draw(st.sampled_from([list(range(values)), [0, 0, 1], [0, top, low, 1]]))
-        pool = np.array([v for v in pool if low <= v <= top]).astype(dtype)
+        pool = np.array([v for v in pool if low <= v <= top], dtype)
         seed = draw(st.integers(0, 2**32 - 1))
         rng = np.random.default_rng(seed)
         array = pool[rng.integers(0, len(pool), shape)]

@@ -1,0 +1,26 @@
+#include "components/components_body.h"
+
+#if EMFAST_BACKEND == EMFAST_CORE
+#include "components/components_runs.h"
+#endif
+
+namespace emfast::components {
+
+template <class T>
+std::unique_ptr<Labelling> label(Executor& ex, View<const T> labels, const Options& options) {
+#if EMFAST_BACKEND == EMFAST_CORE
+    if (labels.size() < (int64_t(1) << 31) - 2) return std::make_unique<RunLabelling<uint32_t>>(ex, labels, options);
+    return std::make_unique<RunLabelling<uint64_t>>(ex, labels, options);
+#else
+    return label_plain(ex, labels, Equal<T>{}, static_cast<T>(options.background), options);
+#endif
+}
+
+#define EMFAST_INSTANTIATE(T) template std::unique_ptr<Labelling> label<T>(Executor&, View<const T>, const Options&);
+EMFAST_FOR_WIDTHS(EMFAST_INSTANTIATE)
+#undef EMFAST_INSTANTIATE
+#define EMFAST_INSTANTIATE(T) \
+    template std::unique_ptr<Labelling> label_near<T>(Executor&, View<const T>, double, const Options&);
+EMFAST_FOR_NUMBERS(EMFAST_INSTANTIATE)
+
+}  // namespace emfast::components

@@ -1,0 +1,427 @@
+// The host's own schedule: union-find over runs, a run being a stretch of equal foreground values along x.
+//
+// Each row is turned into bits, 64 voxels a word: `fg` marks foreground, `start` the first voxel of each run. A run's id is
+// its rank in raster order, found by counting start bits, so no list of runs is stored. Two rows are joined a word at a
+// time: `equal` marks where both hold the same value, and one union per stretch of it is enough. For edges and corners:
+//
+//   - v[x] = u[x-1] matters only where v[x] starts a run and v[x] != u[x] (else the runs met face to face);
+//   - v[x] = u[x+1] likewise where v[x] ends a run;
+//   - the rows diagonally across, (y-1, z-1) and (y+1, z-1), matter only where v[x] differs from the voxels between that row
+//     and this one, for else those voxels made the union. In real volumes that is nearly nowhere, and 26-connected
+//     labelling costs little more than 6-connected.
+//
+// The volume is cut into slabs of rows, each worked by one thread with plain unions; ids of a slab begin at the index of its
+// first voxel, so they need no counting beforehand, keep raster order across slabs, and the array of parents (mapped
+// lazily) is touched only at its used stretches. The first rows of each slab, whose earlier neighbours belong to the slab
+// before, are joined afterwards with shared unions. Roots are smallest members, so numbering them in order of id is
+// numbering by first appearance.
+//
+// Scratch: 3 bits a voxel and 4 bytes a run.
+
+#pragma once
+
+#include <bit>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "components/components_body.h"
+#include "core/isa.h"
+
+namespace emfast::components {
+namespace {
+
+constexpr int64_t slab_voxels = int64_t(1) << 26;  // a slab at most: bounds the time between looks at Ctrl-C
+
+// Bit i is byte i's top bit.
+EMFAST_INLINE uint64_t gather_bits(const uint8_t* bytes) {
+    uint64_t word = 0;
+#if defined(__SSE2__)
+    for (int k = 0; k < 4; ++k) {
+        const __m128i part = _mm_load_si128(reinterpret_cast<const __m128i*>(bytes + 16 * k));
+        word |= static_cast<uint64_t>(static_cast<uint16_t>(_mm_movemask_epi8(part))) << (16 * k);
+    }
+#else
+    for (int i = 0; i < 64; ++i) word |= static_cast<uint64_t>(bytes[i] >> 7) << i;
+#endif
+    return word;
+}
+
+// Bit i: a[i] == b[i], for i < n <= 64.
+template <class T>
+EMFAST_INLINE uint64_t equal_bits(const T* a, const T* b, int64_t n) {
+    if (n == 64) {
+        alignas(16) uint8_t bytes[64];
+        for (int i = 0; i < 64; ++i) bytes[i] = a[i] == b[i] ? 0xff : 0;
+        return gather_bits(bytes);
+    }
+    uint64_t word = 0;
+    for (int64_t i = 0; i < n; ++i) word |= static_cast<uint64_t>(a[i] == b[i]) << i;
+    return word;
+}
+
+template <class T>
+EMFAST_INLINE uint64_t differs_bits(const T* a, T b, int64_t n) {
+    if (n == 64) {
+        alignas(16) uint8_t bytes[64];
+        for (int i = 0; i < 64; ++i) bytes[i] = a[i] != b ? 0xff : 0;
+        return gather_bits(bytes);
+    }
+    uint64_t word = 0;
+    for (int64_t i = 0; i < n; ++i) word |= static_cast<uint64_t>(a[i] != b) << i;
+    return word;
+}
+
+EMFAST_INLINE uint64_t low_bits(int64_t n) { return n >= 64 ? ~uint64_t(0) : (uint64_t(1) << n) - 1; }
+
+// What all slabs share. Id is the type of run ids.
+template <class Id>
+struct Rows {
+    Shape shape;
+    int64_t words;         // a row
+    uint64_t* fg;
+    uint64_t* start;
+    Id* before;            // id of the last run that begins before this word (one less than the row's first id at first)
+    Id* parent;
+
+    EMFAST_INLINE Id id(int64_t word, int bit) const {
+        return before[word] + static_cast<Id>(std::popcount(start[word] << (63 - bit)));
+    }
+    Id id_at(int64_t voxel) const {
+        const int64_t row = voxel / shape.x, x = voxel - row * shape.x;
+        return id(row * words + (x >> 6), static_cast<int>(x & 63));
+    }
+};
+
+// Marks the runs of rows [begin, end), with ids from `next` on.
+template <class T, class Id>
+EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin, int64_t end, T background, bool open,
+                           bool binary, Id next) {
+    const int64_t width = rows.shape.x;
+    for (int64_t r = begin; r < end; ++r) {
+        const T* v = labels + r * width;
+        uint64_t* fg = rows.fg + r * rows.words;
+        uint64_t* start = rows.start + r * rows.words;
+        Id* before = rows.before + r * rows.words;
+        uint64_t carry = 0;
+        for (int64_t w = 0; w < rows.words; ++w) {
+            const int64_t x = w * 64, n = std::min<int64_t>(64, width - x);
+            const uint64_t f = open ? low_bits(n) : differs_bits<T>(v + x, background, n);
+            uint64_t s = f;
+            if (f) {
+                if (binary) {
+                    s = f & ~((f << 1) | carry);
+                } else if (x > 0) {
+                    s = f & ~equal_bits(v + x, v + x - 1, n);
+                } else {
+                    s = f & ~(equal_bits(v + 1, v, n - 1 < 63 ? n - 1 : 63) << 1);
+                }
+            }
+            carry = f >> 63;
+            fg[w] = f;
+            start[w] = s;
+            before[w] = next - 1;
+            const int count = std::popcount(s);
+            for (int k = 0; k < count; ++k) rows.parent[next + k] = next + k;
+            next += count;
+        }
+    }
+    return next;
+}
+
+template <bool shared, class Id>
+EMFAST_INLINE void join(Id* parent, Id a, Id b) {
+    if constexpr (shared) unite_shared(parent, a, b);
+    else unite(parent, a, b);
+}
+
+// Unions between row r and an earlier row q over the voxels of word w in `mask`. Returns the bits where both are equal.
+// diagonal: also v[x] with q[x-1] and q[x+1].
+template <bool shared, bool diagonal, class T, class Id>
+EMFAST_INLINE uint64_t join_word(const Rows<Id>& rows, const T* labels, bool binary, int64_t r, int64_t q, int64_t w,
+                                 uint64_t mask, uint64_t ends) {
+    const int64_t width = rows.shape.x, x = w * 64, n = std::min<int64_t>(64, width - x);
+    const int64_t rw = r * rows.words + w, qw = q * rows.words + w;
+    const T* v = labels + r * width + x;
+    const T* u = labels + q * width + x;
+    const uint64_t start = rows.start[rw], other = rows.fg[qw];
+    uint64_t equal = mask & other;
+    if (equal && !binary) equal &= equal_bits(v, u, n);
+    for (uint64_t s = equal & ~((equal << 1) & ~start); s; s &= s - 1) {
+        const int b = std::countr_zero(s);
+        join<shared>(rows.parent, rows.id(rw, b), rows.id(qw, b));
+    }
+    if constexpr (diagonal) {
+        const uint64_t left = mask & start & ~equal, right = mask & ends & ~equal;
+        if (left | right) {
+            const bool first = w == 0, last = w + 1 == rows.words;
+            uint64_t l = left & ((other << 1) | (first ? 0 : rows.fg[qw - 1] >> 63));
+            uint64_t t = right & ((other >> 1) | (last ? 0 : rows.fg[qw + 1] << 63));
+            for (; l; l &= l - 1) {
+                const int b = std::countr_zero(l);
+                if (!binary && v[b] != u[b - 1]) continue;
+                join<shared>(rows.parent, rows.id(rw, b), b ? rows.id(qw, b - 1) : rows.id(qw - 1, 63));
+            }
+            for (; t; t &= t - 1) {
+                const int b = std::countr_zero(t);
+                if (!binary && v[b] != u[b + 1]) continue;
+                join<shared>(rows.parent, rows.id(rw, b), b < 63 ? rows.id(qw, b + 1) : rows.id(qw + 1, 0));
+            }
+        }
+    }
+    return equal;
+}
+
+// All unions of row r with earlier rows.
+template <bool shared, int connectivity, class T, class Id>
+EMFAST_INLINE void join_row(const Rows<Id>& rows, const T* labels, bool binary, int64_t r) {
+    constexpr bool edges = connectivity > 6, corners = connectivity > 18;
+    const int64_t y = r % rows.shape.y, z = r / rows.shape.y;
+    const bool has_up = y > 0, has_back = z > 0, has_down = y + 1 < rows.shape.y;
+    const int64_t up = r - 1, back = r - rows.shape.y;
+    for (int64_t w = 0; w < rows.words; ++w) {
+        const int64_t rw = r * rows.words + w;
+        const uint64_t f = rows.fg[rw];
+        if (!f) continue;
+        uint64_t ends = 0;
+        if constexpr (edges) {
+            const bool last = w + 1 == rows.words;
+            const uint64_t next_fg = (f >> 1) | (last ? 0 : rows.fg[rw + 1] << 63);
+            const uint64_t next_start = (rows.start[rw] >> 1) | (last ? 0 : rows.start[rw + 1] << 63);
+            ends = f & ~(next_fg & ~next_start);
+        }
+        uint64_t met_up = 0, met_back = 0;
+        if (has_up) met_up = join_word<shared, edges>(rows, labels, binary, r, up, w, f, ends);
+        if (!has_back) continue;
+        met_back = join_word<shared, edges>(rows, labels, binary, r, back, w, f, ends);
+        if constexpr (edges) {
+            const uint64_t free_up = f & ~met_up & ~met_back, free_down = f & ~met_back;
+            if (has_up && free_up) join_word<shared, corners>(rows, labels, binary, r, back - 1, w, free_up, ends);
+            if (has_down && free_down) join_word<shared, corners>(rows, labels, binary, r, back + 1, w, free_down, ends);
+        }
+    }
+}
+
+template <class T>
+struct Job {
+    const T* labels;
+    T background;
+    bool open;  // no background
+    bool binary;
+    int connectivity;
+};
+
+template <bool shared, class T, class Id>
+EMFAST_INLINE void join_rows(const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t end) {
+    if (job.connectivity == 6)
+        for (int64_t r = begin; r < end; ++r) join_row<shared, 6>(rows, job.labels, job.binary, r);
+    else if (job.connectivity == 18)
+        for (int64_t r = begin; r < end; ++r) join_row<shared, 18>(rows, job.labels, job.binary, r);
+    else
+        for (int64_t r = begin; r < end; ++r) join_row<shared, 26>(rows, job.labels, job.binary, r);
+}
+
+// Runs and unions of one slab, row by row so that the rows are still in cache. Returns one past the slab's last id.
+template <class T, class Id>
+EMFAST_INLINE Id work_slab(const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t joined_from, int64_t end) {
+    Id next = static_cast<Id>(begin * rows.shape.x);
+    for (int64_t r = begin; r < end; ++r) {
+        next = mark_runs<T, Id>(rows, job.labels, r, r + 1, job.background, job.open, job.binary, next);
+        if (r >= joined_from) join_rows<false>(rows, job, r, r + 1);
+    }
+    return next;
+}
+
+// Labels of a row: its runs' labels side by side, then spread by the bits.
+template <class Id, class Out>
+EMFAST_INLINE void spread_row(const Rows<Id>& rows, const Out* run_labels, int64_t r, Out* out) {
+    const int64_t width = rows.shape.x;
+    const Id first = rows.before[r * rows.words];
+    for (int64_t w = 0; w < rows.words; ++w) {
+        const int64_t rw = r * rows.words + w, x = w * 64, n = std::min<int64_t>(64, width - x);
+        const uint64_t f = rows.fg[rw], s = rows.start[rw];
+        const Out* label = run_labels + (rows.before[rw] - first);  // label[k]: of the k-th start in this word; [0]: open run
+        Out* to = out + x;
+        if (n == 64) {
+            if (f == 0) {
+                for (int i = 0; i < 64; ++i) to[i] = 0;
+                continue;
+            }
+            if (f == ~uint64_t(0) && (s & ~uint64_t(1)) == 0) {
+                const Out only = label[s & 1];
+                for (int i = 0; i < 64; ++i) to[i] = only;
+                continue;
+            }
+            uint64_t turns = (f ^ (f << 1)) | s;  // where a run or a gap begins
+            if (std::popcount(turns) <= 8) {
+                const Out at_first = f & 1 ? label[s & 1] : Out(0);
+                for (int i = 0; i < 64; ++i) to[i] = at_first;
+                for (turns &= ~uint64_t(1); turns; turns &= turns - 1) {
+                    const int b = std::countr_zero(turns);
+                    const Out value = f >> b & 1 ? label[std::popcount(s << (63 - b))] : Out(0);
+                    for (int i = 0; i < 64; ++i) to[i] = i >= b ? value : to[i];
+                }
+                continue;
+            }
+        }
+        int64_t k = 0;
+        for (int64_t i = 0; i < n; ++i) {
+            k += s >> i & 1;
+            to[i] = f >> i & 1 ? label[k] : Out(0);
+        }
+    }
+}
+
+// Volumes beyond 2^31 voxels take the plain build: their time goes into memory.
+#define EMFAST_SLAB(clones, T, Id)                                                                                            \
+    clones Id work(const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t joined_from, int64_t end) { \
+        return work_slab<T, Id>(rows, job, begin, joined_from, end);                                                  \
+    }
+EMFAST_SLAB(EMFAST_CLONES, uint8_t, uint32_t)
+EMFAST_SLAB(EMFAST_CLONES, uint16_t, uint32_t)
+EMFAST_SLAB(EMFAST_CLONES, uint32_t, uint32_t)
+EMFAST_SLAB(EMFAST_CLONES, uint64_t, uint32_t)
+EMFAST_SLAB(, uint8_t, uint64_t)
+EMFAST_SLAB(, uint16_t, uint64_t)
+EMFAST_SLAB(, uint32_t, uint64_t)
+EMFAST_SLAB(, uint64_t, uint64_t)
+
+#define EMFAST_SPREAD(clones, Id, Out)                                                                         \
+    clones void spread(const Rows<Id>& rows, const Out* run_labels, int64_t r, Out* out) {      \
+        spread_row<Id, Out>(rows, run_labels, r, out);                                                 \
+    }
+EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint8_t)
+EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint16_t)
+EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint32_t)
+EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint64_t)
+EMFAST_SPREAD(, uint64_t, uint8_t)
+EMFAST_SPREAD(, uint64_t, uint16_t)
+EMFAST_SPREAD(, uint64_t, uint32_t)
+EMFAST_SPREAD(, uint64_t, uint64_t)
+
+template <class Id>
+struct RunLinks {
+    Rows<Id> rows;
+    void unite(int64_t i, int64_t q) const { unite_shared(rows.parent, rows.id_at(i), rows.id_at(q)); }
+};
+
+template <class Id>
+class RunLabelling final : public Labelling {
+  public:
+    template <class T>
+    RunLabelling(Executor& ex, View<const T> labels, const Options& options)
+        : rows_{labels.shape, (labels.shape.x + 63) / 64, nullptr, nullptr, nullptr, nullptr} {
+        const int64_t words = labels.shape.rows() * rows_.words;
+        bits_ = ex.scratch<uint64_t>(2 * words);
+        before_ = ex.scratch<Id>(words);
+        parent_ = ex.scratch<Id>(labels.size() + 1);
+        rows_.fg = bits_.data();
+        rows_.start = bits_.data() + words;
+        rows_.before = before_.data();
+        rows_.parent = parent_.data();
+        if (labels.size() == 0) return;
+        cut(ex, labels.size());
+
+        const Job<T> job{labels.data, static_cast<T>(options.background), !options.has_background,
+                         options.binary && options.has_background, options.connectivity};
+        const int64_t reach = labels.shape.z > 1 ? labels.shape.y + 1 : 1;  // rows back to the earliest neighbour
+        auto joined_from = [&](int64_t s) { return s == 0 ? 0 : std::min(row(s + 1), row(s) + reach); };
+        ex.for_chunks(slabs_, 1, [&](int64_t s, int64_t, int) {
+            end_[s] = work(rows_, job, row(s), joined_from(s), row(s + 1));
+        });
+        if (slabs_ > 1)
+            ex.for_chunks(slabs_ - 1, 1, [&](int64_t s, int64_t, int) {
+                join_rows<true>(rows_, job, row(s + 1), joined_from(s + 1));
+            });
+        if (options.periodic)
+            ex.for_each(labels.size(),
+                        JoinPeriodic<T, Equal<T>, RunLinks<Id>>{labels.data, labels.shape, Equal<T>{}, job.background,
+                                                                options.has_background,
+                                                                neighbours_before(options.connectivity),
+                                                                RunLinks<Id>{rows_}});
+        number(ex);
+    }
+
+    void write(Executor& ex, void* out, int bytes) override {
+        visit_width(bytes, [&](auto zero) {
+            using Out = decltype(zero);
+            if (rows_.shape.voxels() == 0) return;
+            const int64_t total = rows_.shape.rows(), grain = std::max<int64_t>(1, (1 << 18) / std::max<int64_t>(1, rows_.shape.x));
+            ex.for_chunks(total, grain, [&](int64_t begin, int64_t end, int) {
+                std::vector<Out> run_labels(rows_.shape.x + 1);
+                for (int64_t r = begin; r < end; ++r) {
+                    collect(r, run_labels.data());
+                    spread(rows_, run_labels.data(), r, static_cast<Out*>(out) + r * rows_.shape.x);
+                }
+            });
+        });
+    }
+
+  private:
+    int64_t row(int64_t slab) const { return rows_.shape.rows() * slab / slabs_; }
+    Id first_id(int64_t slab) const { return static_cast<Id>(row(slab) * rows_.shape.x); }
+
+    void cut(Executor& ex, int64_t voxels) {
+        const int64_t wanted = std::max<int64_t>(voxels / slab_voxels + 1, ex.threads() > 1 ? ex.threads() * 4 : 1);
+        const int64_t thick = rows_.shape.z > 1 ? 8 * rows_.shape.y : 64;  // thin slabs are all seam
+        slabs_ = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, rows_.shape.rows() / thick));
+        end_.resize(slabs_);
+        base_.resize(slabs_);
+    }
+
+    // Each slab replaces the parents of its runs: by the root's rank in its slab, marked, where the root is in the slab; by
+    // an id of an earlier slab otherwise. base_ turns ranks in slabs into labels.
+    void number(Executor& ex) {
+        constexpr Id top = Marks<Id>::top;
+        ex.for_chunks(slabs_, 1, [&](int64_t s, int64_t, int) {
+            Id* parent = rows_.parent;
+            const Id first = first_id(s), end = end_[s];
+            Id roots = 0;
+            for (Id i = first; i < end; ++i) {
+                const Id up = parent[i];
+                if (up == i) parent[i] = top | roots++;
+                else if (up >= first) parent[i] = parent[up];
+            }
+            base_[s] = roots;
+        });
+        Id sum = 1;
+        for (Id& b : base_) sum += std::exchange(b, sum);
+        count = static_cast<int64_t>(sum) - 1;
+    }
+
+    int64_t slab_of(Id i) const {
+        int64_t s = 0;
+        while (s + 1 < slabs_ && first_id(s + 1) <= i) ++s;
+        return s;
+    }
+
+    // The labels of the runs of row r, from [1] on.
+    template <class Out>
+    void collect(int64_t r, Out* run_labels) const {
+        constexpr Id top = Marks<Id>::top;
+        const int64_t last = (r + 1) * rows_.words - 1;
+        const Id first = rows_.before[r * rows_.words];
+        const Id runs = rows_.before[last] + static_cast<Id>(std::popcount(rows_.start[last])) - first;
+        const Id own = base_[slab_of(first + 1)];
+        for (Id k = 1; k <= runs; ++k) {
+            Id up = rows_.parent[first + k];
+            if (up & top) {
+                run_labels[k] = static_cast<Out>(own + (up & ~top));
+                continue;
+            }
+            Id at = up;
+            for (; !(up & top); up = rows_.parent[up]) at = up;  // the root is in an earlier slab
+            run_labels[k] = static_cast<Out>(base_[slab_of(at)] + (up & ~top));
+        }
+    }
+
+    Rows<Id> rows_;
+    Scratch<uint64_t> bits_;
+    Scratch<Id> before_, parent_;
+    int64_t slabs_ = 1;
+    std::vector<Id> end_, base_;
+};
+
+}  // namespace
+}  // namespace emfast::components
