@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import emfast
 import numpy as np
 import pytest
-from emfast import _core, _native
 from hypothesis import HealthCheck, settings
+
+import emfast
+from emfast import _core, _native
 
 _quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("dev", deadline=None, max_examples=40, suppress_health_check=_quiet)

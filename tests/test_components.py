@@ -2,12 +2,13 @@
 
 import functools
 
-import emfast
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import emfast
+import oracles
 from strategies import label_arrays, layouts
 
 CONNECTIVITY = {2: [4, 8], 3: [6, 18, 26]}

@@ -1,9 +1,10 @@
 import numpy as np
-import oracles
 import pytest
-from emfast._arrays import take
 from hypothesis import given
 from hypothesis import strategies as st
+
+import oracles
+from emfast._arrays import take
 
 
 @given(data=st.data(), dtype=st.sampled_from(["u1", "u2", "u4", "u8"]), n=st.integers(0, 300), factor=st.integers(0, 99))

@@ -27,10 +27,10 @@ namespace emfast {
 namespace py = pybind11;
 
 struct Array {
-    py::object object;           // the Python array itself: keeps the memory alive, is what a caller returns
+    py::object object;  // the Python array itself: keeps the memory alive, is what a caller returns
     void* data = nullptr;
     std::vector<int64_t> shape;
-    std::string dtype;           // NumPy's short form without byte order: "u4", "i8", "f4", "b1"
+    std::string dtype;  // NumPy's short form without byte order: "u4", "i8", "f4", "b1"
     int itemsize = 0;
 
     int64_t size() const {

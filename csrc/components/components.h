@@ -18,11 +18,11 @@
 namespace emfast::components {
 
 struct Options {
-    int connectivity = 26;        // 6, 18 or 26
-    bool has_background = true;   // false: every value is labelled
-    uint64_t background = 0;      // its bits, in the width of the labels
-    bool binary = false;          // the input holds only 0 and 1 (bool)
-    bool periodic = false;        // opposite faces of the volume touch
+    int connectivity = 26;  // 6, 18 or 26
+    bool has_background = true;  // false: every value is labelled
+    uint64_t background = 0;  // its bits, in the width of the labels
+    bool binary = false;  // the input holds only 0 and 1 (bool)
+    bool periodic = false;  // opposite faces of the volume touch
 };
 
 class Labelling {

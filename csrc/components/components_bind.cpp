@@ -6,7 +6,9 @@ namespace emfast {
 namespace {
 
 // The smallest unsigned type that holds count.
-std::string smallest(int64_t count) { return count < 1 << 8 ? "u1" : count < 1 << 16 ? "u2" : count < int64_t(1) << 32 ? "u4" : "u8"; }
+std::string smallest(int64_t count) {
+    return count < 1 << 8 ? "u1" : count < 1 << 16 ? "u2" : count < int64_t(1) << 32 ? "u4" : "u8";
+}
 
 int64_t capacity(const std::string& dtype) {
     const int bits = (dtype[1] - '0') * 8 - (dtype[0] == 'i' ? 1 : 0);
@@ -31,8 +33,7 @@ auto visit_number(const std::string& dtype, F&& f) {
 
 py::tuple finish(Call& call, const Array& labels, std::string dtype, components::Labelling& found) {
     if (dtype.empty()) dtype = smallest(found.count);
-    if (found.count > capacity(dtype))
-        refuse("dtype must hold ", found.count, " components, got ", dtype);
+    if (found.count > capacity(dtype)) refuse("dtype must hold ", found.count, " components, got ", dtype);
     const Array out = call.out(labels.shape, dtype);
     call.run([&](Executor& ex) { found.write(ex, out.data, out.itemsize); });
     return py::make_tuple(out.object, found.count);
@@ -64,7 +65,8 @@ void register_components(py::module_& m) {
         return visit_number(values.dtype, [&](auto zero) {
             using T = decltype(zero);
             std::unique_ptr<components::Labelling> found;
-            call.run([&](Executor& ex) { found = components::label_near<T>(ex, values.view<const T>(), delta, options); });
+            call.run(
+                [&](Executor& ex) { found = components::label_near<T>(ex, values.view<const T>(), delta, options); });
             return finish(call, values, dtype, *found);
         });
     });

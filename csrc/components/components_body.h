@@ -48,8 +48,9 @@ struct Offset {
     int8_t z, y, x;
 };
 EMFAST_HD inline Offset before(int k) {
-    constexpr Offset table[13] = {{-1, 0, 0},  {0, -1, 0},  {0, 0, -1},   {-1, -1, 0},  {-1, 1, 0},  {-1, 0, -1}, {-1, 0, 1},
-                                  {0, -1, -1}, {0, -1, 1},  {-1, -1, -1}, {-1, -1, 1},  {-1, 1, -1}, {-1, 1, 1}};
+    constexpr Offset table[13] = {{-1, 0, 0},  {0, -1, 0},  {0, 0, -1},  {-1, -1, 0}, {-1, 1, 0},
+                                  {-1, 0, -1}, {-1, 0, 1},  {0, -1, -1}, {0, -1, 1},  {-1, -1, -1},
+                                  {-1, -1, 1}, {-1, 1, -1}, {-1, 1, 1}};
     return table[k];
 }
 EMFAST_HD inline int neighbours_before(int connectivity) { return connectivity == 6 ? 3 : connectivity == 18 ? 9 : 13; }
@@ -60,7 +61,10 @@ struct Boxes {
     Shape shape;
     int64_t y, x, count;
     explicit Boxes(const Shape& s)
-        : shape(s), y((s.y + box_y - 1) / box_y), x((s.x + box_x - 1) / box_x), count((s.z + box_z - 1) / box_z * y * x) {}
+        : shape(s),
+          y((s.y + box_y - 1) / box_y),
+          x((s.x + box_x - 1) / box_x),
+          count((s.z + box_z - 1) / box_z * y * x) {}
     EMFAST_HD Point corner(int64_t i) const { return {i / (y * x) * box_z, i / x % y * box_y, i % x * box_x}; }
 };
 
@@ -116,8 +120,7 @@ struct JoinInBox : Plain<T, Id, Same> {
             if (root[k] != nobody) {
                 int64_t r = k;
                 while (root[r] != r) r = root[r];
-                name = static_cast<Id>(
-                    s.index(c.z + r / (box_y * box_x), c.y + r / box_x % box_y, c.x + r % box_x));
+                name = static_cast<Id>(s.index(c.z + r / (box_y * box_x), c.y + r / box_x % box_y, c.x + r % box_x));
             }
             this->parent[s.index(c.z + z, c.y + y, c.x + x)] = name;
         });
@@ -295,5 +298,5 @@ std::unique_ptr<Labelling> label_near(Executor& ex, View<const T> values, double
 
 }  // namespace emfast::components
 
-#define EMFAST_FOR_NUMBERS(M)                                                                                       \
+#define EMFAST_FOR_NUMBERS(M) \
     M(uint8_t) M(uint16_t) M(uint32_t) M(uint64_t) M(int8_t) M(int16_t) M(int32_t) M(int64_t) M(float) M(double)

@@ -7,8 +7,7 @@ std::unique_ptr<Labelling> label(Executor& ex, View<const T> labels, const Optio
     return label_plain(ex, labels, Equal<T>{}, static_cast<T>(options.background), options);
 }
 
-#define EMFAST_INSTANTIATE(T) \
-    template std::unique_ptr<Labelling> label<T>(Executor&, View<const T>, const Options&);
+#define EMFAST_INSTANTIATE(T) template std::unique_ptr<Labelling> label<T>(Executor&, View<const T>, const Options&);
 EMFAST_FOR_WIDTHS(EMFAST_INSTANTIATE)
 #undef EMFAST_INSTANTIATE
 #define EMFAST_INSTANTIATE(T) \

@@ -79,10 +79,10 @@ EMFAST_INLINE uint64_t low_bits(int64_t n) { return n >= 64 ? ~uint64_t(0) : (ui
 template <class Id>
 struct Rows {
     Shape shape;
-    int64_t words;         // a row
+    int64_t words;  // a row
     uint64_t* fg;
     uint64_t* start;
-    Id* before;            // id of the last run that begins before this word (one less than the row's first id at first)
+    Id* before;  // id of the last run that begins before this word (one less than the row's first id at first)
     Id* parent;
 
     EMFAST_INLINE Id id(int64_t word, int bit) const {
@@ -198,7 +198,8 @@ EMFAST_INLINE void join_row(const Rows<Id>& rows, const T* labels, bool binary, 
         if constexpr (edges) {
             const uint64_t free_up = f & ~met_up & ~met_back, free_down = f & ~met_back;
             if (has_up && free_up) join_word<shared, corners>(rows, labels, binary, r, back - 1, w, free_up, ends);
-            if (has_down && free_down) join_word<shared, corners>(rows, labels, binary, r, back + 1, w, free_down, ends);
+            if (has_down && free_down)
+                join_word<shared, corners>(rows, labels, binary, r, back + 1, w, free_down, ends);
         }
     }
 }
@@ -241,7 +242,8 @@ EMFAST_INLINE void spread_row(const Rows<Id>& rows, const Out* run_labels, int64
     for (int64_t w = 0; w < rows.words; ++w) {
         const int64_t rw = r * rows.words + w, x = w * 64, n = std::min<int64_t>(64, width - x);
         const uint64_t f = rows.fg[rw], s = rows.start[rw];
-        const Out* label = run_labels + (rows.before[rw] - first);  // label[k]: of the k-th start in this word; [0]: open run
+        const Out* label =
+            run_labels + (rows.before[rw] - first);  // label[k]: of the k-th start in this word; [0]: open run
         Out* to = out + x;
         if (n == 64) {
             if (f == 0) {
@@ -274,9 +276,9 @@ EMFAST_INLINE void spread_row(const Rows<Id>& rows, const Out* run_labels, int64
 }
 
 // Volumes beyond 2^31 voxels take the plain build: their time goes into memory.
-#define EMFAST_SLAB(clones, T, Id)                                                                                            \
+#define EMFAST_SLAB(clones, T, Id)                                                                             \
     clones Id work(const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t joined_from, int64_t end) { \
-        return work_slab<T, Id>(rows, job, begin, joined_from, end);                                                  \
+        return work_slab<T, Id>(rows, job, begin, joined_from, end);                                           \
     }
 EMFAST_SLAB(EMFAST_CLONES, uint8_t, uint32_t)
 EMFAST_SLAB(EMFAST_CLONES, uint16_t, uint32_t)
@@ -287,9 +289,9 @@ EMFAST_SLAB(, uint16_t, uint64_t)
 EMFAST_SLAB(, uint32_t, uint64_t)
 EMFAST_SLAB(, uint64_t, uint64_t)
 
-#define EMFAST_SPREAD(clones, Id, Out)                                                                         \
-    clones void spread(const Rows<Id>& rows, const Out* run_labels, int64_t r, Out* out) {      \
-        spread_row<Id, Out>(rows, run_labels, r, out);                                                 \
+#define EMFAST_SPREAD(clones, Id, Out)                                                     \
+    clones void spread(const Rows<Id>& rows, const Out* run_labels, int64_t r, Out* out) { \
+        spread_row<Id, Out>(rows, run_labels, r, out);                                     \
     }
 EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint8_t)
 EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint16_t)
@@ -327,19 +329,17 @@ class RunLabelling final : public Labelling {
                          options.binary && options.has_background, options.connectivity};
         const int64_t reach = labels.shape.z > 1 ? labels.shape.y + 1 : 1;  // rows back to the earliest neighbour
         auto joined_from = [&](int64_t s) { return s == 0 ? 0 : std::min(row(s + 1), row(s) + reach); };
-        ex.for_chunks(slabs_, 1, [&](int64_t s, int64_t, int) {
-            end_[s] = work(rows_, job, row(s), joined_from(s), row(s + 1));
-        });
+        ex.for_chunks(slabs_, 1,
+                      [&](int64_t s, int64_t, int) { end_[s] = work(rows_, job, row(s), joined_from(s), row(s + 1)); });
         if (slabs_ > 1)
             ex.for_chunks(slabs_ - 1, 1, [&](int64_t s, int64_t, int) {
                 join_rows<true>(rows_, job, row(s + 1), joined_from(s + 1));
             });
         if (options.periodic)
-            ex.for_each(labels.size(),
-                        JoinPeriodic<T, Equal<T>, RunLinks<Id>>{labels.data, labels.shape, Equal<T>{}, job.background,
-                                                                options.has_background,
-                                                                neighbours_before(options.connectivity),
-                                                                RunLinks<Id>{rows_}});
+            ex.for_each(labels.size(), JoinPeriodic<T, Equal<T>, RunLinks<Id>>{labels.data, labels.shape, Equal<T>{},
+                                                                               job.background, options.has_background,
+                                                                               neighbours_before(options.connectivity),
+                                                                               RunLinks<Id>{rows_}});
         number(ex);
     }
 
@@ -347,7 +347,8 @@ class RunLabelling final : public Labelling {
         visit_width(bytes, [&](auto zero) {
             using Out = decltype(zero);
             if (rows_.shape.voxels() == 0) return;
-            const int64_t total = rows_.shape.rows(), grain = std::max<int64_t>(1, (1 << 18) / std::max<int64_t>(1, rows_.shape.x));
+            const int64_t total = rows_.shape.rows(),
+                          grain = std::max<int64_t>(1, (1 << 18) / std::max<int64_t>(1, rows_.shape.x));
             ex.for_chunks(total, grain, [&](int64_t begin, int64_t end, int) {
                 std::vector<Out> run_labels(rows_.shape.x + 1);
                 for (int64_t r = begin; r < end; ++r) {

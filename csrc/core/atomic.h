@@ -50,7 +50,8 @@ template <class T>
 EMFAST_HD T atomic_min(T& value, T candidate) {
     atomic_ref<T> ref(value);
     T seen = ref.load(memory_order_relaxed);
-    while (candidate < seen && !ref.compare_exchange_weak(seen, candidate, memory_order_relaxed, memory_order_relaxed)) {
+    while (candidate < seen &&
+           !ref.compare_exchange_weak(seen, candidate, memory_order_relaxed, memory_order_relaxed)) {
     }
     return seen;
 }
@@ -59,7 +60,8 @@ template <class T>
 EMFAST_HD T atomic_max(T& value, T candidate) {
     atomic_ref<T> ref(value);
     T seen = ref.load(memory_order_relaxed);
-    while (seen < candidate && !ref.compare_exchange_weak(seen, candidate, memory_order_relaxed, memory_order_relaxed)) {
+    while (seen < candidate &&
+           !ref.compare_exchange_weak(seen, candidate, memory_order_relaxed, memory_order_relaxed)) {
     }
     return seen;
 }

@@ -11,7 +11,8 @@ void check(int error, const char* what) {
     if (error == cudaSuccess) return;
     if (error == cudaErrorMemoryAllocation) throw std::bad_alloc();
     const auto code = static_cast<cudaError_t>(error);
-    throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorName(code) + ": " + cudaGetErrorString(code));
+    throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorName(code) + ": " +
+                             cudaGetErrorString(code));
 }
 
 int device_count(std::string& reason) {
@@ -36,8 +37,8 @@ std::string describe() {
     for (int i = 0; i < count; ++i) {
         cudaDeviceProp p;
         if (cudaGetDeviceProperties(&p, i) != cudaSuccess) continue;
-        text += "device " + std::to_string(i) + " " + p.name + " sm_" + std::to_string(p.major) + std::to_string(p.minor) +
-                " " + std::to_string(p.totalGlobalMem >> 20) + " MiB\n";
+        text += "device " + std::to_string(i) + " " + p.name + " sm_" + std::to_string(p.major) +
+                std::to_string(p.minor) + " " + std::to_string(p.totalGlobalMem >> 20) + " MiB\n";
     }
     if (count == 0) text += reason + "\n";
     return text;
@@ -68,7 +69,7 @@ void wait(Stream stream, const std::function<bool()>& poll) {
 void* StreamMemory::allocate(int64_t bytes) {
     void* data = nullptr;
     gpu::check(cudaMallocAsync(&data, static_cast<size_t>(bytes ? bytes : 1), static_cast<cudaStream_t>(stream_)),
-                "allocate");
+               "allocate");
     return data;
 }
 

@@ -43,7 +43,7 @@ class StreamMemory final : public Allocator {
 
 namespace gpu {
 int device_count(std::string& reason);  // 0 and a reason where no device can be used
-std::string describe();                 // toolkit, driver and devices, one a line
+std::string describe();  // toolkit, driver and devices, one a line
 void wait(Stream stream, const std::function<bool()>& poll);
 void check(int error, const char* what);
 }  // namespace gpu
@@ -136,8 +136,8 @@ class Executor {
         if (n <= 0) return;
         if (shared > 48 * 1024)
             gpu::check(cudaFuncSetAttribute(gpu::tile_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                             static_cast<int>(shared)),
-                        "tiles: shared memory");
+                                            static_cast<int>(shared)),
+                       "tiles: shared memory");
         const int64_t blocks = std::min<int64_t>(n, int64_t(1) << 30);
         gpu::tile_kernel<<<static_cast<unsigned>(blocks), threads, static_cast<size_t>(shared), stream()>>>(n, kernel);
         gpu::check(cudaGetLastError(), "tiles");
@@ -182,7 +182,8 @@ class Executor {
     }
 
     template <class Key, class Value, class Op>
-    int64_t reduce_by_key(const Key* keys, const Value* values, int64_t n, Key* keys_out, Value* values_out, const Op& op) {
+    int64_t reduce_by_key(const Key* keys, const Value* values, int64_t n, Key* keys_out, Value* values_out,
+                          const Op& op) {
         if (n <= 0) return 0;
         auto count = scratch<int64_t>(1);
         with_room("reduce_by_key", [&](void* room, size_t& bytes) {
@@ -197,8 +198,8 @@ class Executor {
         if (n <= 0) return 0;
         auto count = scratch<int64_t>(1);
         with_room("compact", [&](void* room, size_t& bytes) {
-            return cub::DeviceSelect::If(room, bytes, thrust::counting_iterator<int64_t>(0), out, count.data(), n, holds,
-                                         stream());
+            return cub::DeviceSelect::If(room, bytes, thrust::counting_iterator<int64_t>(0), out, count.data(), n,
+                                         holds, stream());
         });
         return fetch(count.data());
     }

@@ -54,7 +54,8 @@ class Executor {
   public:
     using Poll = Team::Poll;
 
-    explicit Executor(Poll poll = {}) : team_(scrambled ? std::max(3, get_threads()) : get_threads(), std::move(poll)) {}
+    explicit Executor(Poll poll = {})
+        : team_(scrambled ? std::max(3, get_threads()) : get_threads(), std::move(poll)) {}
 
     int threads() const { return team_.threads(); }
 
@@ -166,7 +167,8 @@ class Executor {
     }
 
     template <class Key, class Value, class Op>
-    int64_t reduce_by_key(const Key* keys, const Value* values, int64_t n, Key* keys_out, Value* values_out, const Op& op) {
+    int64_t reduce_by_key(const Key* keys, const Value* values, int64_t n, Key* keys_out, Value* values_out,
+                          const Op& op) {
         int64_t count = 0;
         for (int64_t i = 0; i < n; ++i) {
             if (i > 0 && keys[i] == keys[i - 1]) {
@@ -206,8 +208,9 @@ class Executor {
 
     template <class T>
     void copy(const T* from, T* to, int64_t n) {
-        team_.run(n, grain(n, 1 << 16),
-                  [&](int64_t begin, int64_t end, int) { std::memcpy(to + begin, from + begin, (end - begin) * sizeof(T)); });
+        team_.run(n, grain(n, 1 << 16), [&](int64_t begin, int64_t end, int) {
+            std::memcpy(to + begin, from + begin, (end - begin) * sizeof(T));
+        });
     }
 
     template <class T>

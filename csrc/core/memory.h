@@ -28,7 +28,8 @@ struct HostMemory final : Allocator {
         if (bytes < 0) throw std::bad_alloc();
 #if defined(__linux__) && !defined(EMFAST_SANITIZE)
         if (bytes >= mapped_from) {
-            void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            void* data =
+                mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             if (data == MAP_FAILED) throw std::bad_alloc();
             madvise(data, bytes, MADV_HUGEPAGE);
             return data;

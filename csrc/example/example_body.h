@@ -44,8 +44,8 @@ void tile_minimum(Executor& ex, const T* a, T* out, int64_t n) {
     ex.tiles((n + tile_length - 1) / tile_length, 64, tile_length * sizeof(T), TileMinimum<T>{a, out, n});
 }
 
-#define EMFAST_INSTANTIATE(T)                                                       \
-    template void scale_add<T>(Executor&, const T*, const T*, T, T*, int64_t);      \
+#define EMFAST_INSTANTIATE(T)                                                  \
+    template void scale_add<T>(Executor&, const T*, const T*, T, T*, int64_t); \
     template void tile_minimum<T>(Executor&, const T*, T*, int64_t);
 
 }  // namespace emfast::example
