@@ -6,6 +6,7 @@ namespace emfast {
 
 void register_components(py::module_&);
 void register_example(py::module_&);
+void register_phantom(py::module_&);
 
 namespace {
 
@@ -40,4 +41,5 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_runtime(m);
     emfast::register_components(m);
     emfast::register_example(m);
+    emfast::register_phantom(m);
 }
