@@ -18,15 +18,15 @@ namespace emfast::phantom {
 
 struct Settings {
     Shape shape;
-    int64_t origin[3] = {0, 0, 0};     // the window's first voxel in the endless tissue
-    float spacing[3] = {30, 8, 8};     // nanometres
+    int64_t origin[3] = {0, 0, 0};  // the window's first voxel in the endless tissue
+    float spacing[3] = {30, 8, 8};  // nanometres
     uint64_t seed = 0;
-    float calibre = 350;               // nm, the scale of everything but membranes, vesicles and grain
-    float membrane = 24;               // nm, both leaflets and what lies between
-    float mitochondria = 1;            // 0 none, 1 as in neuropil
-    float noise = 1;                   // grain of the image
-    float defects = 0;                 // share of sections that are missing, dark or shifted
-    float errors = 1;                  // gaps and false boundaries of the affinities
+    float calibre = 350;  // nm, the scale of everything but membranes, vesicles and grain
+    float membrane = 24;  // nm, both leaflets and what lies between
+    float mitochondria = 1;  // 0 none, 1 as in neuropil
+    float noise = 1;  // grain of the image
+    float defects = 0;  // share of sections that are missing, dark or shifted
+    float errors = 1;  // gaps and false boundaries of the affinities
 };
 
 // Every array holds shape.voxels() values, affinities three times as many (channel, z, y, x).

@@ -17,10 +17,10 @@
 namespace emfast::phantom {
 
 inline constexpr int run_length = 16;
-inline constexpr int corner_room = 18;        // corners of a noise lattice along a run: 16 / 1.25 + 2, and some
+inline constexpr int corner_room = 18;  // corners of a noise lattice along a run: 16 / 1.25 + 2, and some
 inline constexpr int segments_per_neurite = 10;
-inline constexpr int neurites_per_cell = 9;   // the last one is glia, which fills what the others leave
-inline constexpr int levels = 3;              // of blocks, the last one is the finest
+inline constexpr int neurites_per_cell = 9;  // the last one is glia, which fills what the others leave
+inline constexpr int levels = 3;  // of blocks, the last one is the finest
 inline constexpr float far_away = 1e9f;
 
 // ---- Random numbers: hashes of a counter -----------------------------------------------------------------------------
@@ -38,7 +38,7 @@ EMFAST_HD EMFAST_INLINE uint32_t stream_key(uint64_t seed, uint32_t stream) {
     return mix(mix(mix(stream + 1u), static_cast<uint32_t>(seed)), static_cast<uint32_t>(seed >> 32));
 }
 EMFAST_HD EMFAST_INLINE float unit(uint32_t h) { return static_cast<float>(h >> 8) * (1.0f / 16777216.0f); }  // [0, 1)
-EMFAST_HD EMFAST_INLINE float both(uint32_t h) { return unit(h) * 2.0f - 1.0f; }                              // [-1, 1)
+EMFAST_HD EMFAST_INLINE float both(uint32_t h) { return unit(h) * 2.0f - 1.0f; }  // [-1, 1)
 
 // ---- Small mathematics ---------------------------------------------------------------------------------------------------
 
@@ -107,16 +107,16 @@ EMFAST_HD EMFAST_INLINE void noise_run(const Lattice& l, float z, float y, const
 
 // A conical piece of a neurite, and perhaps a mitochondrion along it.
 struct Segment {
-    float z, y, x;            // one end
-    float dz, dy, dx;         // to the other
-    float per_square;         // 1 / length^2
-    float radius, growth;     // radius at the first end, and what it gains to the other
-    uint32_t id;              // the neurite's number in this window's table, from 1
-    uint32_t look;            // its hash: appearance, the same in every window
-    float from, to;           // the mitochondrion's ends as parts of the length; to < from: there is none
-    float thickness;          // its radius
-    float off_y, off_x;       // how far it lies off the axis
-    uint32_t stripes;         // its hash
+    float z, y, x;  // one end
+    float dz, dy, dx;  // to the other
+    float per_square;  // 1 / length^2
+    float radius, growth;  // radius at the first end, and what it gains to the other
+    uint32_t id;  // the neurite's number in this window's table, from 1
+    uint32_t look;  // its hash: appearance, the same in every window
+    float from, to;  // the mitochondrion's ends as parts of the length; to < from: there is none
+    float thickness;  // its radius
+    float off_y, off_x;  // how far it lies off the axis
+    uint32_t stripes;  // its hash
 };
 
 enum Kind : uint32_t { axon = 0, dendrite = 1, twig = 2, glia = 3 };
@@ -138,9 +138,9 @@ EMFAST_HD EMFAST_INLINE float surface(const Segment& s, float z, float y, float 
 // Everything the bodies need to know, in nanometres.
 struct World {
     Settings set;
-    int64_t cell_first[3], cell_count[3];    // home cells whose neurites may reach the window
-    float cell;                              // side of a home cell
-    int64_t block_size[levels][3];           // voxels of a block, coarse to fine
+    int64_t cell_first[3], cell_count[3];  // home cells whose neurites may reach the window
+    float cell;  // side of a home cell
+    int64_t block_size[levels][3];  // voxels of a block, coarse to fine
     int64_t block_first[levels][3], block_count[levels][3];
     int64_t run_first, runs_per_row;
     Lattice warp[9], grain, blotch, synapse, reticulum, reticulum_where, vesicle_where, crista;
@@ -191,7 +191,8 @@ struct Neurites {
         const int64_t cx = cell % w.cell_count[2], cy = cell / w.cell_count[2] % w.cell_count[1];
         const int64_t cz = cell / (w.cell_count[2] * w.cell_count[1]);
         uint32_t h = mix(w.walk_key, static_cast<uint32_t>(w.cell_first[0] + cz));
-        h = mix(mix(mix(h, static_cast<uint32_t>(w.cell_first[1] + cy)), static_cast<uint32_t>(w.cell_first[2] + cx)), k);
+        h = mix(mix(mix(h, static_cast<uint32_t>(w.cell_first[1] + cy)), static_cast<uint32_t>(w.cell_first[2] + cx)),
+                k);
         uint32_t count = 0;
         auto next = [&] { return mix(h, ++count); };
 
@@ -229,7 +230,8 @@ struct Neurites {
         }
         for (int s = 0; s < segments_per_neurite; ++s) {
             Segment& g = segments[i * segments_per_neurite + s];
-            const int from = s + 1 == branch ? 4 : s;  // the piece that would join trunk and branch joins the fork to it
+            const int from =
+                s + 1 == branch ? 4 : s;  // the piece that would join trunk and branch joins the fork to it
             g.z = at[from][0], g.y = at[from][1], g.x = at[from][2];
             g.dz = at[s + 1][0] - g.z, g.dy = at[s + 1][1] - g.y, g.dx = at[s + 1][2] - g.x;
             const float square = g.dz * g.dz + g.dy * g.dy + g.dx * g.dx;
@@ -478,7 +480,8 @@ struct Tissue {
                     const float dy = vy - (static_cast<float>(ky) + 0.5f + 0.18f * both(mix(h, 1))) * side;
                     const float dx = vx - (static_cast<float>(kx) + 0.5f + 0.18f * both(mix(h, 2))) * side;
                     const float d = root(dy * dy + dx * dx), r = 12.0f + 4.0f * unit(mix(h, 3));
-                    const float ring = most(0.0f, 1.0f - absolute(d - r) * 0.13f) + 0.10f * (d < r - 5.0f ? 1.0f : 0.0f);
+                    const float ring =
+                        most(0.0f, 1.0f - absolute(d - r) * 0.13f) + 0.10f * (d < r - 5.0f ? 1.0f : 0.0f);
                     grey[j] -= 48.0f * room * ring * clamp(1.6f - absolute(dz) * 0.05f, 0.0f, 1.0f);
                 }
             }
@@ -519,7 +522,8 @@ struct Tissue {
         uint8_t seen[n], room[n];
         for (int j = 0; j < n; ++j) {
             const uint32_t h = mix(white, static_cast<uint32_t>(at[2] + j));
-            const float bell = static_cast<float>((h & 255u) + ((h >> 8) & 255u) + ((h >> 16) & 255u) + (h >> 24)) - 510.0f;
+            const float bell =
+                static_cast<float>((h & 255u) + ((h >> 8) & 255u) + ((h >> 16) & 255u) + (h >> 24)) - 510.0f;
             const float grain = w.set.noise * (0.075f * bell + 11.0f * field[j]);
             float v = 128.0f + (grey[j] + 7.0f * er[j] - 128.0f) * sec.gain * 1.25f + sec.offset + grain;
             if (sec.state == Section::missing) v = 6.0f + 0.02f * bell;
@@ -557,13 +561,14 @@ struct Affinity {
         noise_run(w.false_sheet, z, y, x, sheet);
         noise_run(w.false_where, z, y, x, where);
         for (int j = 0; j < n; ++j) {
-            gap[j] = 1.0f - 0.97f * clamp((gap[j] + 0.10f * faint[j] - 1.05f + 0.42f * w.set.errors) * 7.0f, 0.0f, 1.0f);
+            gap[j] =
+                1.0f - 0.97f * clamp((gap[j] + 0.10f * faint[j] - 1.15f + 0.38f * w.set.errors) * 7.0f, 0.0f, 1.0f);
             const float seen = clamp((where[j] - 0.80f + 0.35f * w.set.errors) * 4.0f, 0.0f, 1.0f);
             sheet[j] = 0.9f * seen * smooth(clamp(1.3f - absolute(sheet[j]) * 14.0f, 0.0f, 1.0f));
         }
 
         const bool lost = section(w, at[0]).state == Section::missing;
-        const float scale = 0.5f / (1.3f * w.set.membrane);
+        const float scale = 0.625f / w.set.membrane;  // half sure at 0.6 of a membrane's thickness from its middle
         const int64_t low = w.set.origin[2] - at[2], high = w.set.origin[2] + shape.x - at[2];
         for (int channel = 0; channel < 3; ++channel) {
             noise_run(w.doubt[channel], z, y, x, doubt);
@@ -658,7 +663,8 @@ inline World describe(const Settings& s) {
         for (int level = levels - 2; level >= 0; --level) w.block_size[level][a] = 4 * w.block_size[level + 1][a];
         for (int level = 0; level < levels; ++level) {
             w.block_first[level][a] = floor_div(s.origin[a], w.block_size[level][a]);
-            w.block_count[level][a] = floor_div(s.origin[a] + side[a] - 1, w.block_size[level][a]) - w.block_first[level][a] + 1;
+            w.block_count[level][a] =
+                floor_div(s.origin[a] + side[a] - 1, w.block_size[level][a]) - w.block_first[level][a] + 1;
         }
         const float low = static_cast<float>(s.origin[a]) * s.spacing[a] - margin;
         const float high = static_cast<float>(s.origin[a] + side[a]) * s.spacing[a] + margin;
@@ -677,7 +683,8 @@ void build(Executor& ex, const Settings& s, const Result& out, const Sweep& swee
     const int64_t neurites = w.cell_count[0] * w.cell_count[1] * w.cell_count[2] * neurites_per_cell;
     const int64_t total = neurites * segments_per_neurite;
     if (total > int64_t(1) << 24)
-        refuse("the window holds about ", neurites, " neurites, more than a phantom can: raise calibre, or lower spacing or shape");
+        refuse("the window holds about ", neurites,
+               " neurites, more than a phantom can: raise calibre, or lower spacing or shape");
     auto segments = ex.scratch<Segment>(total);
     ex.for_each(neurites, Neurites{w, segments.data()});
 

@@ -2,8 +2,6 @@
 
 namespace emfast::phantom {
 
-void make(Executor& ex, const Settings& settings, const Result& result) {
-    build(ex, settings, result, EachBody());
-}
+void make(Executor& ex, const Settings& settings, const Result& result) { build(ex, settings, result, EachBody()); }
 
 }  // namespace emfast::phantom

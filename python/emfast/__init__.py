@@ -4,7 +4,7 @@ Axes are (z, y, x), spacing is in nanometres, labels are integers with 0 as back
 and on the device of the input, and never depend on the number of threads or on the device.
 """
 
-from . import cuda
+from . import cuda, phantom
 from ._native import get_threads, set_threads
 from .components import connected_components
 
@@ -14,5 +14,6 @@ __all__ = [
     "connected_components",
     "cuda",
     "get_threads",
+    "phantom",
     "set_threads",
 ]
