@@ -6,9 +6,8 @@
 //
 //   - v[x] = u[x-1] matters only where v[x] starts a run and v[x] != u[x] (else the runs met face to face);
 //   - v[x] = u[x+1] likewise where v[x] ends a run;
-//   - the rows diagonally across, (y-1, z-1) and (y+1, z-1), matter only where v[x] differs from the voxels between that row
-//     and this one, for else those voxels made the union. In real volumes that is nearly nowhere, and 26-connected
-//     labelling costs little more than 6-connected.
+//   - two earlier neighbours of v[x] that touch each other need but one union with it, for theirs is made elsewhere. With 26
+//     neighbours the voxel behind, where equal, stands for all; in real volumes hardly anything else is left to do.
 //
 // The volume is cut into slabs of rows, each worked by one thread with plain unions; ids of a slab begin at the index of its
 // first voxel, so they need no counting beforehand, keep raster order across slabs, and the array of parents (mapped
@@ -34,42 +33,56 @@ namespace {
 
 constexpr int64_t slab_voxels = int64_t(1) << 26;  // a slab at most: bounds the time between looks at Ctrl-C
 
-// Bit i is byte i's top bit.
-EMFAST_INLINE uint64_t gather_bits(const uint8_t* bytes) {
-    uint64_t word = 0;
 #if defined(__SSE2__)
-    for (int k = 0; k < 4; ++k) {
-        const __m128i part = _mm_load_si128(reinterpret_cast<const __m128i*>(bytes + 16 * k));
-        word |= static_cast<uint64_t>(static_cast<uint16_t>(_mm_movemask_epi8(part))) << (16 * k);
+
+// Sixteen lanes of a[i] == b[i] as bytes of all ones or zeros.
+template <class T>
+EMFAST_INLINE __m128i equal_bytes(const T* a, const T* b) {
+    const auto* va = reinterpret_cast<const __m128i*>(a);
+    const auto* vb = reinterpret_cast<const __m128i*>(b);
+    auto same = [&](int k) { return _mm_cmpeq_epi32(_mm_loadu_si128(va + k), _mm_loadu_si128(vb + k)); };
+    if constexpr (sizeof(T) == 1) {
+        return _mm_cmpeq_epi8(_mm_loadu_si128(va), _mm_loadu_si128(vb));
+    } else if constexpr (sizeof(T) == 2) {
+        return _mm_packs_epi16(_mm_cmpeq_epi16(_mm_loadu_si128(va), _mm_loadu_si128(vb)),
+                               _mm_cmpeq_epi16(_mm_loadu_si128(va + 1), _mm_loadu_si128(vb + 1)));
+    } else if constexpr (sizeof(T) == 4) {
+        return _mm_packs_epi16(_mm_packs_epi32(same(0), same(1)), _mm_packs_epi32(same(2), same(3)));
+    } else {
+        auto pair = [&](int k) {  // four 64-bit lanes: both halves must agree
+            const __m128 low = _mm_castsi128_ps(same(k)), high = _mm_castsi128_ps(same(k + 1));
+            return _mm_castps_si128(_mm_and_ps(_mm_shuffle_ps(low, high, 0x88), _mm_shuffle_ps(low, high, 0xdd)));
+        };
+        return _mm_packs_epi16(_mm_packs_epi32(pair(0), pair(2)), _mm_packs_epi32(pair(4), pair(6)));
     }
-#else
-    for (int i = 0; i < 64; ++i) word |= static_cast<uint64_t>(bytes[i] >> 7) << i;
-#endif
+}
+
+template <class T>
+EMFAST_INLINE uint64_t equal_word(const T* a, const T* b) {
+    uint64_t word = 0;
+    for (int k = 0; k < 4; ++k)
+        word |= static_cast<uint64_t>(static_cast<uint16_t>(_mm_movemask_epi8(equal_bytes(a + 16 * k, b + 16 * k))))
+                << (16 * k);
     return word;
 }
+
+#else
+
+template <class T>
+EMFAST_INLINE uint64_t equal_word(const T* a, const T* b) {
+    uint64_t word = 0;
+    for (int i = 0; i < 64; ++i) word |= static_cast<uint64_t>(a[i] == b[i]) << i;
+    return word;
+}
+
+#endif
 
 // Bit i: a[i] == b[i], for i < n <= 64.
 template <class T>
 EMFAST_INLINE uint64_t equal_bits(const T* a, const T* b, int64_t n) {
-    if (n == 64) {
-        alignas(16) uint8_t bytes[64];
-        for (int i = 0; i < 64; ++i) bytes[i] = a[i] == b[i] ? 0xff : 0;
-        return gather_bits(bytes);
-    }
+    if (n == 64) return equal_word(a, b);
     uint64_t word = 0;
     for (int64_t i = 0; i < n; ++i) word |= static_cast<uint64_t>(a[i] == b[i]) << i;
-    return word;
-}
-
-template <class T>
-EMFAST_INLINE uint64_t differs_bits(const T* a, T b, int64_t n) {
-    if (n == 64) {
-        alignas(16) uint8_t bytes[64];
-        for (int i = 0; i < 64; ++i) bytes[i] = a[i] != b ? 0xff : 0;
-        return gather_bits(bytes);
-    }
-    uint64_t word = 0;
-    for (int64_t i = 0; i < n; ++i) word |= static_cast<uint64_t>(a[i] != b) << i;
     return word;
 }
 
@@ -99,6 +112,8 @@ template <class T, class Id>
 EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin, int64_t end, T background, bool open,
                            bool binary, Id next) {
     const int64_t width = rows.shape.x;
+    alignas(16) T paper[64];
+    for (T& p : paper) p = background;
     for (int64_t r = begin; r < end; ++r) {
         const T* v = labels + r * width;
         uint64_t* fg = rows.fg + r * rows.words;
@@ -107,7 +122,7 @@ EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin,
         uint64_t carry = 0;
         for (int64_t w = 0; w < rows.words; ++w) {
             const int64_t x = w * 64, n = std::min<int64_t>(64, width - x);
-            const uint64_t f = open ? low_bits(n) : differs_bits<T>(v + x, background, n);
+            const uint64_t f = open ? low_bits(n) : low_bits(n) & ~equal_bits<T>(v + x, paper, n);
             uint64_t s = f;
             if (f) {
                 if (binary) {
@@ -136,70 +151,100 @@ EMFAST_INLINE void join(Id* parent, Id a, Id b) {
     else unite(parent, a, b);
 }
 
-// Unions between row r and an earlier row q over the voxels of word w in `mask`. Returns the bits where both are equal.
-// diagonal: also v[x] with q[x-1] and q[x+1].
-template <bool shared, bool diagonal, class T, class Id>
-EMFAST_INLINE uint64_t join_word(const Rows<Id>& rows, const T* labels, bool binary, int64_t r, int64_t q, int64_t w,
-                                 uint64_t mask, uint64_t ends) {
-    const int64_t width = rows.shape.x, x = w * 64, n = std::min<int64_t>(64, width - x);
-    const int64_t rw = r * rows.words + w, qw = q * rows.words + w;
-    const T* v = labels + r * width + x;
-    const T* u = labels + q * width + x;
-    const uint64_t start = rows.start[rw], other = rows.fg[qw];
-    uint64_t equal = mask & other;
-    if (equal && !binary) equal &= equal_bits(v, u, n);
-    for (uint64_t s = equal & ~((equal << 1) & ~start); s; s &= s - 1) {
-        const int b = std::countr_zero(s);
-        join<shared>(rows.parent, rows.id(rw, b), rows.id(qw, b));
+// A word of row r beside the same word of an earlier row.
+template <class T, class Id>
+struct Word {
+    const Rows<Id>& rows;
+    const T* labels;
+    bool binary;
+    int64_t r, w;
+
+    // Unions v[x] - u[x] of row q for x in mask, one a stretch. Returns where the two are equal.
+    template <bool shared>
+    EMFAST_INLINE uint64_t faces(int64_t q, uint64_t mask) const {
+        const int64_t x = w * 64, n = std::min<int64_t>(64, rows.shape.x - x);
+        const int64_t rw = r * rows.words + w, qw = q * rows.words + w;
+        uint64_t equal = mask & rows.fg[qw];
+        if (equal && !binary) equal &= equal_bits(labels + r * rows.shape.x + x, labels + q * rows.shape.x + x, n);
+        for (uint64_t s = equal & ~((equal << 1) & ~rows.start[rw]); s; s &= s - 1) {
+            const int b = std::countr_zero(s);
+            join<shared>(rows.parent, rows.id(rw, b), rows.id(qw, b));
+        }
+        return equal;
     }
-    if constexpr (diagonal) {
-        const uint64_t left = mask & start & ~equal, right = mask & ends & ~equal;
-        if (left | right) {
-            const bool first = w == 0, last = w + 1 == rows.words;
-            uint64_t l = left & ((other << 1) | (first ? 0 : rows.fg[qw - 1] >> 63));
-            uint64_t t = right & ((other >> 1) | (last ? 0 : rows.fg[qw + 1] << 63));
-            for (; l; l &= l - 1) {
-                const int b = std::countr_zero(l);
-                if (!binary && v[b] != u[b - 1]) continue;
+
+    // Unions v[x] - u[x-1] where x in mask starts a run, and v[x] - u[x+1] where it ends one.
+    template <bool shared>
+    EMFAST_INLINE void sides(int64_t q, uint64_t mask, uint64_t ends) const {
+        const int64_t rw = r * rows.words + w, qw = q * rows.words + w;
+        const uint64_t start = mask & rows.start[rw], end = mask & ends, other = rows.fg[qw];
+        if (!(start | end)) return;
+        const T* v = labels + r * rows.shape.x + w * 64;
+        const T* u = labels + q * rows.shape.x + w * 64;
+        const uint64_t left = w == 0 ? 0 : rows.fg[qw - 1] >> 63,
+                       right = w + 1 == rows.words ? 0 : rows.fg[qw + 1] << 63;
+        for (uint64_t s = start & ((other << 1) | left); s; s &= s - 1) {
+            const int b = std::countr_zero(s);
+            if (binary || v[b] == u[b - 1])
                 join<shared>(rows.parent, rows.id(rw, b), b ? rows.id(qw, b - 1) : rows.id(qw - 1, 63));
-            }
-            for (; t; t &= t - 1) {
-                const int b = std::countr_zero(t);
-                if (!binary && v[b] != u[b + 1]) continue;
+        }
+        for (uint64_t s = end & ((other >> 1) | right); s; s &= s - 1) {
+            const int b = std::countr_zero(s);
+            if (binary || v[b] == u[b + 1])
                 join<shared>(rows.parent, rows.id(rw, b), b < 63 ? rows.id(qw, b + 1) : rows.id(qw + 1, 0));
-            }
         }
     }
-    return equal;
-}
 
-// All unions of row r with earlier rows.
+    // Bits of row r whose right neighbour is not of the same run.
+    EMFAST_INLINE uint64_t ends() const {
+        const int64_t rw = r * rows.words + w;
+        const bool last = w + 1 == rows.words;
+        const uint64_t fg = (rows.fg[rw] >> 1) | (last ? 0 : rows.fg[rw + 1] << 63);
+        const uint64_t start = (rows.start[rw] >> 1) | (last ? 0 : rows.start[rw + 1] << 63);
+        return rows.fg[rw] & ~(fg & ~start);
+    }
+};
+
+// All unions of row r with earlier rows: up (y-1), back (z-1), and the two rows back, above and below.
 template <bool shared, int connectivity, class T, class Id>
 EMFAST_INLINE void join_row(const Rows<Id>& rows, const T* labels, bool binary, int64_t r) {
-    constexpr bool edges = connectivity > 6, corners = connectivity > 18;
-    const int64_t y = r % rows.shape.y, z = r / rows.shape.y;
-    const bool has_up = y > 0, has_back = z > 0, has_down = y + 1 < rows.shape.y;
-    const int64_t up = r - 1, back = r - rows.shape.y;
+    const int64_t y = r % rows.shape.y, up = r - 1, back = r - rows.shape.y;
+    const bool has_up = y > 0, has_back = back >= 0, has_above = has_up && has_back,
+               has_below = has_back && y + 1 < rows.shape.y;
     for (int64_t w = 0; w < rows.words; ++w) {
-        const int64_t rw = r * rows.words + w;
-        const uint64_t f = rows.fg[rw];
+        const uint64_t f = rows.fg[r * rows.words + w];
         if (!f) continue;
-        uint64_t ends = 0;
-        if constexpr (edges) {
-            const bool last = w + 1 == rows.words;
-            const uint64_t next_fg = (f >> 1) | (last ? 0 : rows.fg[rw + 1] << 63);
-            const uint64_t next_start = (rows.start[rw] >> 1) | (last ? 0 : rows.start[rw + 1] << 63);
-            ends = f & ~(next_fg & ~next_start);
-        }
-        uint64_t met_up = 0, met_back = 0;
-        if (has_up) met_up = join_word<shared, edges>(rows, labels, binary, r, up, w, f, ends);
-        if (!has_back) continue;
-        met_back = join_word<shared, edges>(rows, labels, binary, r, back, w, f, ends);
-        if constexpr (edges) {
-            const uint64_t free_up = f & ~met_up & ~met_back, free_down = f & ~met_back;
-            if (has_up && free_up) join_word<shared, corners>(rows, labels, binary, r, back - 1, w, free_up, ends);
-            if (has_down && free_down)
-                join_word<shared, corners>(rows, labels, binary, r, back + 1, w, free_down, ends);
+        const Word<T, Id> word{rows, labels, binary, r, w};
+        if constexpr (connectivity == 6) {
+            if (has_up) word.template faces<shared>(up, f);
+            if (has_back) word.template faces<shared>(back, f);
+        } else if constexpr (connectivity == 18) {
+            const uint64_t ends = word.ends();
+            const uint64_t met_up = has_up ? word.template faces<shared>(up, f) : 0;
+            const uint64_t met_back = has_back ? word.template faces<shared>(back, f) : 0;
+            if (has_up) word.template sides<shared>(up, f & ~met_up, ends);
+            if (has_back) word.template sides<shared>(back, f & ~met_back, ends);
+            if (has_above) word.template faces<shared>(back - 1, f & ~met_up & ~met_back);
+            if (has_below) word.template faces<shared>(back + 1, f & ~met_back);
+        } else {
+            // back[x] touches all other earlier neighbours of v[x], so where it is met nothing is left to do; up[x] touches
+            // all but the row below; above[x] and below[x] touch the sides of back, above[x] those of up.
+            const uint64_t met_back = has_back ? word.template faces<shared>(back, f) : 0;
+            const uint64_t free = f & ~met_back;
+            if (!free) continue;
+            const uint64_t ends = word.ends();
+            const uint64_t apart = has_up ? free & ~word.template faces<shared>(up, free) : free;
+            uint64_t met_below = 0, met_above = 0;
+            if (has_below) {
+                met_below = word.template faces<shared>(back + 1, free);
+                word.template sides<shared>(back + 1, free & ~met_below, ends);
+            }
+            if (has_above) {
+                met_above = word.template faces<shared>(back - 1, apart);
+                word.template sides<shared>(back - 1, apart & ~met_above, ends);
+            }
+            if (has_back) word.template sides<shared>(back, apart & ~met_above & ~met_below, ends);
+            if (has_up) word.template sides<shared>(up, apart & ~met_above, ends);
         }
     }
 }
@@ -228,8 +273,11 @@ template <class T, class Id>
 EMFAST_INLINE Id work_slab(const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t joined_from, int64_t end) {
     Id next = static_cast<Id>(begin * rows.shape.x);
     for (int64_t r = begin; r < end; ++r) {
+        const Id first = next;
         next = mark_runs<T, Id>(rows, job.labels, r, r + 1, job.background, job.open, job.binary, next);
-        if (r >= joined_from) join_rows<false>(rows, job, r, r + 1);
+        if (r < joined_from) continue;
+        join_rows<false>(rows, job, r, r + 1);
+        for (Id i = first; i < next; ++i) rows.parent[i] = rows.parent[rows.parent[i]];  // later unions find roots near
     }
     return next;
 }
@@ -270,7 +318,7 @@ EMFAST_INLINE void spread_row(const Rows<Id>& rows, const Out* run_labels, int64
         int64_t k = 0;
         for (int64_t i = 0; i < n; ++i) {
             k += s >> i & 1;
-            to[i] = f >> i & 1 ? label[k] : Out(0);
+            to[i] = static_cast<Out>(label[k] & -(f >> i & 1));  // no branch: noise would mispredict it
         }
     }
 }
