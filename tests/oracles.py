@@ -21,7 +21,11 @@ def neighbours(connectivity: int) -> list[tuple[int, int, int]]:
 
 
 def connected_components(
-    labels: np.ndarray, connectivity: int, background: int | None = 0, periodic: bool = False, delta: float | None = None
+    labels: np.ndarray,
+    connectivity: int,
+    background: int | None = 0,
+    periodic: bool = False,
+    delta: float | None = None,
 ) -> np.ndarray:
     """Flood from each voxel not yet labelled, in raster order."""
     volume = labels.reshape((1,) * (3 - labels.ndim) + labels.shape)

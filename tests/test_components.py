@@ -82,7 +82,9 @@ def known(shape, values, smooth, connectivity):
 def test_threads_do_not_matter(backend, threads, connectivity, values, smooth):
     """Enough rows that several slabs, and seams between them, come about."""
     labels, expected = known((70, 3, 70), values, smooth, connectivity)
-    assert np.array_equal(backend.host(emfast.connected_components(backend(labels), connectivity=connectivity)), expected)
+    assert np.array_equal(
+        backend.host(emfast.connected_components(backend(labels), connectivity=connectivity)), expected
+    )
 
 
 @pytest.mark.parametrize("dtype", [bool, "u1", "i2", "u4", "i8"])

@@ -7,7 +7,9 @@ import oracles
 from emfast._arrays import take
 
 
-@given(data=st.data(), dtype=st.sampled_from(["u1", "u2", "u4", "u8"]), n=st.integers(0, 300), factor=st.integers(0, 99))
+@given(
+    data=st.data(), dtype=st.sampled_from(["u1", "u2", "u4", "u8"]), n=st.integers(0, 300), factor=st.integers(0, 99)
+)
 def test_scale_add_is_modular(backend, data, dtype, n, factor):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     a, b = (rng.integers(0, np.iinfo(dtype).max, n, dtype, endpoint=True) for _ in range(2))

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 __all__ = [
     "connected_components",
     "cuda",
+    "errors",
     "get_threads",
     "phantom",
     "set_threads",

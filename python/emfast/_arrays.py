@@ -258,9 +258,7 @@ def _take_host(
     return Operand(array, library, axes, array.dtype)
 
 
-def _take_device(
-    array: Any, library: Any, name: str, kinds: str, dims: Sequence[int] | None, order: str
-) -> Operand:
+def _take_device(array: Any, library: Any, name: str, kinds: str, dims: Sequence[int] | None, order: str) -> Operand:
     described = library.describe(array)
     _check(name, described.dtype, described.shape, kinds, dims)
     axes = tuple(range(described.ndim))
@@ -275,13 +273,13 @@ def _take_device(
 
 def _take_foreign(array: Any, name: str, kinds: str, dims: Sequence[int] | None, order: str) -> Operand:
     """A device array of another library: read in place through CuPy or torch, whichever the program already uses."""
+    cuda.require()
     if "cupy" in sys.modules:
         ours = sys.modules["cupy"].asarray(array)
         return _take_device(ours, CupyDevice(ours), name, kinds, dims, order)
     if "torch" in sys.modules:
         ours = sys.modules["torch"].as_tensor(array, device="cuda")
         return _take_device(ours, TorchDevice(ours), name, kinds, dims, order)
-    cuda.require()
     raise TypeError(
         f"{name} is a device array of {type(array).__module__}: import cupy or torch as well, "
         "so that results can be made in one of them"
