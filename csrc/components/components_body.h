@@ -17,6 +17,7 @@
 
 #include "components/components.h"
 #include "core/dtypes.h"
+#include "core/ops.h"
 #include "core/union_find.h"
 
 namespace emfast::components {
@@ -203,6 +204,12 @@ struct IsRoot {
 };
 
 template <class Id>
+struct CountRoots {
+    IsRoot<Id> holds;
+    EMFAST_HD int64_t operator()(int64_t i) const { return holds(i) ? 1 : 0; }
+};
+
+template <class Id>
 struct NameRoot {
     const Id* roots;
     Id* parent;
@@ -247,7 +254,7 @@ class PlainLabelling final : public Labelling {
                                                                  VoxelLinks<Id>{parent_.data()}});
         ex.for_each(n, Compress<Id>{parent_.data()});
         const IsRoot<Id> is_root{parent_.data()};
-        count = ex.reduce(n, int64_t(0), CountIf{is_root}, Plus{});
+        count = ex.reduce(n, int64_t(0), CountRoots<Id>{is_root}, Plus{});
         auto roots = ex.scratch<Id>(count);
         ex.compact(n, is_root, roots.data());
         ex.for_each(count, NameRoot<Id>{roots.data(), parent_.data()});
@@ -261,14 +268,6 @@ class PlainLabelling final : public Labelling {
     }
 
   private:
-    struct Plus {
-        EMFAST_HD int64_t operator()(int64_t a, int64_t b) const { return a + b; }
-    };
-    struct CountIf {
-        IsRoot<Id> holds;
-        EMFAST_HD int64_t operator()(int64_t i) const { return holds(i) ? 1 : 0; }
-    };
-
     Scratch<Id> parent_;
 };
 
