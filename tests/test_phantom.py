@@ -33,9 +33,9 @@ def faces(array, axis):
 @pytest.mark.parametrize(
     "options, golden",
     [
-        ({"shape": (6, 40, 50), "seed": 7}, 0x2829E4B0),
-        ({"shape": (5, 31, 29), "spacing": (40, 16, 16), "defects": 1.0, "seed": 2**64 - 1}, 0x8466450D),
-        ({"shape": (33, 47), "spacing": (8, 8, 8), "origin": (-5, 1000, -77), "calibre": 200.0}, 0xF40AC32C),
+        ({"shape": (6, 40, 50), "seed": 7}, 0x316075BC),
+        ({"shape": (5, 31, 29), "spacing": (40, 16, 16), "defects": 1.0, "seed": 2**64 - 1}, 0x090A0039),
+        ({"shape": (33, 47), "spacing": (8, 8, 8), "origin": (-5, 1000, -77), "calibre": 200.0}, 0xDB86F246),
     ],
 )
 def test_every_machine_makes_the_same_bits(backend, options, golden):
@@ -45,7 +45,7 @@ def test_every_machine_makes_the_same_bits(backend, options, golden):
 
 
 def test_threads_do_not_matter(threads):
-    assert crc(emfast.phantom.make((6, 40, 50), seed=7)) == 0x2829E4B0
+    assert crc(emfast.phantom.make((6, 40, 50), seed=7)) == 0x316075BC
 
 
 @given(

@@ -31,7 +31,7 @@
 namespace emfast::components {
 namespace {
 
-constexpr int64_t slab_voxels = int64_t(1) << 25;  // a slab at most: bounds the time between looks at Ctrl-C
+constexpr int64_t slab_voxels = int64_t(1) << 26;  // a slab at most: bounds the time between looks at Ctrl-C
 
 #if defined(__SSE2__)
 

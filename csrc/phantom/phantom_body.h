@@ -468,21 +468,24 @@ struct Tissue {
                 const float sheet = d < 0.035f ? -0.12f : d < 0.10f ? 1.0f - absolute(d - 0.065f) * 25.0f : 0.0f;
                 grey[j] -= 58.0f * room * sheet * clamp((where[j] - 0.22f) * 8.0f, 0.0f, 1.0f);
             }
-            // Vesicles: one ring in some cells of a fine grid, small enough to stay in its cell.
-            if (kind == axon && ves[j] > 0.05f) {
+            // One thing in some cells of a fine grid, small enough to stay in its cell: a vesicle's ring in parts of axons,
+            // elsewhere the dark dot of a microtubule or granule.
+            if (room > 0.0f) {
                 constexpr float side = 54.0f;
+                const bool vesicles = kind == axon && ves[j] > 0.05f;
                 const float vy = qy[j] + 13.0f * wobble[j], vx = qx[j] - 13.0f * er[j];
                 const int kz = below(qz[j] / side), ky = below(vy / side), kx = below(vx / side);
                 uint32_t h = mix(w.vesicle_key, static_cast<uint32_t>(kz));
                 h = mix(mix(h, static_cast<uint32_t>(ky)), static_cast<uint32_t>(kx));
-                if (unit(h) < 0.08f + 1.3f * ves[j]) {
+                if (unit(h) < (vesicles ? 0.08f + 1.3f * ves[j] : 0.24f)) {
                     const float dz = qz[j] - (static_cast<float>(kz) + 0.5f) * side;
                     const float dy = vy - (static_cast<float>(ky) + 0.5f + 0.18f * both(mix(h, 1))) * side;
                     const float dx = vx - (static_cast<float>(kx) + 0.5f + 0.18f * both(mix(h, 2))) * side;
                     const float d = root(dy * dy + dx * dx), r = 12.0f + 4.0f * unit(mix(h, 3));
                     const float ring =
                         most(0.0f, 1.0f - absolute(d - r) * 0.13f) + 0.10f * (d < r - 5.0f ? 1.0f : 0.0f);
-                    grey[j] -= 48.0f * room * ring * clamp(1.6f - absolute(dz) * 0.05f, 0.0f, 1.0f);
+                    const float dot = most(0.0f, 1.25f - d * 0.085f) * (0.35f + 0.65f * unit(mix(h, 4)));
+                    grey[j] -= 48.0f * room * (vesicles ? ring : dot) * clamp(1.6f - absolute(dz) * 0.05f, 0.0f, 1.0f);
                 }
             }
         }

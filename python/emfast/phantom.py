@@ -1,8 +1,8 @@
 """A synthetic EM volume with its ground truth, for demos, tests and benchmarks that need no real data.
 
-The tissue is endless, a function of the seed alone, and a volume is a window of it: ``origin`` moves the window, and where
-two windows overlap their images agree voxel by voxel. Every number is the same on every machine, with any number of threads
-and on a GPU. ``csrc/phantom/phantom.h`` tells how it is made.
+The tissue is endless, a function of the seed alone, and a volume is a window of it: ``origin`` moves the window, and
+where two windows overlap their images agree voxel by voxel. Every number is the same on every machine, with any number
+of threads and on a GPU. ``csrc/phantom/phantom.h`` tells how it is made.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Phantom:
     mitochondria : (z, y, x) uint32
         Mitochondria inside the cells, 1 to n, 0 elsewhere.
     affinities : (3, z, y, x) uint8
-        What a network would predict: channel c of voxel v is the affinity between v and the voxel before it along axis c
-        (z, y, x), 255 for surely the same cell. 0 on the first face, where there is no such voxel.
+        What a network would predict: channel c of voxel v is the affinity between v and the voxel before it along
+        axis c (z, y, x), 255 for surely the same cell. 0 on the first face, where there is no such voxel.
     spacing : (z, y, x) nanometres
     """
 
@@ -65,8 +65,8 @@ def make(
 ) -> Phantom:
     """Make a synthetic EM volume with labels, mitochondria and predicted affinities.
 
-    With thick sections (the default spacing) it looks like ssTEM: oblique membranes are smeared out. With equal spacing it
-    looks like FIB-SEM.
+    With thick sections (the default spacing) it looks like ssTEM: oblique membranes are smeared out. With equal
+    spacing it looks like FIB-SEM.
 
     Parameters
     ----------
