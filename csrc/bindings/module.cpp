@@ -5,6 +5,7 @@
 namespace emfast {
 
 void register_components(py::module_&);
+void register_distance(py::module_&);
 void register_example(py::module_&);
 void register_phantom(py::module_&);
 
@@ -40,6 +41,7 @@ void register_runtime(py::module_& m) {
 PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_runtime(m);
     emfast::register_components(m);
+    emfast::register_distance(m);
     emfast::register_example(m);
     emfast::register_phantom(m);
 }
