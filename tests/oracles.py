@@ -54,3 +54,59 @@ def connected_components(
                     out[q] = count
                     stack.append(q)
     return out.reshape(labels.shape)
+# Distances
+
+
+def squared_distances(labels: np.ndarray, weights: tuple[int, ...], border: bool, with_sign: bool) -> np.ndarray:
+    """Every voxel against every other: squared distance to the nearest voxel of another label, -1 where there is none.
+
+    Integers throughout; background is 0 without sign and a label with it. The border is a shell of no label at all.
+    """
+    shape, pad = labels.shape, int(border)
+    ids = [None if label == 0 and not with_sign else int(label) for label in labels.ravel()]
+    nothing = object()
+    sites = [(tuple(at), ids[i]) for i, at in enumerate(np.ndindex(shape))]
+    if pad:
+        shell = np.ones([n + 2 for n in shape], bool)
+        shell[(slice(1, -1),) * len(shape)] = False
+        sites += [(tuple(c - 1 for c in at), nothing) for at in np.argwhere(shell).tolist()]
+    where = np.array([at for at, _ in sites], np.int64).reshape(len(sites), len(shape))
+    keys = {key: number for number, key in enumerate(dict.fromkeys(key for _, key in sites))}
+    which = np.array([keys[key] for _, key in sites])
+    out = np.zeros(labels.size, np.int64)
+    for i, at in enumerate(np.ndindex(shape)):
+        if ids[i] is None:
+            continue
+        others = where[which != which[i]]
+        distances = ((others - np.array(at)) ** 2 * np.array(weights, np.int64)).sum(1)
+        out[i] = distances.min() if len(others) else -1
+    return out.reshape(shape)
+
+
+def nearest_background(labels: np.ndarray, weights: tuple[int, ...]) -> np.ndarray:
+    """Every voxel against every background voxel in order of index, the first of the nearest."""
+    sites = np.argwhere(labels == 0)
+    flat = np.flatnonzero(labels.ravel() == 0)
+    out = np.full(labels.size, -1, np.int64)
+    for i, at in enumerate(np.ndindex(labels.shape)):
+        if len(sites):
+            out[i] = flat[((sites - np.array(at)) ** 2 * np.array(weights, np.int64)).sum(1).argmin()]
+    return out.reshape(labels.shape)
+
+
+def blocked_distances(
+    labels: np.ndarray, graph: np.ndarray, weights: tuple[int, ...], border: bool
+) -> np.ndarray:
+    """Four times the squared distances behind a voxel graph, -1 for infinity: the half-voxel grid, written out."""
+    dims = labels.ndim
+    fine = np.zeros([2 * n for n in labels.shape], np.uint8)
+    for corner in np.ndindex((2,) * dims):
+        open_ = labels != 0
+        if sum(corner) == 1:
+            bit = 4 ** (dims - 1 - corner.index(1))
+            open_ = open_ & (graph & np.array(bit, graph.dtype)).astype(bool)
+        fine[tuple(slice(c, None, 2) for c in corner)] = open_
+    if border:  # half a spacing beyond the last centre; the first is as far from the shell before it
+        for axis in range(dims):
+            fine[(slice(None),) * axis + (-1,)] = 0
+    return squared_distances(fine, weights, border, False)[(slice(None, None, 2),) * dims]

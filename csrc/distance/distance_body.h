@@ -220,7 +220,8 @@ struct ToFloats {
 
 // The lower envelope of the parabolas f[q] + weight * (p - q)^2 of one column, as a stack of sites q. `f(q)` gives a value
 // below `far` or nothing to consider; `sites` is read and written as sites.site(k) and sites.put_site(k, q), k < n.
-// Crossings are compared as fractions in 128 bits, so the envelope is exact; where parabolas tie, the first site wins.
+// A site is kept if it is the best one of some position; where parabolas tie, the first site wins. So the site at place k
+// is best from position k on at the earliest. All in 64-bit integers: weight * n^2 and f are below 2^62.
 template <class Values, class Sites>
 struct Envelope {
     const Values& f;
@@ -230,29 +231,37 @@ struct Envelope {
 
     EMFAST_HD Envelope(const Values& f, const Sites& sites, int64_t n, uint64_t weight, uint64_t far)
         : f(f), sites(sites), weight(weight), far(far) {
-        int64_t a = 0, b = 0;  // the two topmost sites
+        int64_t b = 0, from = 0;  // the topmost site and the first position where it is best
         for (int64_t c = 0; c < n; ++c) {
             if (f(c) >= far) continue;
-            while (count >= 2 && crossing(a, b) * (c - b) >= crossing(b, c) * (b - a)) {
-                --count;
-                b = a;
-                if (count >= 2) a = sites.site(count - 2);
+            int64_t start = 0;
+            while (count > 0) {
+                start = first(b, c);
+                if (start > from) break;
+                if (--count > 0) {
+                    b = sites.site(count - 1);
+                    from = count > 1 ? first(sites.site(count - 2), b) : 0;
+                }
+                start = 0;
             }
+            if (start >= n) continue;
             sites.put_site(count++, static_cast<uint32_t>(c));
-            a = b;
             b = c;
+            from = start;
         }
     }
 
-    // 2 weight (b - a) times the place where the parabolas of a < b meet.
-    EMFAST_HD __int128 crossing(int64_t a, int64_t b) const {
-        return __int128(weight) * (b - a) * (b + a) + static_cast<int64_t>(f(b)) - static_cast<int64_t>(f(a));
+    // The first position >= 0 where site b > a is better than site a.
+    EMFAST_HD int64_t first(int64_t a, int64_t b) const {
+        const int64_t meet = static_cast<int64_t>(weight) * (b - a) * (b + a) + static_cast<int64_t>(f(b)) -
+                             static_cast<int64_t>(f(a));
+        return meet < 0 ? 0 : meet / (2 * static_cast<int64_t>(weight) * (b - a)) + 1;
     }
 
     EMFAST_HD uint64_t cost(int64_t q, int64_t p) const { return f(q) + weight * static_cast<uint64_t>((p - q) * (p - q)); }
 };
 
-// Reads an envelope from the last position to the first. A site at place k of the stack is needed for positions >= k only,
+// Reads an envelope from the last position to the first. The site at place k of the stack is needed for positions >= k only,
 // so results may be written over the stack itself.
 template <class Values, class Sites>
 struct Descent {
