@@ -54,6 +54,8 @@ def connected_components(
                     out[q] = count
                     stack.append(q)
     return out.reshape(labels.shape)
+
+
 # Distances
 
 
@@ -94,9 +96,7 @@ def nearest_background(labels: np.ndarray, weights: tuple[int, ...]) -> np.ndarr
     return out.reshape(labels.shape)
 
 
-def blocked_distances(
-    labels: np.ndarray, graph: np.ndarray, weights: tuple[int, ...], border: bool
-) -> np.ndarray:
+def blocked_distances(labels: np.ndarray, graph: np.ndarray, weights: tuple[int, ...], border: bool) -> np.ndarray:
     """Four times the squared distances behind a voxel graph, -1 for infinity: the half-voxel grid, written out."""
     dims = labels.ndim
     fine = np.zeros([2 * n for n in labels.shape], np.uint8)
@@ -108,5 +108,5 @@ def blocked_distances(
         fine[tuple(slice(c, None, 2) for c in corner)] = open_
     if border:  # half a spacing beyond the last centre; the first is as far from the shell before it
         for axis in range(dims):
-            fine[(slice(None),) * axis + (-1,)] = 0
+            fine[(slice(None),) * axis + (slice(-1, None),)] = 0
     return squared_distances(fine, weights, border, False)[(slice(None, None, 2),) * dims]

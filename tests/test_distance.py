@@ -2,15 +2,16 @@
 
 from fractions import Fraction
 
-import emfast
 import h5py
 import numpy as np
-import oracles
 import pytest
-import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
+
+import emfast
+import oracles
+import strategies
 
 edt_peer = pytest.importorskip("edt")
 
@@ -26,7 +27,7 @@ def spaced(spacing, dims):
 
 def as_float(squares, unit, squared=False):
     """The contract's conversion, NumPy's doubles being the same as everyone's."""
-    d = squares.astype(np.float64)
+    d = np.maximum(squares, 0).astype(np.float64)
     d = d * (unit * unit) if squared else np.sqrt(d) * unit
     return np.where(squares < 0, np.inf, d).astype(np.float32)
 
@@ -54,7 +55,11 @@ def cells(shape, seed=0, count=40):
 
 
 @given(
-    labels=strategies.label_arrays(6), spacing=SPACINGS, border=st.booleans(), with_sign=st.booleans(), squared=st.booleans()
+    labels=strategies.label_arrays(6),
+    spacing=SPACINGS,
+    border=st.booleans(),
+    with_sign=st.booleans(),
+    squared=st.booleans(),
 )
 def test_equals_the_oracle(backend, labels, spacing, border, with_sign, squared):
     given_spacing, weights, unit = spaced(spacing, labels.ndim)
@@ -148,7 +153,9 @@ def test_axes_may_be_exchanged(backend, labels, spacing, data):
     spacing = spaced(spacing, labels.ndim)[0]
     axes = data.draw(st.permutations(range(labels.ndim)))
     turned = emfast.edt(backend(np.ascontiguousarray(labels.transpose(axes))), spacing=[spacing[a] for a in axes])
-    assert np.array_equal(backend.host(emfast.edt(backend(labels), spacing=spacing)).transpose(axes), backend.host(turned))
+    assert np.array_equal(
+        backend.host(emfast.edt(backend(labels), spacing=spacing)).transpose(axes), backend.host(turned)
+    )
 
 
 @given(labels=strategies.label_arrays(9, dtypes=["u2"]), border=st.booleans())
@@ -209,7 +216,13 @@ def test_long_rows_and_columns(backend):
     wanted = np.abs(k[:, None] - change).min(1)
     wanted[[5, 40_000]] = 0
     wanted[9] = 1
-    for labels in [line.reshape(1, n), line.reshape(n, 1), line.reshape(1, 1, n), line.reshape(1, n, 1), line.reshape(n, 1, 1)]:
+    for labels in [
+        line.reshape(1, n),
+        line.reshape(n, 1),
+        line.reshape(1, 1, n),
+        line.reshape(1, n, 1),
+        line.reshape(n, 1, 1),
+    ]:
         out = backend.host(emfast.edt(backend(labels)))
         assert np.array_equal(out.ravel(), wanted.astype(np.float32))
         nearest = backend.host(emfast.nearest_background(backend(labels))).ravel()
@@ -231,8 +244,9 @@ def test_sparse_seeds_take_the_envelope(backend, shape, seeds, spacing):
     assert np.array_equal(np.maximum(signed, 0), wanted)
     index, distance = emfast.nearest_background(backend(labels), spacing=spacing, return_distance=True)
     assert np.array_equal(backend.host(distance), wanted)
-    at = np.stack(np.unravel_index(backend.host(index), shape), -1) - np.stack(np.indices(shape), -1)
-    assert np.array_equal(np.sqrt(((at * np.array(spacing)) ** 2).sum(-1)).astype(np.float32), wanted)
+    sites = np.stack(np.unravel_index(backend.host(index).ravel(), shape), -1)
+    steps = (sites - np.stack(np.indices(shape), -1).reshape(sites.shape)) * np.array(spacing)
+    assert np.array_equal(np.sqrt((steps**2).sum(1)).astype(np.float32).reshape(shape), wanted)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.11, 0.5, 0.9, 1.0])
@@ -306,7 +320,9 @@ def test_real_labels_agree_with_edt(backend, shared_data, name, array, crop, spa
 @pytest.mark.parametrize("call", [emfast.edt, emfast.signed_distance, emfast.nearest_background])
 def test_errors_name_the_argument(backend, call):
     good = backend(np.ones((3, 4), np.uint8))
-    with pytest.raises(TypeError, match="labels must be an array of bool, signed integers, unsigned integers, got float32"):
+    with pytest.raises(
+        TypeError, match="labels must be an array of bool, signed integers, unsigned integers, got float32"
+    ):
         call(backend(np.ones((3, 4), np.float32)))
     with pytest.raises(ValueError, match="labels must be 2D or 3D, got 1D"):
         call(backend(np.ones(3, np.uint8)))

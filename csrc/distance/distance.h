@@ -29,8 +29,8 @@ namespace emfast::distance {
 
 // weight 0 along z: the axis does not exist (a picture), so it has no border either.
 struct Metric {
-    uint64_t z, y, x;      // squared spacings in units of unit^2
-    double unit;           // nanometres
+    uint64_t z, y, x;  // squared spacings in units of unit^2
+    double unit;  // nanometres
     double unit_squared;
 
     // An upper bound of finite squared distances, as a double since it serves to choose the word only.
@@ -41,11 +41,11 @@ struct Metric {
 };
 
 struct Style {
-    bool border = false;       // outside of the volume lies background: the first voxel inside is one spacing away
-    bool with_sign = false;    // 0 is one more label, its distances are negative; else they are 0
+    bool border = false;  // outside of the volume lies background: the first voxel inside is one spacing away
+    bool with_sign = false;  // 0 is one more label, its distances are negative; else they are 0
     bool squared = false;
     float clip = std::numeric_limits<float>::infinity();  // distances beyond become this
-    double tanh = 0;           // > 0: tanh(distance / this), after clipping
+    double tanh = 0;  // > 0: tanh(distance / this), after clipping
 };
 
 // The one place where an integer becomes a float, on every executor. Errors: squared distances of integer spacings are

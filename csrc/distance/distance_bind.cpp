@@ -9,7 +9,8 @@ namespace emfast {
 namespace {
 
 // Squared spacings in units, in the order of the array's axes, and the unit. A picture has no axis z.
-distance::Metric metric_of(const Array& labels, const std::vector<uint64_t>& weights, double unit, double unit_squared) {
+distance::Metric metric_of(const Array& labels, const std::vector<uint64_t>& weights, double unit,
+                           double unit_squared) {
     const size_t n = weights.size();
     if (static_cast<int>(n) != labels.dims() || n < 2 || n > 3) refuse("weights must have one value per axis");
     return {n == 3 ? weights[0] : 0, weights[n - 2], weights[n - 1], unit, unit_squared};
@@ -28,55 +29,56 @@ distance::Style style_of(bool border, bool with_sign, bool squared, float clip, 
 }  // namespace
 
 void register_distance(py::module_& m) {
-    m.def("distance_transform", [](const py::object& library, const py::object& labels_,
-                                   const std::vector<uint64_t>& weights, double unit, double unit_squared, bool border,
-                                   bool with_sign, bool squared, float clip, double tanh) {
-        Call call(library);
-        const Array labels = call.in(labels_, "labels");
-        const auto metric = metric_of(labels, weights, unit, unit_squared);
-        const auto style = style_of(border, with_sign, squared, clip, tanh);
-        const Array out = call.out(labels.shape, "f4");
-        visit_width(labels.itemsize, [&](auto zero) {
-            using T = decltype(zero);
-            call.run([&](Executor& ex) {
-                distance::transform<T>(ex, labels.as<T>(), labels.volume(), metric, style, out.as<float>());
-            });
-        });
-        return out.object;
-    });
-    m.def("distance_barrier", [](const py::object& library, const py::object& labels_, const py::object& graph_,
-                                 const std::vector<uint64_t>& weights, double unit, double unit_squared, bool border,
-                                 bool squared) {
-        Call call(library);
-        const Array labels = call.in(labels_, "labels"), graph = call.in(graph_, "voxel_graph");
-        if (graph.shape != labels.shape) refuse("voxel_graph must have the shape of labels");
-        const auto metric = metric_of(labels, weights, unit, unit_squared);
-        distance::Style style;
-        style.border = border;
-        style.squared = squared;
-        const Array out = call.out(labels.shape, "f4");
-        visit_width(labels.itemsize, [&](auto zero) {
-            using T = decltype(zero);
-            call.run([&](Executor& ex) {
-                distance::barrier<T>(ex, labels.as<T>(), graph.as<uint8_t>(), graph.itemsize, labels.volume(), metric,
-                                     style, out.as<float>());
-            });
-        });
-        return out.object;
-    });
-    m.def("distance_nearest", [](const py::object& library, const py::object& labels_, const std::vector<uint64_t>& weights) {
-        Call call(library);
-        const Array labels = call.in(labels_, "labels");
-        const auto metric = metric_of(labels, weights, 1, 1);
-        const Array out = call.out(labels.shape, "i8");
-        visit_width(labels.itemsize, [&](auto zero) {
-            using T = decltype(zero);
-            call.run([&](Executor& ex) {
-                distance::nearest<T>(ex, labels.as<T>(), labels.volume(), metric, out.as<int64_t>());
-            });
-        });
-        return out.object;
-    });
+    m.def("distance_transform",
+          [](const py::object& library, const py::object& labels_, const std::vector<uint64_t>& weights, double unit,
+             double unit_squared, bool border, bool with_sign, bool squared, float clip, double tanh) {
+              Call call(library);
+              const Array labels = call.in(labels_, "labels");
+              const auto metric = metric_of(labels, weights, unit, unit_squared);
+              const auto style = style_of(border, with_sign, squared, clip, tanh);
+              const Array out = call.out(labels.shape, "f4");
+              visit_width(labels.itemsize, [&](auto zero) {
+                  using T = decltype(zero);
+                  call.run([&](Executor& ex) {
+                      distance::transform<T>(ex, labels.as<T>(), labels.volume(), metric, style, out.as<float>());
+                  });
+              });
+              return out.object;
+          });
+    m.def("distance_barrier",
+          [](const py::object& library, const py::object& labels_, const py::object& graph_,
+             const std::vector<uint64_t>& weights, double unit, double unit_squared, bool border, bool squared) {
+              Call call(library);
+              const Array labels = call.in(labels_, "labels"), graph = call.in(graph_, "voxel_graph");
+              if (graph.shape != labels.shape) refuse("voxel_graph must have the shape of labels");
+              const auto metric = metric_of(labels, weights, unit, unit_squared);
+              distance::Style style;
+              style.border = border;
+              style.squared = squared;
+              const Array out = call.out(labels.shape, "f4");
+              visit_width(labels.itemsize, [&](auto zero) {
+                  using T = decltype(zero);
+                  call.run([&](Executor& ex) {
+                      distance::barrier<T>(ex, labels.as<T>(), graph.as<uint8_t>(), graph.itemsize, labels.volume(),
+                                           metric, style, out.as<float>());
+                  });
+              });
+              return out.object;
+          });
+    m.def("distance_nearest",
+          [](const py::object& library, const py::object& labels_, const std::vector<uint64_t>& weights) {
+              Call call(library);
+              const Array labels = call.in(labels_, "labels");
+              const auto metric = metric_of(labels, weights, 1, 1);
+              const Array out = call.out(labels.shape, "i8");
+              visit_width(labels.itemsize, [&](auto zero) {
+                  using T = decltype(zero);
+                  call.run([&](Executor& ex) {
+                      distance::nearest<T>(ex, labels.as<T>(), labels.volume(), metric, out.as<int64_t>());
+                  });
+              });
+              return out.object;
+          });
     m.def("distance_measure", [](const py::object& library, const py::object& nearest_,
                                  const std::vector<uint64_t>& weights, double unit, double unit_squared, bool squared) {
         Call call(library);

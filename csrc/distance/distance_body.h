@@ -14,11 +14,12 @@ namespace emfast::distance {
 // What a word holds: a squared distance below the three flags.
 template <class U>
 struct Word {
-    static constexpr U next_y = U(1) << (sizeof(U) * 8 - 1);   // the next voxel along y has another label
-    static constexpr U next_z = U(1) << (sizeof(U) * 8 - 2);   // and along z
+    static constexpr U next_y = U(1) << (sizeof(U) * 8 - 1);  // the next voxel along y has another label
+    static constexpr U next_z = U(1) << (sizeof(U) * 8 - 2);  // and along z
     static constexpr U outside = U(1) << (sizeof(U) * 8 - 3);  // the label is 0, and distances carry a sign
-    static constexpr U far = outside - 1;                      // the mask of the distance; itself stands for all beyond
-    static constexpr int sign_shift = 32 - int(sizeof(U) * 8) + 2;  // `outside` to the sign of a float; negative: to the right
+    static constexpr U far = outside - 1;  // the mask of the distance; itself stands for all beyond
+    static constexpr int sign_shift =
+        32 - int(sizeof(U) * 8) + 2;  // `outside` to the sign of a float; negative: to the right
 };
 
 // 32-bit words serve when no finite distance saturates, or probably none: they hold 64 voxels' distance along every axis.
@@ -253,12 +254,14 @@ struct Envelope {
 
     // The first position >= 0 where site b > a is better than site a.
     EMFAST_HD int64_t first(int64_t a, int64_t b) const {
-        const int64_t meet = static_cast<int64_t>(weight) * (b - a) * (b + a) + static_cast<int64_t>(f(b)) -
-                             static_cast<int64_t>(f(a));
+        const int64_t meet =
+            static_cast<int64_t>(weight) * (b - a) * (b + a) + static_cast<int64_t>(f(b)) - static_cast<int64_t>(f(a));
         return meet < 0 ? 0 : meet / (2 * static_cast<int64_t>(weight) * (b - a)) + 1;
     }
 
-    EMFAST_HD uint64_t cost(int64_t q, int64_t p) const { return f(q) + weight * static_cast<uint64_t>((p - q) * (p - q)); }
+    EMFAST_HD uint64_t cost(int64_t q, int64_t p) const {
+        return f(q) + weight * static_cast<uint64_t>((p - q) * (p - q));
+    }
 };
 
 // Reads an envelope from the last position to the first. The site at place k of the stack is needed for positions >= k only,
@@ -268,7 +271,8 @@ struct Descent {
     const Envelope<Values, Sites>& hull;
     int64_t top, site, below;  // the place of the current site, the site, and the one under it
 
-    EMFAST_HD explicit Descent(const Envelope<Values, Sites>& hull) : hull(hull), top(hull.count - 1), site(-1), below(-1) {
+    EMFAST_HD explicit Descent(const Envelope<Values, Sites>& hull)
+        : hull(hull), top(hull.count - 1), site(-1), below(-1) {
         if (top >= 0) site = hull.sites.site(top);
         if (top > 0) below = hull.sites.site(top - 1);
     }
@@ -340,8 +344,7 @@ struct ColumnNear {
         }
         if ((up || down) && k > near && saturated<U>(axis.weight, static_cast<uint64_t>(k)) < d)
             atomic_store(unfinished[axis.column(i)], uint8_t(1));
-        else
-            to(i, d, raw);
+        else to(i, d, raw);
     }
 };
 
@@ -402,7 +405,8 @@ void columns(Executor& ex, const ColumnAxis<U>& axis, int64_t voxels, const To& 
 
 // The schedule with words of type U. True if a result saturated that might be finite.
 template <class U, class T>
-bool transform_words(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, float* out) {
+bool transform_words(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
+                     float* out) {
     const int64_t voxels = shape.voxels();
     const bool sure = sizeof(U) == 8 || fits(metric, shape);
     const bool volume = metric.z != 0;
@@ -415,8 +419,7 @@ bool transform_words(Executor& ex, const T* labels, const Shape& shape, const Me
     const int64_t words = BitRow::words_for(shape.x + 1);
     if (words <= longest_tiled_row)
         ex.tiles(shape.rows(), 128, BitRow::bytes(words), RowTile<T, U>{flags, metric.x, style.border, first});
-    else
-        ex.for_each(shape.rows(), LongRow<T, U>{flags, metric.x, style.border, first});
+    else ex.for_each(shape.rows(), LongRow<T, U>{flags, metric.x, style.border, first});
 
     auto flag = ex.scratch<int>(1);
     if (!sure) ex.store(flag.data(), 0);
@@ -433,7 +436,8 @@ bool transform_words(Executor& ex, const T* labels, const Shape& shape, const Me
 }
 
 template <class T>
-void transform_plain(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, float* out) {
+void transform_plain(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
+                     float* out) {
     if (shape.voxels() == 0) return;
     if (worth_trying(metric, shape) && !transform_words<uint32_t>(ex, labels, shape, metric, style, out)) return;
     transform_words<uint64_t>(ex, labels, shape, metric, style, out);
@@ -453,7 +457,8 @@ struct Entries {
         return entry < 0 ? Word<uint64_t>::far : along(metric.x, entry, x);
     }
     EMFAST_HD uint64_t after_y(int64_t entry, int64_t y, int64_t x) const {
-        return entry < 0 ? Word<uint64_t>::far : along(metric.y, entry / shape.x, y) + along(metric.x, entry % shape.x, x);
+        return entry < 0 ? Word<uint64_t>::far
+                         : along(metric.y, entry / shape.x, y) + along(metric.x, entry % shape.x, x);
     }
 };
 
@@ -562,8 +567,7 @@ void nearest_plain(Executor& ex, const T* labels, const Shape& shape, const Metr
     const int64_t words = BitRow::words_for(shape.x);
     if (words <= longest_tiled_row)
         ex.tiles(shape.rows(), 128, BitRow::bytes(words), NearestInRow<T>{labels, shape, first});
-    else
-        ex.for_each(shape.rows(), NearestInLongRow<T>{labels, shape, first});
+    else ex.for_each(shape.rows(), NearestInLongRow<T>{labels, shape, first});
     const Entries entries{shape, metric};
     int64_t* const second = volume ? other.data() : out;
     ex.for_each(shape.z * shape.x, NearestInColumn<false>{entries, first, second});
@@ -590,10 +594,12 @@ struct Doubled {
     EMFAST_HD void operator()(int64_t i) const {
         const Point at = point(twice, i);
         const int64_t voxel = shape.index(twice.z == 1 ? 0 : at.z / 2, at.y / 2, at.x / 2);
-        const int odd_z = static_cast<int>(at.z % 2), odd_y = static_cast<int>(at.y % 2), odd_x = static_cast<int>(at.x % 2);
+        const int odd_z = static_cast<int>(at.z % 2), odd_y = static_cast<int>(at.y % 2),
+                  odd_x = static_cast<int>(at.x % 2);
         bool open = labels[voxel] != 0;
         if (odd_z + odd_y + odd_x == 1) open = open && (graph[voxel * graph_bytes] & (odd_x ? 1 : odd_y ? 4 : 16));
-        if (border && ((at.z == twice.z - 1 && twice.z > 1) || at.y == twice.y - 1 || at.x == twice.x - 1)) open = false;
+        if (border && ((at.z == twice.z - 1 && twice.z > 1) || at.y == twice.y - 1 || at.x == twice.x - 1))
+            open = false;
         out[i] = open ? 1 : 0;
     }
 };
@@ -624,9 +630,9 @@ void barrier_plain(Executor& ex, const T* labels, const uint8_t* graph, int64_t 
     ex.for_each(shape.voxels(), EveryOther{distances.data(), shape, twice, out});
 }
 
-#define EMFAST_INSTANTIATE(T) \
-    template void transform<T>(Executor&, const T*, const Shape&, const Metric&, const Style&, float*); \
-    template void nearest<T>(Executor&, const T*, const Shape&, const Metric&, int64_t*); \
+#define EMFAST_INSTANTIATE(T)                                                                                         \
+    template void transform<T>(Executor&, const T*, const Shape&, const Metric&, const Style&, float*);               \
+    template void nearest<T>(Executor&, const T*, const Shape&, const Metric&, int64_t*);                             \
     template void barrier<T>(Executor&, const T*, const uint8_t*, int64_t, const Shape&, const Metric&, const Style&, \
                              float*);
 

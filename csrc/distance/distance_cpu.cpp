@@ -23,7 +23,8 @@ namespace {
 
 template <class U>
 struct Squares {
-    std::vector<U> up, down;  // up[k] = weight (k + 1)^2; the last m of down, before the padding, are m^2 ... 1 times weight
+    std::vector<U> up,
+        down;  // up[k] = weight (k + 1)^2; the last m of down, before the padding, are m^2 ... 1 times weight
     int64_t n;
 
     Squares(uint64_t weight, int64_t n) : up(n + padding), down(n + padding), n(n) {
@@ -68,11 +69,12 @@ EMFAST_INLINE void copy_eights(const U* from, U* to, int64_t m) {
 }
 
 template <class T, class U>
-EMFAST_INLINE void flag_row(const T* a, const T* next_y, const T* next_z, const U* line, int64_t n, bool with_sign, U* out) {
+EMFAST_INLINE void flag_row(const T* a, const T* next_y, const T* next_z, const U* line, int64_t n, bool with_sign,
+                            U* out) {
     if (with_sign)
         for (int64_t x = 0; x < n; ++x)
-            out[x] = line[x] | (a[x] != next_y[x] ? Word<U>::next_y : U(0)) | (a[x] != next_z[x] ? Word<U>::next_z : U(0)) |
-                     (a[x] == 0 ? Word<U>::outside : U(0));
+            out[x] = line[x] | (a[x] != next_y[x] ? Word<U>::next_y : U(0)) |
+                     (a[x] != next_z[x] ? Word<U>::next_z : U(0)) | (a[x] == 0 ? Word<U>::outside : U(0));
     else
         for (int64_t x = 0; x < n; ++x) {
             const U y = (a[x] != next_y[x]) & (a[x] != 0) & (next_y[x] != 0) ? Word<U>::next_y : U(0);
@@ -122,7 +124,7 @@ struct Axis {
     U next;
     bool border;
     const ToFloats<U>* floats;  // null unless this is the last axis
-    bool single;                // a float's sqrt gives the bits of Finish, for squares below 2^24
+    bool single;  // a float's sqrt gives the bits of Finish, for squares below 2^24
 };
 
 // A group of columns is `lanes` wide; lane types are chosen for the vector instructions that compare them.
@@ -373,7 +375,8 @@ EMFAST_INLINE void store(const Axis<U>& axis, const Group<L>& group, int64_t bas
 
 // All of one group of `count` columns; false if lanes of this width are too narrow.
 template <class L, class U>
-EMFAST_INLINE bool transform_group(const Axis<U>& axis, const Group<L>& group, int64_t base, int count, uint32_t* stack) {
+EMFAST_INLINE bool transform_group(const Axis<U>& axis, const Group<L>& group, int64_t base, int count,
+                                   uint32_t* stack) {
     const Load found = load(axis, group, base, count);
     const size_t bytes = axis.n * 64;
     if (found == Load::nothing && (!axis.floats || sizeof(U) == sizeof(float))) return true;
@@ -502,14 +505,17 @@ class Pass {
     std::vector<std::vector<U>> columns_;
 };
 
-#define EMFAST_ROWS(T, U) \
-    EMFAST_CLONES void rows(const Rows<T, U>& task, int64_t begin, int64_t end, U* line) { fill_rows(task, begin, end, line); }
+#define EMFAST_ROWS(T, U)                                                                  \
+    EMFAST_CLONES void rows(const Rows<T, U>& task, int64_t begin, int64_t end, U* line) { \
+        fill_rows(task, begin, end, line);                                                 \
+    }
 #define EMFAST_BOTH(T) EMFAST_ROWS(T, uint32_t) EMFAST_ROWS(T, uint64_t)
 EMFAST_FOR_WIDTHS(EMFAST_BOTH)
 
 // True if a result saturated that might be finite.
 template <class U, class T>
-bool transform_fast(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, float* out) {
+bool transform_fast(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
+                    float* out) {
     const int64_t plane = shape.y * shape.x;
     const bool volume = metric.z != 0;
     auto wide = ex.scratch<U>(sizeof(U) == 8 ? shape.voxels() : 0);
@@ -524,8 +530,8 @@ bool transform_fast(Executor& ex, const T* labels, const Shape& shape, const Met
     const Squares<U> squares(metric.x, shape.x);
     const Rows<T, U> task{labels, shape, style.border, style.with_sign, &squares, words};
     std::vector<std::vector<U>> lines(ex.threads(), std::vector<U>(shape.x + Squares<U>::padding));
-    const Axis<U> along_y{words,        shape.y, shape.x, metric.y, Word<U>::next_y, style.border,
-                          volume ? nullptr : &floats, single};
+    const Axis<U> along_y{words, shape.y, shape.x, metric.y, Word<U>::next_y, style.border, volume ? nullptr : &floats,
+                          single};
     Pass<U> y(ex, along_y, shape.z, plane);
     if (shape.z >= 4 * ex.threads()) {
         ex.for_chunks(shape.z, 1, [&](int64_t z, int64_t, int worker) {
@@ -533,9 +539,8 @@ bool transform_fast(Executor& ex, const T* labels, const Shape& shape, const Met
             y.block(z, worker);
         });
     } else {
-        ex.for_chunks(shape.rows(), std::max<int64_t>(1, (1 << 16) / shape.x), [&](int64_t begin, int64_t end, int worker) {
-            rows(task, begin, end, lines[worker].data());
-        });
+        ex.for_chunks(shape.rows(), std::max<int64_t>(1, (1 << 16) / shape.x),
+                      [&](int64_t begin, int64_t end, int worker) { rows(task, begin, end, lines[worker].data()); });
         y.run();
     }
     if (volume) {
@@ -548,7 +553,8 @@ bool transform_fast(Executor& ex, const T* labels, const Shape& shape, const Met
 }  // namespace
 
 template <class T>
-void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, float* out) {
+void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
+               float* out) {
     if (shape.voxels() == 0) return;
     if (worth_trying(metric, shape) && !transform_fast<uint32_t>(ex, labels, shape, metric, style, out)) return;
     transform_fast<uint64_t>(ex, labels, shape, metric, style, out);
@@ -557,7 +563,8 @@ void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& 
 #else
 
 template <class T>
-void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, float* out) {
+void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
+               float* out) {
     transform_plain(ex, labels, shape, metric, style, out);
 }
 

@@ -4,7 +4,8 @@
 namespace emfast::distance {
 
 template <class T>
-void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, float* out) {
+void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
+               float* out) {
     transform_plain(ex, labels, shape, metric, style, out);
 }
 

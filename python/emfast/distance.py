@@ -1,8 +1,8 @@
 """Exact Euclidean distances: to the nearest other label, with sign, and the nearest background voxel itself.
 
-Distances are between voxel centres, in the unit of ``spacing``. All arithmetic is in integers: the spacings are read as
-decimal numbers (4.6 is 23/5, not the nearest double) and brought to a common unit, so equal calls give equal bits on any
-number of threads and on the device.
+Distances are between voxel centres, in the unit of ``spacing``. All arithmetic is in integers: the spacings are
+read as decimal numbers (4.6 is 23/5, not the nearest double) and brought to a common unit, so equal calls give equal
+bits on any number of threads and on the device.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ._arrays import Operand, take
 _LIMIT = 2**60
 
 
-def _fractions(spacing: Sequence[float], ndim: int) -> tuple[Fraction, ...]:
+def _fractions(spacing: Any, ndim: int) -> tuple[Fraction, ...]:
     try:
         values = tuple(spacing)
     except TypeError:
@@ -30,6 +30,7 @@ def _fractions(spacing: Sequence[float], ndim: int) -> tuple[Fraction, ...]:
             return (Fraction(1), Fraction(1))
         raise ValueError(f"spacing must have one value per axis ({ndim}), got {len(values)}: {values}")
     exact = []
+    value: Any
     for value in values:
         try:
             number = float(value)
@@ -109,9 +110,7 @@ def edt(
     if type(graph.library) is not type(taken.library):
         raise TypeError("voxel_graph must be an array of the library and on the device of labels")
     metric = _metric(spacing, taken)
-    out = taken.native.distance_barrier(
-        taken.library, taken.array, graph.array, *metric, bool(border), bool(squared)
-    )
+    out = taken.native.distance_barrier(taken.library, taken.array, graph.array, *metric, bool(border), bool(squared))
     return taken.give(out)
 
 
@@ -183,9 +182,7 @@ def _transform(
     return taken.give(out)
 
 
-def nearest_background(
-    labels: Any, *, spacing: Sequence[float] = (1, 1, 1), return_distance: bool = False
-) -> Any:
+def nearest_background(labels: Any, *, spacing: Sequence[float] = (1, 1, 1), return_distance: bool = False) -> Any:
     """Flat index of the background voxel nearest to each voxel, and of a background voxel itself.
 
     Parameters
