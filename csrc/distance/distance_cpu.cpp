@@ -550,6 +550,47 @@ bool transform_fast(Executor& ex, const T* labels, const Shape& shape, const Met
     return saturated != 0;
 }
 
+// ---- Nearest background: columns are copied out in strips of a few lines, and their distances worked out once
+
+struct ColumnValues {
+    const uint64_t* f;
+    uint64_t operator()(int64_t q) const { return f[q]; }
+};
+
+template <bool along_z>
+void nearest_columns(Executor& ex, const Entries& entries, int64_t* words) {
+    const Shape& shape = entries.shape;
+    const int64_t plane = shape.y * shape.x, n = along_z ? shape.z : shape.y, stride = along_z ? plane : shape.x;
+    const uint64_t weight = along_z ? entries.metric.z : entries.metric.y;
+    constexpr int64_t width = 16;
+    const int64_t strips = (stride - 1) / width + 1;
+    ex.for_chunks((along_z ? 1 : shape.z) * strips, 4, [&](int64_t begin, int64_t end, int) {
+        std::vector<int64_t> entry(n * width);
+        std::vector<uint64_t> f(n * width);
+        std::vector<uint32_t> stack(n);
+        const SiteStack sites{stack.data()};
+        for (int64_t i = begin; i < end; ++i) {
+            const int64_t first = i % strips * width, count = std::min(width, stride - first);
+            int64_t* base = words + i / strips * plane + first;
+            for (int64_t p = 0; p < n; ++p)
+                for (int64_t l = 0; l < count; ++l) {
+                    const int64_t e = base[p * stride + l], at = first + l;
+                    entry[l * n + p] = e;
+                    f[l * n + p] = along_z ? entries.after_y(e, at / shape.x, at % shape.x) : entries.after_x(e, at);
+                }
+            for (int64_t l = 0; l < count; ++l) {
+                const ColumnValues values{f.data() + l * n};
+                const Envelope<ColumnValues, SiteStack> hull(values, sites, n, weight, Word<uint64_t>::far);
+                Descent<ColumnValues, SiteStack> best(hull);
+                for (int64_t p = n - 1; p >= 0; --p) {
+                    const int64_t q = best(p);
+                    base[p * stride + l] = q < 0 ? -1 : q * stride + entry[l * n + q];
+                }
+            }
+        }
+    });
+}
+
 }  // namespace
 
 template <class T>
@@ -560,6 +601,18 @@ void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& 
     transform_fast<uint64_t>(ex, labels, shape, metric, style, out);
 }
 
+template <class T>
+void nearest(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, int64_t* out) {
+    if (shape.voxels() == 0) return;
+    const NearestInLongRow<T> row{labels, shape, out};
+    ex.for_chunks(shape.rows(), std::max<int64_t>(1, (1 << 16) / shape.x), [&](int64_t begin, int64_t end, int) {
+        for (int64_t r = begin; r < end; ++r) row(r);
+    });
+    const Entries entries{shape, metric};
+    nearest_columns<false>(ex, entries, out);
+    if (metric.z != 0) nearest_columns<true>(ex, entries, out);
+}
+
 #else
 
 template <class T>
@@ -568,12 +621,12 @@ void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& 
     transform_plain(ex, labels, shape, metric, style, out);
 }
 
-#endif
-
 template <class T>
 void nearest(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, int64_t* out) {
     nearest_plain(ex, labels, shape, metric, out);
 }
+
+#endif
 
 void measure(Executor& ex, const int64_t* nearest, const Shape& shape, const Metric& metric, bool squared, float* out) {
     measure_plain(ex, nearest, shape, metric, squared, out);
