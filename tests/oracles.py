@@ -110,3 +110,114 @@ def blocked_distances(labels: np.ndarray, graph: np.ndarray, weights: tuple[int,
         for axis in range(dims):
             fine[(slice(None),) * axis + (slice(-1, None),)] = 0
     return squared_distances(fine, weights, border, False)[(slice(None, None, 2),) * dims]
+
+
+# ---- labels ----
+
+
+def unique(labels: np.ndarray) -> dict[int, int]:
+    """Label -> number of voxels, ascending by label."""
+    counts: dict[int, int] = {}
+    for v in labels.ravel().tolist():
+        counts[int(v)] = counts.get(int(v), 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def renumber(
+    labels: np.ndarray, order: str = "first", start: int = 1, keep_zero: bool = True
+) -> dict[int, int]:
+    """Old id -> new id, ascending by new id."""
+    values = [int(v) for v in labels.ravel().tolist()]
+    ids = list(dict.fromkeys(values))
+    if order == "size":
+        ids.sort(key=lambda v: -values.count(v))
+    table = {0: 0} if keep_zero and 0 in ids else {}
+    for v in ids:
+        if v not in table:
+            table[v] = start + len(table) - (1 if keep_zero and 0 in ids else 0)
+    return table
+
+
+def around(point: tuple[int, ...], shape: tuple[int, ...], axes: int) -> list[tuple[int, ...]]:
+    """The points a step away that changes at most so many axes."""
+    steps = [(-1, 0, 1)] * len(shape)
+    found = []
+    for step in np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, len(shape)).tolist():
+        if 0 < sum(map(abs, step)) <= axes:
+            other = tuple(p + s for p, s in zip(point, step, strict=True))
+            if all(0 <= o < n for o, n in zip(other, shape, strict=True)):
+                found.append(other)
+    return found
+
+
+def objects(labels: np.ndarray, axes: int, zero_axes: int = 0) -> list[list[tuple[int, ...]]]:
+    """Connected sets of one label by first voxel; those of label 0 where zero_axes says how."""
+    seen = np.zeros(labels.shape, bool)
+    found = []
+    for start in np.ndindex(labels.shape):
+        if seen[start] or (labels[start] == 0 and not zero_axes):
+            continue
+        seen[start] = True
+        members = [start]
+        for point in members:
+            for other in around(point, labels.shape, axes if labels[start] != 0 else zero_axes):
+                if not seen[other] and labels[other] == labels[start]:
+                    seen[other] = True
+                    members.append(other)
+        found.append(members)
+    return found
+
+
+def on_border(point: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return any(p in (0, n - 1) for p, n in zip(point, shape, strict=True))
+
+
+def keep_objects(labels: np.ndarray, kept: list[list[tuple[int, ...]]]) -> np.ndarray:
+    out = np.zeros_like(labels)
+    for members in kept:
+        for point in members:
+            out[point] = labels[point]
+    return out
+
+
+def dust(labels, axes, low, high, border=None, invert=False):
+    kept = []
+    for members in objects(labels, axes):
+        stays = low <= len(members) < high
+        if border and any(on_border(p, labels.shape) for p in members):
+            stays = border == "keep"
+        if stays != invert:
+            kept.append(members)
+    return keep_objects(labels, kept), len(kept)
+
+
+def largest_k(labels, k, axes):
+    kept = sorted(objects(labels, axes), key=lambda members: -len(members))[:k]
+    return keep_objects(labels, kept), len(kept)
+
+
+def fill_holes(labels: np.ndarray) -> np.ndarray:
+    """By the words of the contract: take an object away and see what cannot get out any more."""
+    nodes = objects(labels, labels.ndim, 1)
+    of = {point: k for k, members in enumerate(nodes) for point in members}
+    touching: list[set[int]] = [set() for _ in nodes]
+    for point, k in of.items():
+        touching[k] |= {of[q] for q in around(point, labels.shape, 1)} - {k}
+    outside = {k for k, members in enumerate(nodes) if any(on_border(p, labels.shape) for p in members)}
+    enclosed_by: list[set[int]] = [set() for _ in nodes]
+    for wall, members in enumerate(nodes):
+        if labels[members[0]] == 0:
+            continue
+        reached = [k for k in outside if k != wall]
+        for k in reached:
+            reached += [other for other in touching[k] if other != wall and other not in reached]
+        for k in set(range(len(nodes))) - set(reached) - {wall}:
+            enclosed_by[k].add(wall)
+    out = labels.copy()
+    for k, walls in enumerate(enclosed_by):
+        outermost = [w for w in walls if not enclosed_by[w] & walls]
+        assert len(outermost) == (1 if walls else 0)
+        for wall in outermost:
+            for point in nodes[k]:
+                out[point] = labels[nodes[wall][0]]
+    return out

@@ -8,6 +8,7 @@ void register_components(py::module_&);
 void register_distance(py::module_&);
 void register_example(py::module_&);
 void register_phantom(py::module_&);
+void register_labels(py::module_&);
 
 namespace {
 
@@ -44,4 +45,5 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_distance(m);
     emfast::register_example(m);
     emfast::register_phantom(m);
+    emfast::register_labels(m);
 }

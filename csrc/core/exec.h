@@ -14,6 +14,7 @@
 //   scratch<T>(n)                          uninitialised memory on the executor's side
 //   fetch(p) -> T                          one value brought to the host
 //   store(p, value)                        one value written from the host
+//   fetch(p, n) -> vector, store(p, vector)   the same for a small table
 // Verbs are separated by barriers: what one wrote the next one sees.
 // Host executors also have for_chunks(n, grain, f) with f(begin, end, worker), for the *_cpu.cpp siblings.
 #pragma once

@@ -227,6 +227,22 @@ class Executor {
         for_each(1, [=] __device__(int64_t) { *p = value; });
     }
 
+    template <class T>
+    std::vector<T> fetch(const T* p, int64_t n) {
+        std::vector<T> values(static_cast<size_t>(n));
+        if (n <= 0) return values;
+        gpu::check(cudaMemcpyAsync(values.data(), p, n * sizeof(T), cudaMemcpyDeviceToHost, stream()), "fetch");
+        gpu::wait(stream_, poll_);
+        return values;
+    }
+
+    template <class T>
+    void store(T* p, const std::vector<T>& values) {
+        if (values.empty()) return;
+        gpu::check(cudaMemcpyAsync(p, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, stream()), "store");
+        gpu::wait(stream_, poll_);  // the caller's vector may end now
+    }
+
   private:
     // CUB's two-step calls: ask how much room, take it, run.
     template <class Call>

@@ -228,6 +228,16 @@ class Executor {
         *p = value;
     }
 
+    template <class T>
+    std::vector<T> fetch(const T* p, int64_t n) {
+        return std::vector<T>(p, p + n);
+    }
+
+    template <class T>
+    void store(T* p, const std::vector<T>& values) {
+        std::copy(values.begin(), values.end(), p);
+    }
+
   private:
     // The piece of two-sweep verbs: the same in both sweeps.
     int64_t chunk(int64_t n) const { return std::max<int64_t>(scrambled ? 3 : 1 << 14, (n - 1) / (threads() * 4) + 1); }

@@ -8,17 +8,51 @@ from . import cuda, phantom
 from ._native import get_threads, set_threads
 from .components import connected_components
 from .distance import edt, nearest_background, signed_distance
+from .labels import (
+    LabelMap,
+    PointCloud,
+    component_map,
+    dust,
+    each,
+    fill_holes,
+    inverse_component_map,
+    largest_k,
+    mask,
+    mask_except,
+    minmax,
+    point_cloud,
+    refit,
+    remap,
+    renumber,
+    unique,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LabelMap",
+    "PointCloud",
+    "component_map",
     "connected_components",
     "cuda",
+    "dust",
+    "each",
     "edt",
     "errors",
+    "fill_holes",
     "get_threads",
+    "inverse_component_map",
+    "largest_k",
+    "mask",
+    "mask_except",
+    "minmax",
     "nearest_background",
     "phantom",
+    "point_cloud",
+    "refit",
+    "remap",
+    "renumber",
     "set_threads",
     "signed_distance",
+    "unique",
 ]
