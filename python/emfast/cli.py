@@ -1,0 +1,216 @@
+"""The command line, verb first: ``emfast info``, ``emfast doctor``, ``emfast demo``.
+
+A mistake of the user's ends with one line and exit code 2, Ctrl-C with 130, a failed check of ``doctor`` with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import __version__, _native, cuda
+from .errors import DeviceUnavailable
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code comes back."""
+    parser = argparse.ArgumentParser(
+        prog="emfast", description="Segmentation of electron microscopy volumes, exact and the same everywhere."
+    )
+    parser.add_argument("--version", action="version", version=f"emfast {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="command", required=True)
+
+    verb = verbs.add_parser("info", help="what this installation is and what it can use")
+    verb.set_defaults(run=info)
+
+    verb = verbs.add_parser("doctor", help="check the installation; say what is missing and how to get it")
+    verb.set_defaults(run=doctor)
+
+    verb = verbs.add_parser("demo", help="make a synthetic EM volume, segment and measure it, write a picture")
+    verb.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the picture (default: here)")
+    verb.add_argument("--shape", type=_shape, default=(48, 256, 256), metavar="Z,Y,X", help="default: 48,256,256")
+    verb.add_argument("--seed", type=int, default=0, help="another seed is another tissue (default: 0)")
+    verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+    verb.set_defaults(run=demo)
+
+    chosen = parser.parse_args(arguments)
+    try:
+        return int(chosen.run(chosen))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `emfast info | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, MemoryError, DeviceUnavailable) as error:
+        print(f"emfast {chosen.verb}: {error or type(error).__name__}", file=sys.stderr)
+        return 2
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    try:
+        z, y, x = (int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be three integers like 48,256,256, got {text!r}") from None
+    if min(z, y, x) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1 along each axis, got {text!r}")
+    return z, y, x
+
+
+def info(_: argparse.Namespace) -> int:
+    modules = ", ".join(path.name.partition(".")[0] for path in sorted(Path(__file__).parent.glob("_*.so")))
+    rows = [
+        ("emfast", f"{__version__} in {Path(__file__).parent}"),
+        ("native modules", modules),
+        ("threads", f"{_native.get_threads()} of {_native.host.available_processors()} processors"),
+        ("CUDA", str(cuda.status())),
+        ("Python", f"{platform.python_version()}, numpy {np.__version__}"),
+        ("system", f"{platform.system()} {platform.machine()}"),
+    ]
+    for name, value in rows:
+        print(f"{name:<15} " + value.replace("\n", "\n" + " " * 16))
+    return 0
+
+
+# ---- doctor ------------------------------------------------------------------------------------------------
+
+
+def doctor(_: argparse.Namespace) -> int:
+    failed = 0
+    for name, check in _CHECKS:
+        try:
+            state, words = "ok", check()
+        except _Remark as remark:
+            state, words = "--", str(remark)
+        except Exception as error:
+            state, words = "FAILED", f"{type(error).__name__}: {error}"
+            failed += 1
+        print(f"{state:<7}{name:<22}{words}")
+    print("All is well." if not failed else f"{failed} of {len(_CHECKS)} checks failed.")
+    return 1 if failed else 0
+
+
+class _Remark(Exception):
+    """Something that need not be there."""
+
+
+def _check_version() -> str:
+    found = _native.host.version
+    if found != __version__:
+        raise RuntimeError(
+            f"the native module is version {found}, the Python files {__version__}: two installations are mixed. "
+            "Remove both (pip uninstall emfast) and install again"
+        )
+    return f"native module {found}"
+
+
+def _check_components() -> str:
+    from .components import connected_components
+
+    rng = np.random.default_rng(0)
+    labels = rng.random((9, 33, 70)) < 0.3
+    found, count = connected_components(labels, return_count=True)
+    same = found[:, :, 1:] == found[:, :, :-1]
+    if not (same[labels[:, :, 1:] & labels[:, :, :-1]].all() and count == found.max()):
+        raise RuntimeError("connected components are wrong on this machine; please report it with `emfast info`")
+    return f"{count} found in noise"
+
+
+def _check_phantom() -> str:
+    import zlib
+
+    from . import phantom
+
+    made = phantom.make((6, 40, 50), seed=7)
+    value = 0
+    for array in (made.image, made.labels, made.mitochondria, made.affinities):
+        value = zlib.crc32(array.tobytes(), value)
+    if value != PHANTOM_CRC:
+        raise RuntimeError("a synthetic volume differs from what other machines make; please report it")
+    return "bit-identical to other machines"
+
+
+def _check_threads() -> str:
+    count = _native.get_threads()
+    if count == 1:
+        raise _Remark("1: set EMFAST_THREADS or widen the affinity of this process to use more")
+    return str(count)
+
+
+def _check_cuda() -> str:
+    now = cuda.status()
+    if not now.available:
+        raise _Remark(f"not used: {now.reason}")
+    return f"{now.devices} device(s)"
+
+
+def _check_library(name: str, use: str) -> Callable[[], str]:
+    def check() -> str:
+        from importlib import metadata
+        from importlib.util import find_spec
+
+        if find_spec(name) is None:
+            raise _Remark(f"not installed; {use}")
+        return metadata.version(name)
+
+    return check
+
+
+PHANTOM_CRC = 0x316075BC
+_CHECKS: list[tuple[str, Callable[[], str]]] = [
+    ("native module", _check_version),
+    ("threads", _check_threads),
+    ("components", _check_components),
+    ("phantom", _check_phantom),
+    ("CUDA", _check_cuda),
+    ("torch", _check_library("torch", "needed for networks and torch tensors only: pip install 'emfast[nn]'")),
+    ("zarr", _check_library("zarr", "needed to read and write chunked volumes: pip install 'emfast[io]'")),
+]
+
+
+# ---- demo --------------------------------------------------------------------------------------------------
+
+
+def demo(chosen: argparse.Namespace) -> int:
+    from . import _demo
+
+    if not chosen.out.is_dir():
+        raise ValueError(f"--out must be an existing folder, got {str(chosen.out)!r}")
+    if chosen.threads:
+        _native.set_threads(chosen.threads)
+    clock = Clock()
+    report = _demo.run(chosen.shape, chosen.seed, clock)
+    path = chosen.out / "emfast-demo.png"
+    report.save(path)
+    voxels = int(np.prod(chosen.shape))
+    print(f"{'step':<34}{'seconds':>9}{'Mvoxel/s':>10}")
+    for name, seconds in clock.laps:
+        print(f"{name:<34}{seconds:>9.3f}{voxels / max(seconds, 1e-9) / 1e6:>10.1f}")
+    print()
+    for line in report.lines():
+        print(line)
+    print(f"\nPicture: {path}")
+    return 0
+
+
+class Clock:
+    """Times the steps of a demo: ``clock("edt", emfast.edt, labels)`` calls and remembers."""
+
+    def __init__(self) -> None:
+        self.laps: list[tuple[str, float]] = []
+
+    def __call__(self, name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        result = function(*arguments, **options)
+        self.laps.append((name, time.perf_counter() - start))
+        return result
