@@ -77,13 +77,19 @@ EMFAST_INLINE uint64_t equal_word(const T* a, const T* b) {
 
 #endif
 
-// Bit i: a[i] == b[i], for i < n <= 64.
 template <class T>
-EMFAST_INLINE uint64_t equal_bits(const T* a, const T* b, int64_t n) {
-    if (n == 64) return equal_word(a, b);
+__attribute__((noinline)) uint64_t equal_few(const T* a, const T* b, int64_t n) {
     uint64_t word = 0;
     for (int64_t i = 0; i < n; ++i) word |= static_cast<uint64_t>(a[i] == b[i]) << i;
     return word;
+}
+
+// Bit i: a[i] == b[i], for i < n <= 64. later: not the first word of a row, so that what lies before may be read too.
+template <class T>
+EMFAST_INLINE uint64_t equal_bits(const T* a, const T* b, int64_t n, bool later) {
+    const int64_t missing = 64 - n;
+    if (n == 64 || later) return equal_word(a - missing, b - missing) >> missing;
+    return equal_few(a, b, n);
 }
 
 EMFAST_INLINE uint64_t low_bits(int64_t n) { return n >= 64 ? ~uint64_t(0) : (uint64_t(1) << n) - 1; }
@@ -112,7 +118,7 @@ template <class T, class Id>
 EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin, int64_t end, T background, bool open,
                            bool binary, Id next) {
     const int64_t width = rows.shape.x;
-    alignas(16) T paper[64];
+    alignas(16) T paper[128];
     for (T& p : paper) p = background;
     for (int64_t r = begin; r < end; ++r) {
         const T* v = labels + r * width;
@@ -122,15 +128,15 @@ EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin,
         uint64_t carry = 0;
         for (int64_t w = 0; w < rows.words; ++w) {
             const int64_t x = w * 64, n = std::min<int64_t>(64, width - x);
-            const uint64_t f = open ? low_bits(n) : low_bits(n) & ~equal_bits<T>(v + x, paper, n);
+            const uint64_t f = open ? low_bits(n) : low_bits(n) & ~equal_bits<T>(v + x, paper + 64, n, x > 0);
             uint64_t s = f;
             if (f) {
                 if (binary) {
                     s = f & ~((f << 1) | carry);
                 } else if (x > 0) {
-                    s = f & ~equal_bits(v + x, v + x - 1, n);
+                    s = f & ~equal_bits(v + x, v + x - 1, n, true);
                 } else {
-                    s = f & ~(equal_bits(v + 1, v, n - 1 < 63 ? n - 1 : 63) << 1);
+                    s = f & ~((width > 64 ? equal_word(v + 1, v) : equal_few(v + 1, v, n - 1)) << 1);
                 }
             }
             carry = f >> 63;
@@ -145,9 +151,9 @@ EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin,
     return next;
 }
 
-template <bool shared, class Id>
-EMFAST_INLINE void join(Id* parent, Id a, Id b) {
-    if constexpr (shared) unite_shared(parent, a, b);
+template <class Id>
+EMFAST_INLINE void join(bool shared, Id* parent, Id a, Id b) {
+    if (shared) unite_shared(parent, a, b);
     else unite(parent, a, b);
 }
 
@@ -156,25 +162,24 @@ template <class T, class Id>
 struct Word {
     const Rows<Id>& rows;
     const T* labels;
-    bool binary;
+    bool binary, shared;
     int64_t r, w;
 
     // Unions v[x] - u[x] of row q for x in mask, one a stretch. Returns where the two are equal.
-    template <bool shared>
     EMFAST_INLINE uint64_t faces(int64_t q, uint64_t mask) const {
         const int64_t x = w * 64, n = std::min<int64_t>(64, rows.shape.x - x);
         const int64_t rw = r * rows.words + w, qw = q * rows.words + w;
         uint64_t equal = mask & rows.fg[qw];
-        if (equal && !binary) equal &= equal_bits(labels + r * rows.shape.x + x, labels + q * rows.shape.x + x, n);
+        if (equal && !binary)
+            equal &= equal_bits(labels + r * rows.shape.x + x, labels + q * rows.shape.x + x, n, w > 0);
         for (uint64_t s = equal & ~((equal << 1) & ~rows.start[rw]); s; s &= s - 1) {
             const int b = std::countr_zero(s);
-            join<shared>(rows.parent, rows.id(rw, b), rows.id(qw, b));
+            join(shared, rows.parent, rows.id(rw, b), rows.id(qw, b));
         }
         return equal;
     }
 
     // Unions v[x] - u[x-1] where x in mask starts a run, and v[x] - u[x+1] where it ends one.
-    template <bool shared>
     EMFAST_INLINE void sides(int64_t q, uint64_t mask, uint64_t ends) const {
         const int64_t rw = r * rows.words + w, qw = q * rows.words + w;
         const uint64_t start = mask & rows.start[rw], end = mask & ends, other = rows.fg[qw];
@@ -186,12 +191,12 @@ struct Word {
         for (uint64_t s = start & ((other << 1) | left); s; s &= s - 1) {
             const int b = std::countr_zero(s);
             if (binary || v[b] == u[b - 1])
-                join<shared>(rows.parent, rows.id(rw, b), b ? rows.id(qw, b - 1) : rows.id(qw - 1, 63));
+                join(shared, rows.parent, rows.id(rw, b), b ? rows.id(qw, b - 1) : rows.id(qw - 1, 63));
         }
         for (uint64_t s = end & ((other >> 1) | right); s; s &= s - 1) {
             const int b = std::countr_zero(s);
             if (binary || v[b] == u[b + 1])
-                join<shared>(rows.parent, rows.id(rw, b), b < 63 ? rows.id(qw, b + 1) : rows.id(qw + 1, 0));
+                join(shared, rows.parent, rows.id(rw, b), b < 63 ? rows.id(qw, b + 1) : rows.id(qw + 1, 0));
         }
     }
 
@@ -206,45 +211,45 @@ struct Word {
 };
 
 // All unions of row r with earlier rows: up (y-1), back (z-1), and the two rows back, above and below.
-template <bool shared, int connectivity, class T, class Id>
-EMFAST_INLINE void join_row(const Rows<Id>& rows, const T* labels, bool binary, int64_t r) {
+template <int connectivity, class T, class Id>
+EMFAST_INLINE void join_row(const Rows<Id>& rows, const T* labels, bool binary, bool shared, int64_t r) {
     const int64_t y = r % rows.shape.y, up = r - 1, back = r - rows.shape.y;
     const bool has_up = y > 0, has_back = back >= 0, has_above = has_up && has_back,
                has_below = has_back && y + 1 < rows.shape.y;
     for (int64_t w = 0; w < rows.words; ++w) {
         const uint64_t f = rows.fg[r * rows.words + w];
         if (!f) continue;
-        const Word<T, Id> word{rows, labels, binary, r, w};
+        const Word<T, Id> word{rows, labels, binary, shared, r, w};
         if constexpr (connectivity == 6) {
-            if (has_up) word.template faces<shared>(up, f);
-            if (has_back) word.template faces<shared>(back, f);
+            if (has_up) word.faces(up, f);
+            if (has_back) word.faces(back, f);
         } else if constexpr (connectivity == 18) {
             const uint64_t ends = word.ends();
-            const uint64_t met_up = has_up ? word.template faces<shared>(up, f) : 0;
-            const uint64_t met_back = has_back ? word.template faces<shared>(back, f) : 0;
-            if (has_up) word.template sides<shared>(up, f & ~met_up, ends);
-            if (has_back) word.template sides<shared>(back, f & ~met_back, ends);
-            if (has_above) word.template faces<shared>(back - 1, f & ~met_up & ~met_back);
-            if (has_below) word.template faces<shared>(back + 1, f & ~met_back);
+            const uint64_t met_up = has_up ? word.faces(up, f) : 0;
+            const uint64_t met_back = has_back ? word.faces(back, f) : 0;
+            if (has_up) word.sides(up, f & ~met_up, ends);
+            if (has_back) word.sides(back, f & ~met_back, ends);
+            if (has_above) word.faces(back - 1, f & ~met_up & ~met_back);
+            if (has_below) word.faces(back + 1, f & ~met_back);
         } else {
             // back[x] touches all other earlier neighbours of v[x], so where it is met nothing is left to do; up[x] touches
             // all but the row below; above[x] and below[x] touch the sides of back, above[x] those of up.
-            const uint64_t met_back = has_back ? word.template faces<shared>(back, f) : 0;
+            const uint64_t met_back = has_back ? word.faces(back, f) : 0;
             const uint64_t free = f & ~met_back;
             if (!free) continue;
             const uint64_t ends = word.ends();
-            const uint64_t apart = has_up ? free & ~word.template faces<shared>(up, free) : free;
+            const uint64_t apart = has_up ? free & ~word.faces(up, free) : free;
             uint64_t met_below = 0, met_above = 0;
             if (has_below) {
-                met_below = word.template faces<shared>(back + 1, free);
-                word.template sides<shared>(back + 1, free & ~met_below, ends);
+                met_below = word.faces(back + 1, free);
+                word.sides(back + 1, free & ~met_below, ends);
             }
             if (has_above) {
-                met_above = word.template faces<shared>(back - 1, apart);
-                word.template sides<shared>(back - 1, apart & ~met_above, ends);
+                met_above = word.faces(back - 1, apart);
+                word.sides(back - 1, apart & ~met_above, ends);
             }
-            if (has_back) word.template sides<shared>(back, apart & ~met_above & ~met_below, ends);
-            if (has_up) word.template sides<shared>(up, apart & ~met_above, ends);
+            if (has_back) word.sides(back, apart & ~met_above & ~met_below, ends);
+            if (has_up) word.sides(up, apart & ~met_above, ends);
         }
     }
 }
@@ -258,25 +263,33 @@ struct Job {
     int connectivity;
 };
 
-template <bool shared, class T, class Id>
-EMFAST_INLINE void join_rows(const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t end) {
+template <class T, class Id>
+EMFAST_INLINE void join_rows(const Rows<Id>& rows, const Job<T>& job, bool shared, int64_t begin, int64_t end) {
     if (job.connectivity == 6)
-        for (int64_t r = begin; r < end; ++r) join_row<shared, 6>(rows, job.labels, job.binary, r);
+        for (int64_t r = begin; r < end; ++r) join_row<6>(rows, job.labels, job.binary, shared, r);
     else if (job.connectivity == 18)
-        for (int64_t r = begin; r < end; ++r) join_row<shared, 18>(rows, job.labels, job.binary, r);
+        for (int64_t r = begin; r < end; ++r) join_row<18>(rows, job.labels, job.binary, shared, r);
     else
-        for (int64_t r = begin; r < end; ++r) join_row<shared, 26>(rows, job.labels, job.binary, r);
+        for (int64_t r = begin; r < end; ++r) join_row<26>(rows, job.labels, job.binary, shared, r);
 }
 
-// Runs and unions of one slab, row by row so that the rows are still in cache. Returns one past the slab's last id.
+enum class Part { slab, seam };
+
+// slab: runs and unions of rows [begin, end), row by row so that the rows are still in cache, but no unions of rows before
+// joined_from; returns one past the slab's last id. seam: the unions left out, with the slabs before.
 template <class T, class Id>
-EMFAST_INLINE Id work_slab(const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t joined_from, int64_t end) {
+EMFAST_INLINE Id work_rows(Part part, const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t joined_from,
+                           int64_t end) {
     Id next = static_cast<Id>(begin * rows.shape.x);
+    if (part == Part::seam) {
+        join_rows(rows, job, true, begin, joined_from);
+        return next;
+    }
     for (int64_t r = begin; r < end; ++r) {
         const Id first = next;
         next = mark_runs<T, Id>(rows, job.labels, r, r + 1, job.background, job.open, job.binary, next);
         if (r < joined_from) continue;
-        join_rows<false>(rows, job, r, r + 1);
+        join_rows(rows, job, false, r, r + 1);
         for (Id i = first; i < next; ++i) rows.parent[i] = rows.parent[rows.parent[i]];  // later unions find roots near
     }
     return next;
@@ -324,14 +337,15 @@ EMFAST_INLINE void spread_row(const Rows<Id>& rows, const Out* run_labels, int64
 }
 
 // Volumes beyond 2^31 voxels take the plain build: their time goes into memory.
-#define EMFAST_SLAB(clones, T, Id)                                                                             \
-    clones Id work(const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t joined_from, int64_t end) { \
-        return work_slab<T, Id>(rows, job, begin, joined_from, end);                                           \
+#define EMFAST_SLAB(clones, T, Id)                                                                         \
+    clones Id work(Part part, const Rows<Id>& rows, const Job<T>& job, int64_t begin, int64_t joined_from, \
+                   int64_t end) {                                                                          \
+        return work_rows<T, Id>(part, rows, job, begin, joined_from, end);                                 \
     }
-EMFAST_SLAB(EMFAST_CLONES, uint8_t, uint32_t)
-EMFAST_SLAB(EMFAST_CLONES, uint16_t, uint32_t)
-EMFAST_SLAB(EMFAST_CLONES, uint32_t, uint32_t)
-EMFAST_SLAB(EMFAST_CLONES, uint64_t, uint32_t)
+EMFAST_SLAB(EMFAST_CLONES_BITS, uint8_t, uint32_t)
+EMFAST_SLAB(EMFAST_CLONES_BITS, uint16_t, uint32_t)
+EMFAST_SLAB(EMFAST_CLONES_BITS, uint32_t, uint32_t)
+EMFAST_SLAB(EMFAST_CLONES_BITS, uint64_t, uint32_t)
 EMFAST_SLAB(, uint8_t, uint64_t)
 EMFAST_SLAB(, uint16_t, uint64_t)
 EMFAST_SLAB(, uint32_t, uint64_t)
@@ -341,10 +355,10 @@ EMFAST_SLAB(, uint64_t, uint64_t)
     clones void spread(const Rows<Id>& rows, const Out* run_labels, int64_t r, Out* out) { \
         spread_row<Id, Out>(rows, run_labels, r, out);                                     \
     }
-EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint8_t)
-EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint16_t)
-EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint32_t)
-EMFAST_SPREAD(EMFAST_CLONES, uint32_t, uint64_t)
+EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint8_t)
+EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint16_t)
+EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint32_t)
+EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint64_t)
 EMFAST_SPREAD(, uint64_t, uint8_t)
 EMFAST_SPREAD(, uint64_t, uint16_t)
 EMFAST_SPREAD(, uint64_t, uint32_t)
@@ -377,11 +391,12 @@ class RunLabelling final : public Labelling {
                          options.binary && options.has_background, options.connectivity};
         const int64_t reach = labels.shape.z > 1 ? labels.shape.y + 1 : 1;  // rows back to the earliest neighbour
         auto joined_from = [&](int64_t s) { return s == 0 ? 0 : std::min(row(s + 1), row(s) + reach); };
-        ex.for_chunks(slabs_, 1,
-                      [&](int64_t s, int64_t, int) { end_[s] = work(rows_, job, row(s), joined_from(s), row(s + 1)); });
+        ex.for_chunks(slabs_, 1, [&](int64_t s, int64_t, int) {
+            end_[s] = work(Part::slab, rows_, job, row(s), joined_from(s), row(s + 1));
+        });
         if (slabs_ > 1)
             ex.for_chunks(slabs_ - 1, 1, [&](int64_t s, int64_t, int) {
-                join_rows<true>(rows_, job, row(s + 1), joined_from(s + 1));
+                work(Part::seam, rows_, job, row(s + 1), joined_from(s + 1), row(s + 2));
             });
         if (options.periodic)
             ex.for_each(labels.size(), JoinPeriodic<T, Equal<T>, RunLinks<Id>>{labels.data, labels.shape, Equal<T>{},
