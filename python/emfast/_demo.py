@@ -65,16 +65,18 @@ def run(shape: tuple[int, int, int], seed: int, clock: Callable[..., Any]) -> Re
     inside = clock("threshold of the affinities", _inside, made.affinities)
     depth = clock("edt", emfast.edt, inside, spacing=made.spacing)
     cores = clock("connected_components", emfast.connected_components, depth > _CORE, dtype="uint32")
-    cores = clock("small cores away", _without_small, cores, 40)
+    cores = clock("dust", emfast.dust, cores, below=40)
     nearest = clock("nearest_background", emfast.nearest_background, cores == 0, spacing=made.spacing)
     segments = clock("growth of the cores", _grow, cores, nearest, made.affinities)
-    sizes = clock("sizes", np.bincount, segments.ravel())[1:]
+    segments = clock("fill_holes", emfast.fill_holes, segments)
+    segments, _ = clock("renumber", emfast.renumber, segments)
+    _, sizes = clock("unique", emfast.unique, segments[segments > 0], counts=True)
     radius = clock("edt of the segments", emfast.edt, segments, spacing=made.spacing)
     split, merge = _information(made.labels, segments)
     return Report(
         made,
         segments,
-        int(np.count_nonzero(sizes)),
+        len(sizes),
         split,
         merge,
         2.0 * float(radius.max(initial=0)),
@@ -92,12 +94,6 @@ def _inside(affinities: np.ndarray) -> np.ndarray:
         sure[tuple(first)] = True  # the first face has no neighbour before it
         inside &= sure
     return inside
-
-
-def _without_small(cores: np.ndarray, below: int) -> np.ndarray:
-    keep = np.bincount(cores.ravel()) >= below
-    keep[0] = False
-    return np.where(keep[cores], cores, np.uint32(0))
 
 
 def _grow(cores: np.ndarray, nearest: np.ndarray, affinities: np.ndarray) -> np.ndarray:

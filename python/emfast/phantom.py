@@ -17,6 +17,7 @@ import numpy as np
 
 from ._arrays import Host, take
 from .components import connected_components
+from .labels import dust
 
 __all__ = ["Phantom", "make"]
 
@@ -35,7 +36,8 @@ class Phantom:
         Cells, 1 to n in raster order of first appearance, 0 in membranes. Each id is one 6-connected piece: a neurite
         that leaves the window and comes back has two ids.
     mitochondria : (z, y, x) uint32
-        Mitochondria inside the cells, 1 to n, 0 elsewhere.
+        Mitochondria inside the cells, 1 to n, 0 elsewhere. Pieces too small to be told from a shadow are left out, so
+        one that the window's face cuts may miss its rest.
     affinities : (3, z, y, x) uint8
         What a network would predict: channel c of voxel v is the affinity between v and the voxel before it along
         axis c (z, y, x), 255 for surely the same cell. 0 on the first face, where there is no such voxel.
@@ -132,7 +134,8 @@ def make(
     made = library.native().phantom(library, list(volume), list(first), list(steps), number, options)
     image, owner, organelles, affinities = (library.give(array) for array in made)
     labels = connected_components(owner, dtype="uint32")
-    organelles = connected_components(organelles, dtype="uint32")
+    least = round((0.15 * calibre) ** 3 / math.prod(steps))  # voxels: what is smaller is a shred at a membrane
+    organelles = connected_components(dust(organelles, below=least), dtype="uint32")
     if flat:
         image, labels, organelles, affinities = image[0], labels[0], organelles[0], affinities[1:, 0]
     return Phantom(image, labels, organelles, affinities, steps)
