@@ -1,4 +1,4 @@
-"""The slowest, most obvious Python that could be right: one oracle per operation, each the definition of its contract."""
+"""The slowest, most obvious Python that could be right: an oracle per operation, the definition of its contract."""
 
 from __future__ import annotations
 

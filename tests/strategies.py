@@ -10,7 +10,7 @@ LABEL_DTYPES = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"]
 
 
 def shapes(max_side: int = 9, dims: tuple[int, ...] = (2, 3), min_side: int = 0) -> st.SearchStrategy:
-    """2D and 3D shapes, empty axes included; every few examples one long row (past the 64-voxel words of the bodies)."""
+    """2D and 3D shapes, empty axes included; now and then a long row, past the 64-voxel words of the bodies."""
     small = st.sampled_from(dims).flatmap(lambda d: st.tuples(*[st.integers(min_side, max_side)] * d))
     long = st.sampled_from(dims).flatmap(
         lambda d: st.tuples(*[st.integers(max(1, min_side), 3)] * (d - 1), st.integers(60, 200))
@@ -21,7 +21,7 @@ def shapes(max_side: int = 9, dims: tuple[int, ...] = (2, 3), min_side: int = 0)
 def label_arrays(
     max_side: int = 9, dtypes: list[str] | None = None, values: int = 3, dims: tuple[int, ...] = (2, 3)
 ) -> st.SearchStrategy:
-    """Label arrays of few distinct ids, so that equal neighbours are common; now and then the extreme ids of the dtype."""
+    """Label arrays of few distinct ids, so that equal neighbours are common; now and then the dtype's extremes."""
 
     @st.composite
     def build(draw):

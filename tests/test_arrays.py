@@ -2,9 +2,10 @@
 
 import sys
 
-import emfast
 import numpy as np
 import pytest
+
+import emfast
 from emfast._arrays import DeviceArray, Host, TorchDevice, _take_device, take
 
 
@@ -93,7 +94,7 @@ def test_array_api_results_go_back():
 
 def test_array_likes_become_numpy():
     assert emfast.connected_components([[1, 1], [0, 1]]).tolist() == [[1, 1], [0, 1]]
-    with pytest.raises(TypeError, match="labels must be .* got"):
+    with pytest.raises(TypeError, match=r"labels must be .* got"):
         emfast.connected_components([["a", "b"]])
 
 

@@ -1,8 +1,9 @@
 """More than 2^31 voxels. Marked huge: needs about 20 GB of memory and some minutes."""
 
-import emfast
 import numpy as np
 import pytest
+
+import emfast
 
 pytestmark = pytest.mark.huge
 

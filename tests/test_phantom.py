@@ -3,12 +3,13 @@
 import dataclasses
 import zlib
 
-import emfast
 import numpy as np
 import pytest
-from emfast import _png
 from hypothesis import given
 from hypothesis import strategies as st
+
+import emfast
+from emfast import _png
 
 ARRAYS = ("image", "labels", "mitochondria", "affinities")
 

@@ -9,9 +9,10 @@ import textwrap
 import threading
 import time
 
-import emfast
 import numpy as np
 import pytest
+
+import emfast
 from emfast import _core
 
 

@@ -21,61 +21,14 @@
 
 #include <bit>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 #include "components/components_body.h"
 #include "core/isa.h"
+#include "core/runs.h"
 
 namespace emfast::components {
 namespace {
 
-constexpr int64_t slab_voxels = int64_t(1) << 26;  // a slab at most: bounds the time between looks at Ctrl-C
-
-#if defined(__SSE2__)
-
-// Sixteen lanes of a[i] == b[i] as bytes of all ones or zeros.
-template <class T>
-EMFAST_INLINE __m128i equal_bytes(const T* a, const T* b) {
-    const auto* va = reinterpret_cast<const __m128i*>(a);
-    const auto* vb = reinterpret_cast<const __m128i*>(b);
-    auto same = [&](int k) { return _mm_cmpeq_epi32(_mm_loadu_si128(va + k), _mm_loadu_si128(vb + k)); };
-    if constexpr (sizeof(T) == 1) {
-        return _mm_cmpeq_epi8(_mm_loadu_si128(va), _mm_loadu_si128(vb));
-    } else if constexpr (sizeof(T) == 2) {
-        return _mm_packs_epi16(_mm_cmpeq_epi16(_mm_loadu_si128(va), _mm_loadu_si128(vb)),
-                               _mm_cmpeq_epi16(_mm_loadu_si128(va + 1), _mm_loadu_si128(vb + 1)));
-    } else if constexpr (sizeof(T) == 4) {
-        return _mm_packs_epi16(_mm_packs_epi32(same(0), same(1)), _mm_packs_epi32(same(2), same(3)));
-    } else {
-        auto pair = [&](int k) {  // four 64-bit lanes: both halves must agree
-            const __m128 low = _mm_castsi128_ps(same(k)), high = _mm_castsi128_ps(same(k + 1));
-            return _mm_castps_si128(_mm_and_ps(_mm_shuffle_ps(low, high, 0x88), _mm_shuffle_ps(low, high, 0xdd)));
-        };
-        return _mm_packs_epi16(_mm_packs_epi32(pair(0), pair(2)), _mm_packs_epi32(pair(4), pair(6)));
-    }
-}
-
-template <class T>
-EMFAST_INLINE uint64_t equal_word(const T* a, const T* b) {
-    uint64_t word = 0;
-    for (int k = 0; k < 4; ++k)
-        word |= static_cast<uint64_t>(static_cast<uint16_t>(_mm_movemask_epi8(equal_bytes(a + 16 * k, b + 16 * k))))
-                << (16 * k);
-    return word;
-}
-
-#else
-
-template <class T>
-EMFAST_INLINE uint64_t equal_word(const T* a, const T* b) {
-    uint64_t word = 0;
-    for (int i = 0; i < 64; ++i) word |= static_cast<uint64_t>(a[i] == b[i]) << i;
-    return word;
-}
-
-#endif
+constexpr int64_t slab_voxels = int64_t(1) << 25;  // a slab at most: bounds the time between looks at Ctrl-C
 
 template <class T>
 __attribute__((noinline)) uint64_t equal_few(const T* a, const T* b, int64_t n) {
@@ -88,7 +41,7 @@ __attribute__((noinline)) uint64_t equal_few(const T* a, const T* b, int64_t n) 
 template <class T>
 EMFAST_INLINE uint64_t equal_bits(const T* a, const T* b, int64_t n, bool later) {
     const int64_t missing = 64 - n;
-    if (n == 64 || later) return equal_word(a - missing, b - missing) >> missing;
+    if (n == 64 || later) return equal64(a - missing, b - missing) >> missing;
     return equal_few(a, b, n);
 }
 
@@ -136,7 +89,7 @@ EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin,
                 } else if (x > 0) {
                     s = f & ~equal_bits(v + x, v + x - 1, n, true);
                 } else {
-                    s = f & ~((width > 64 ? equal_word(v + 1, v) : equal_few(v + 1, v, n - 1)) << 1);
+                    s = f & ~((width > 64 ? equal64(v + 1, v) : equal_few(v + 1, v, n - 1)) << 1);
                 }
             }
             carry = f >> 63;

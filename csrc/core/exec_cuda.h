@@ -239,7 +239,8 @@ class Executor {
     template <class T>
     void store(T* p, const std::vector<T>& values) {
         if (values.empty()) return;
-        gpu::check(cudaMemcpyAsync(p, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, stream()), "store");
+        gpu::check(cudaMemcpyAsync(p, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, stream()),
+                   "store");
         gpu::wait(stream_, poll_);  // the caller's vector may end now
     }
 

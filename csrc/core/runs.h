@@ -1,4 +1,4 @@
-// Runs of equal values in a row of memory, found 64 elements at a time. The comparison needs no more than
+// Comparisons of 64 elements at a time, and the runs of equal values that come of them. The comparison needs no more than
 // SSE2, which every x86-64 has, and keeps up with memory: no clones are needed. Other processors take the
 // plain loop.
 #pragma once
@@ -13,18 +13,18 @@
 
 namespace emfast {
 
-// Bit k is set where p[k] differs from p[k - 1], k < 64: p[-1] must be readable.
+// Bit k is set where a[k] == b[k], k < 64.
 template <class T>
-EMFAST_INLINE uint64_t changes64(const T* p) {
-    uint64_t changed = 0;
+EMFAST_INLINE uint64_t equal64(const T* a, const T* b) {
+    uint64_t word = 0;
 #if defined(__SSE2__) && !defined(__CUDACC__)
     constexpr int lanes = 16 / sizeof(T);  // elements in a register
-    auto equal = [p](int k) {
-        const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k));
-        const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k - 1));
-        if constexpr (sizeof(T) == 1) return _mm_cmpeq_epi8(a, b);
-        if constexpr (sizeof(T) == 2) return _mm_cmpeq_epi16(a, b);
-        return _mm_cmpeq_epi32(a, b);
+    auto equal = [a, b](int k) {
+        const __m128i va = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a + k));
+        const __m128i vb = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + k));
+        if constexpr (sizeof(T) == 1) return _mm_cmpeq_epi8(va, vb);
+        if constexpr (sizeof(T) == 2) return _mm_cmpeq_epi16(va, vb);
+        return _mm_cmpeq_epi32(va, vb);
     };
     for (int k = 0; k < 64; k += 16) {
         __m128i same;
@@ -33,21 +33,27 @@ EMFAST_INLINE uint64_t changes64(const T* p) {
         } else if constexpr (sizeof(T) == 2) {
             same = _mm_packs_epi16(equal(k), equal(k + lanes));
         } else {
-            auto words = [&](int at) {  // four elements as four words
+            auto words = [&](int at) {  // four elements as four words; of eight bytes both halves must agree
                 if constexpr (sizeof(T) == 4) return equal(at);
-                const __m128 a = _mm_castsi128_ps(equal(at)), b = _mm_castsi128_ps(equal(at + 2));
-                return _mm_and_si128(_mm_castps_si128(_mm_shuffle_ps(a, b, 0x88)),
-                                     _mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)));
+                const __m128 low = _mm_castsi128_ps(equal(at)), high = _mm_castsi128_ps(equal(at + 2));
+                return _mm_and_si128(_mm_castps_si128(_mm_shuffle_ps(low, high, 0x88)),
+                                     _mm_castps_si128(_mm_shuffle_ps(low, high, 0xdd)));
             };
             same =
                 _mm_packs_epi16(_mm_packs_epi32(words(k), words(k + 4)), _mm_packs_epi32(words(k + 8), words(k + 12)));
         }
-        changed |= uint64_t(static_cast<uint16_t>(~_mm_movemask_epi8(same))) << k;
+        word |= uint64_t(static_cast<uint16_t>(_mm_movemask_epi8(same))) << k;
     }
 #else
-    for (int k = 0; k < 64; ++k) changed |= uint64_t(p[k] != p[k - 1]) << k;
+    for (int k = 0; k < 64; ++k) word |= uint64_t(a[k] == b[k]) << k;
 #endif
-    return changed;
+    return word;
+}
+
+// Bit k is set where p[k] differs from p[k - 1], k < 64: p[-1] must be readable.
+template <class T>
+EMFAST_INLINE uint64_t changes64(const T* p) {
+    return ~equal64(p, p - 1);
 }
 
 // Calls f(from, to) for every run of equal elements of p within [begin, end), in order.
