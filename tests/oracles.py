@@ -103,7 +103,7 @@ def blocked_distances(labels: np.ndarray, graph: np.ndarray, weights: tuple[int,
     for corner in np.ndindex((2,) * dims):
         open_ = labels != 0
         if sum(corner) == 1:
-            bit = 4 ** (dims - 1 - corner.index(1))
+            bit = 4 ** corner.index(1)
             open_ = open_ & (graph & np.array(bit, graph.dtype)).astype(bool)
         fine[tuple(slice(c, None, 2) for c in corner)] = open_
     if border:  # half a spacing beyond the last centre; the first is as far from the shell before it

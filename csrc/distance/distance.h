@@ -100,8 +100,8 @@ void nearest(Executor& ex, const T* labels, const Shape& shape, const Metric& me
 // Infinite where an index is negative.
 void measure(Executor& ex, const int64_t* nearest, const Shape& shape, const Metric& metric, bool squared, float* out);
 
-// Distances in a volume whose faces may be blocked: bit 1, 4, 16 of a voxel's graph word is clear where the face towards
-// +x, +y, +z is blocked (cc3d's numbering; the bits for the opposite directions are not looked at). Labels count as
+// Distances in a volume whose faces may be blocked: bit 2 k of a voxel's graph word is clear where its face towards
+// the next voxel along axis k is blocked (the numbering of voxel_graph; bits of opposite directions are not looked at). Labels count as
 // foreground or 0. A blocked face of a foreground voxel is background at half a spacing; a background voxel fills its cell
 // up to the faces on its positive side; the border, where asked for, lies half a spacing away. So does `edt`.
 // graph holds shape.voxels() words of graph_bytes bytes each. Scratch: 72 bytes per voxel.

@@ -597,7 +597,10 @@ struct Doubled {
         const int odd_z = static_cast<int>(at.z % 2), odd_y = static_cast<int>(at.y % 2),
                   odd_x = static_cast<int>(at.x % 2);
         bool open = labels[voxel] != 0;
-        if (odd_z + odd_y + odd_x == 1) open = open && (graph[voxel * graph_bytes] & (odd_x ? 1 : odd_y ? 4 : 16));
+        if (odd_z + odd_y + odd_x == 1) {
+            const int axis = (odd_x ? 2 : odd_y ? 1 : 0) - (twice.z == 1 ? 1 : 0);
+            open = open && (graph[voxel * graph_bytes] >> (2 * axis) & 1);
+        }
         if (border && ((at.z == twice.z - 1 && twice.z > 1) || at.y == twice.y - 1 || at.x == twice.x - 1))
             open = false;
         out[i] = open ? 1 : 0;
