@@ -290,8 +290,9 @@ def test_voxel_graph_agrees_with_edt(backend):
         labels = smooth(shape, share=0.8, sigma=1).astype(np.uint8)
         graph = rng.integers(0, 256, shape, np.uint8) | rng.integers(0, 256, shape, np.uint8)
         for border in (False, True):
-            laid_out = np.asfortranarray(graph)  # edt's bits follow memory, as cc3d's graphs do
-            wanted = edt_peer.edt(np.asfortranarray(labels), voxel_graph=laid_out, anisotropy=spacing, black_border=border)
+            # edt's bits follow memory: in Fortran order they are ours
+            peer_labels, peer_graph = np.asfortranarray(labels), np.asfortranarray(graph)
+            wanted = edt_peer.edt(peer_labels, voxel_graph=peer_graph, anisotropy=spacing, black_border=border)
             out = backend.host(emfast.edt(backend(labels), voxel_graph=backend(graph), spacing=spacing, border=border))
             np.testing.assert_allclose(out, wanted, rtol=1e-6)
 

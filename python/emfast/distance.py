@@ -86,10 +86,11 @@ def edt(
     squared : bool
         Squared distances: exact for integer spacings up to 2**53, then rounded once to float32.
     voxel_graph : array of unsigned integers, of the shape of ``labels``, optional
-        Faces that cannot be crossed, as :func:`voxel_graph` numbers them: bit 0, 2, 4 of a voxel is clear where its face
-        towards the next voxel along axis 0, 1, 2 is blocked (bits 1, 3, 5 are not looked at). Then all labels but 0 count as one
-        foreground, a blocked face is background at half a spacing, a background voxel fills its cell up to its faces on
-        the positive side, and the border, where asked for, lies half a spacing outside. Needs 72 bytes a voxel.
+        Faces that cannot be crossed, as :func:`voxel_graph` numbers them: bit 0, 2, 4 of a voxel is clear where its
+        face towards the next voxel along axis 0, 1, 2 is blocked (bits 1, 3, 5 are not looked at). Then all labels but
+        0 count as one foreground, a blocked face is background at half a spacing, a background voxel fills its cell up
+        to its faces on the positive side, and the border, where asked for, lies half a spacing outside. Needs 72 bytes
+        a voxel.
 
     Returns
     -------
