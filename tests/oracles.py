@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 
 
@@ -220,4 +223,151 @@ def fill_holes(labels: np.ndarray) -> np.ndarray:
         for wall in outermost:
             for point in nodes[k]:
                 out[point] = labels[nodes[wall][0]]
+    return out
+
+
+# --- statistics
+
+STEPS = [s for s in itertools.product((-1, 0, 1), repeat=3) if s > (0, 0, 0)]
+
+
+def as_volume(array: np.ndarray) -> np.ndarray:
+    return array.reshape((1,) * (3 - array.ndim) + array.shape)
+
+
+def statistics_cells(labels: np.ndarray, background: int | None) -> dict[int, list[int]]:
+    """Per id: voxels, first flat index, lowest and highest coordinates, their sums, the sums of their products (zz yy
+    xx zy zx yx), and the number of voxels equal to their neighbour along each of the 13 steps.
+    """
+    volume = as_volume(labels)
+    places: dict[int, list[tuple[int, ...]]] = {}
+    for where in np.ndindex(volume.shape):
+        if background is None or int(volume[where]) != background:
+            places.setdefault(int(volume[where]), []).append(where)
+    cells = {}
+    for label, members in sorted(places.items()):
+        z, y, x = zip(*members, strict=True)
+        inside = set(members)
+        equal = [sum(tuple(map(sum, zip(m, s, strict=True))) in inside for m in members) for s in STEPS]
+        products = [
+            sum(p * q for p, q in zip(a, b, strict=True)) for a, b in [(z, z), (y, y), (x, x), (z, y), (z, x), (y, x)]
+        ]
+        first = int(np.ravel_multi_index(members[0], volume.shape))
+        low, high, sums = ([f(a) for a in (z, y, x)] for f in (min, max, sum))
+        cells[label] = [len(members), first, *low, *high, *sums, *products, *equal]
+    return cells
+
+
+def covariance(members: list[tuple[int, ...]], spacing: tuple[float, ...]) -> np.ndarray:
+    """Of voxel centres in nanometres, from exact fractions."""
+    n, dims = len(members), len(spacing)
+    mean = [Fraction(sum(m[a] for m in members), n) for a in range(dims)]
+    exact = [[sum((m[a] - mean[a]) * (m[b] - mean[b]) for m in members) / n for b in range(dims)] for a in range(dims)]
+    return np.array([[float(exact[a][b]) * spacing[a] * spacing[b] for b in range(dims)] for a in range(dims)])
+
+
+def contacts(
+    labels: np.ndarray, connectivity: int, background: int | None, periodic: bool | tuple[bool, ...]
+) -> dict[tuple[int, int], tuple[list[int], int]]:
+    """Per touching pair (a, b), a < b: the faces it shares across each axis, and its neighbouring pairs of voxels."""
+    rings = periodic if isinstance(periodic, tuple) else (periodic,) * labels.ndim
+    out: dict[tuple[int, int], tuple[list[int], int]] = {}
+    reach = {6: 1, 18: 2, 26: 3}[connectivity]
+    steps = [s for s in itertools.product((-1, 0, 1), repeat=labels.ndim) if any(s) and s > (0,) * labels.ndim]
+    steps = [s for s in steps if sum(map(abs, s)) <= reach]
+    for p in np.ndindex(labels.shape):
+        for step in steps:
+            q = tuple(c + s for c, s in zip(p, step, strict=True))
+            q = tuple(c % n if ring else c for c, n, ring in zip(q, labels.shape, rings, strict=True))
+            if any(c < 0 or c >= n for c, n in zip(q, labels.shape, strict=True)):
+                continue
+            a, b = sorted((int(labels[p]), int(labels[q])))
+            if a == b or background in (a, b):
+                continue
+            faces, neighbours = out.setdefault((a, b), ([0] * labels.ndim, 0))
+            if sum(map(abs, step)) == 1:
+                faces[[abs(s) for s in step].index(1)] += 1
+            out[a, b] = (faces, neighbours + 1)
+    return out
+
+
+# --- connectivity
+
+# The neighbour of each bit of a voxel graph, as cc3d's documentation lists them (its x, y, z are axes 0, 1, 2).
+BITS_3D = [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
+BITS_3D += [(1, 1, 0), (-1, 1, 0), (1, -1, 0), (-1, -1, 0), (1, 0, 1), (-1, 0, 1), (0, 1, 1), (0, -1, 1)]
+BITS_3D += [(1, 0, -1), (-1, 0, -1), (0, 1, -1), (0, -1, -1)]
+BITS_3D += [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (-1, -1, 1), (1, 1, -1), (-1, 1, -1), (1, -1, -1), (-1, -1, -1)]
+BITS_2D = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+
+
+def graph_bits(connectivity: int) -> list[tuple[int, ...]]:
+    return (BITS_2D if connectivity in (4, 8) else BITS_3D)[:connectivity]
+
+
+def moved(p: tuple[int, ...], step: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    q = tuple(c + s for c, s in zip(p, step, strict=True))
+    return q if all(0 <= c < n for c, n in zip(q, shape, strict=True)) else None
+
+
+def voxel_graph(labels: np.ndarray, connectivity: int) -> np.ndarray:
+    out = np.zeros(labels.shape, "u4" if connectivity > 8 else "u1")
+    for p in np.ndindex(labels.shape):
+        for bit, step in enumerate(graph_bits(connectivity)):
+            q = moved(p, step, labels.shape)
+            if q is None or labels[p] == labels[q]:
+                out[p] |= 1 << bit
+    return out
+
+
+def components_of_graph(graph: np.ndarray, connectivity: int) -> np.ndarray:
+    """Flood over the edges whose bit is set in the voxel that comes later in C order."""
+    links: dict[tuple[int, ...], list[tuple[int, ...]]] = {p: [] for p in np.ndindex(graph.shape)}
+    for p in links:
+        for bit, step in enumerate(graph_bits(connectivity)):
+            q = moved(p, step, graph.shape)
+            if q is not None and q < p and int(graph[p]) >> bit & 1:
+                links[p].append(q)
+                links[q].append(p)
+    out = np.zeros(graph.shape, np.int64)
+    for seed in links:
+        if out[seed]:
+            continue
+        out[seed] = out.max() + 1
+        stack = [seed]
+        while stack:
+            p = stack.pop()
+            for q in links[p]:
+                if not out[q]:
+                    out[q] = out[p]
+                    stack.append(q)
+    return out
+
+
+# --- morphology
+
+
+def squared_distance(p: tuple[int, ...], q: tuple[int, ...], spacing: tuple[float, ...]) -> Fraction:
+    return sum(((a - b) * Fraction(repr(float(s)))) ** 2 for a, b, s in zip(p, q, spacing, strict=True)) + Fraction(0)
+
+
+def erode(labels: np.ndarray, radius: float, spacing: tuple[float, ...]) -> np.ndarray:
+    places = list(np.ndindex(labels.shape))
+    limit = Fraction(repr(float(radius))) ** 2
+    out = labels.copy()
+    for p in places:
+        if any(labels[q] != labels[p] and squared_distance(p, q, spacing) <= limit for q in places):
+            out[p] = 0
+    return out
+
+
+def dilate(labels: np.ndarray, radius: float, spacing: tuple[float, ...]) -> np.ndarray:
+    labelled = [q for q in np.ndindex(labels.shape) if labels[q] != 0]
+    limit = Fraction(repr(float(radius))) ** 2
+    out = labels.copy()
+    for p in np.ndindex(labels.shape):
+        if labels[p] == 0 and labelled:
+            nearest = min(labelled, key=lambda q: (squared_distance(p, q, spacing), q))
+            if squared_distance(p, nearest, spacing) <= limit:
+                out[p] = labels[nearest]
     return out

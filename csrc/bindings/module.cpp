@@ -5,10 +5,14 @@
 namespace emfast {
 
 void register_components(py::module_&);
+void register_contacts(py::module_&);
 void register_distance(py::module_&);
 void register_example(py::module_&);
+void register_morphology(py::module_&);
 void register_phantom(py::module_&);
 void register_labels(py::module_&);
+void register_statistics(py::module_&);
+void register_voxel_graph(py::module_&);
 
 namespace {
 
@@ -42,8 +46,12 @@ void register_runtime(py::module_& m) {
 PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_runtime(m);
     emfast::register_components(m);
+    emfast::register_contacts(m);
     emfast::register_distance(m);
     emfast::register_example(m);
+    emfast::register_morphology(m);
     emfast::register_phantom(m);
     emfast::register_labels(m);
+    emfast::register_statistics(m);
+    emfast::register_voxel_graph(m);
 }

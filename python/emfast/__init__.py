@@ -6,7 +6,9 @@ and on the device of the input, and never depend on the number of threads or on 
 
 from . import cuda, phantom
 from ._native import get_threads, set_threads
+from ._table import Table
 from .components import connected_components
+from .connectivity import components_of_graph, voxel_graph
 from .distance import edt, nearest_background, signed_distance
 from .labels import (
     LabelMap,
@@ -26,18 +28,25 @@ from .labels import (
     renumber,
     unique,
 )
+from .measurement import contacts, statistics
+from .morphology import dilate, erode
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LabelMap",
     "PointCloud",
+    "Table",
     "component_map",
+    "components_of_graph",
     "connected_components",
+    "contacts",
     "cuda",
+    "dilate",
     "dust",
     "each",
     "edt",
+    "erode",
     "errors",
     "fill_holes",
     "get_threads",
@@ -54,5 +63,7 @@ __all__ = [
     "renumber",
     "set_threads",
     "signed_distance",
+    "statistics",
     "unique",
+    "voxel_graph",
 ]
