@@ -17,4 +17,8 @@
 #define EMFAST_CLONES_BITS
 #endif
 
+#if defined(EMFAST_SANITIZE)  // instrumented code, inlined everywhere, takes minutes to compile
+#define EMFAST_INLINE inline
+#else
 #define EMFAST_INLINE inline __attribute__((always_inline))
+#endif
