@@ -32,6 +32,12 @@ EMFAST_HD T atomic_load(const T& value) {
 
 template <class T>
 EMFAST_HD void atomic_store(T& value, T desired) {
+#if defined(__CUDA_ARCH__)
+    if constexpr (sizeof(T) == 1) {  // a volatile store is relaxed; cuda::atomic_ref would exchange the word around it
+        *static_cast<volatile T*>(&value) = desired;
+        return;
+    }
+#endif
     atomic_ref<T>(value).store(desired, memory_order_relaxed);
 }
 

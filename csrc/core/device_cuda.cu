@@ -1,4 +1,5 @@
 #include <chrono>
+#include <stdexcept>
 #include <thread>
 
 #include "core/exec_cuda.h"
@@ -9,6 +10,7 @@ namespace gpu {
 
 void check(int error, const char* what) {
     if (error == cudaSuccess) return;
+    cudaGetLastError();  // told once: the next launch must not find it again
     if (error == cudaErrorMemoryAllocation) throw std::bad_alloc();
     const auto code = static_cast<cudaError_t>(error);
     throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorName(code) + ": " +
@@ -29,14 +31,17 @@ int device_count(std::string& reason) {
 
 std::string describe() {
     int driver = 0;
-    cudaDriverGetVersion(&driver);
+    if (cudaDriverGetVersion(&driver) != cudaSuccess) cudaGetLastError();
     auto version = [](int v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); };
     std::string text = "toolkit " + version(CUDART_VERSION) + "\ndriver " + (driver ? version(driver) : "none") + "\n";
     std::string reason;
     const int count = device_count(reason);
     for (int i = 0; i < count; ++i) {
         cudaDeviceProp p;
-        if (cudaGetDeviceProperties(&p, i) != cudaSuccess) continue;
+        if (cudaGetDeviceProperties(&p, i) != cudaSuccess) {
+            cudaGetLastError();
+            continue;
+        }
         text += "device " + std::to_string(i) + " " + p.name + " sm_" + std::to_string(p.major) +
                 std::to_string(p.minor) + " " + std::to_string(p.totalGlobalMem >> 20) + " MiB\n";
     }
@@ -52,6 +57,7 @@ void wait(Stream stream, const std::function<bool()>& poll) {
         const cudaError_t state = cudaStreamQuery(s);
         if (state == cudaSuccess) return;
         if (state != cudaErrorNotReady) check(state, "wait");
+        cudaGetLastError();  // "not ready" is recorded as an error, which the next launch would take for its own
         const auto now = std::chrono::steady_clock::now();
         if (now > next) {
             next = now + std::chrono::milliseconds(50);
@@ -62,6 +68,30 @@ void wait(Stream stream, const std::function<bool()>& poll) {
         }
         if (now - start > std::chrono::microseconds(200)) std::this_thread::sleep_for(std::chrono::microseconds(20));
     }
+}
+
+void copy(const void* from, void* to, int64_t bytes, Stream stream) {
+    if (bytes <= 0) return;
+    check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice,
+                          static_cast<cudaStream_t>(stream)),
+          "copy");
+}
+
+void fetch(const void* from, void* to, int64_t bytes, Stream stream, const std::function<bool()>& poll) {
+    if (bytes <= 0) return;
+    wait(stream, poll);  // the copy itself blocks: wait where Ctrl-C is heard
+    check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
+                          static_cast<cudaStream_t>(stream)),
+          "fetch");
+    wait(stream, nullptr);
+}
+
+void store(const void* from, void* to, int64_t bytes, Stream stream, const std::function<bool()>& poll) {
+    if (bytes <= 0) return;
+    check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice,
+                          static_cast<cudaStream_t>(stream)),
+          "store");
+    wait(stream, poll);  // the caller's memory may end now
 }
 
 }  // namespace gpu

@@ -2,9 +2,11 @@
 // counts) and fetch wait for it, and they wait for the stream alone, never for the device. While waiting they poll for
 // Ctrl-C. The device's own verbs (scan, sort, select) are CUB's.
 //
-// Bindings are compiled by the host compiler and see only the class; the verbs are there for nvcc.
+// Bindings are compiled by the host compiler and see the class and the verbs that only move memory (copy, fetch, store of a
+// table); the others are there for nvcc.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -46,6 +48,9 @@ int device_count(std::string& reason);  // 0 and a reason where no device can be
 std::string describe();  // toolkit, driver and devices, one a line
 void wait(Stream stream, const std::function<bool()>& poll);
 void check(int error, const char* what);
+void copy(const void* from, void* to, int64_t bytes, Stream stream);  // within the device, queued
+void fetch(const void* from, void* to, int64_t bytes, Stream stream, const std::function<bool()>& poll);
+void store(const void* from, void* to, int64_t bytes, Stream stream, const std::function<bool()>& poll);
 }  // namespace gpu
 
 // Makes a device current for the calling thread, and the former one again at the end.
@@ -117,6 +122,30 @@ class Executor {
     template <class T>
     Scratch<T> scratch(int64_t n) {
         return Scratch<T>(*memory_, n);
+    }
+
+    template <class T>
+    void copy(const T* from, T* to, int64_t n) {
+        gpu::copy(from, to, n * int64_t(sizeof(T)), stream_);
+    }
+
+    template <class T>
+    T fetch(const T* p) {
+        T value;
+        gpu::fetch(p, &value, sizeof value, stream_, poll_);
+        return value;
+    }
+
+    template <class T>
+    std::vector<T> fetch(const T* p, int64_t n) {
+        std::vector<T> values(static_cast<size_t>(n));
+        gpu::fetch(p, values.data(), n * int64_t(sizeof(T)), stream_, poll_);
+        return values;
+    }
+
+    template <class T>
+    void store(T* p, const std::vector<T>& values) {
+        gpu::store(values.data(), p, int64_t(values.size() * sizeof(T)), stream_, poll_);
     }
 
 #if defined(__CUDACC__)
@@ -210,38 +239,8 @@ class Executor {
     }
 
     template <class T>
-    void copy(const T* from, T* to, int64_t n) {
-        gpu::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, stream()), "copy");
-    }
-
-    template <class T>
-    T fetch(const T* p) {
-        T value;
-        gpu::check(cudaMemcpyAsync(&value, p, sizeof value, cudaMemcpyDeviceToHost, stream()), "fetch");
-        gpu::wait(stream_, poll_);
-        return value;
-    }
-
-    template <class T>
     void store(T* p, T value) {
         for_each(1, [=] __device__(int64_t) { *p = value; });
-    }
-
-    template <class T>
-    std::vector<T> fetch(const T* p, int64_t n) {
-        std::vector<T> values(static_cast<size_t>(n));
-        if (n <= 0) return values;
-        gpu::check(cudaMemcpyAsync(values.data(), p, n * sizeof(T), cudaMemcpyDeviceToHost, stream()), "fetch");
-        gpu::wait(stream_, poll_);
-        return values;
-    }
-
-    template <class T>
-    void store(T* p, const std::vector<T>& values) {
-        if (values.empty()) return;
-        gpu::check(cudaMemcpyAsync(p, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, stream()),
-                   "store");
-        gpu::wait(stream_, poll_);  // the caller's vector may end now
     }
 
   private:

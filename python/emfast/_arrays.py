@@ -107,6 +107,13 @@ class Device:
     def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
         raise NotImplementedError
 
+    def is_dense(self, array: Any) -> bool:
+        """Whether one of the library's own arrays is C-contiguous."""
+        raise NotImplementedError
+
+    def dense(self, array: Any) -> Any:
+        raise NotImplementedError
+
     def give(self, array: DeviceArray) -> Any:
         return array.owner.reshape(array.shape)
 
@@ -124,7 +131,16 @@ class TorchDevice(Device):
 
     def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
         kind = getattr(self.torch, np.dtype(dtype).name)
-        return self.describe(self.torch.empty(tuple(shape), dtype=kind, device=self.where))
+        try:
+            return self.describe(self.torch.empty(tuple(shape), dtype=kind, device=self.where))
+        except self.torch.cuda.OutOfMemoryError as error:
+            raise MemoryError(str(error)) from error
+
+    def is_dense(self, tensor: Any) -> bool:
+        return bool(tensor.is_contiguous())
+
+    def dense(self, tensor: Any) -> Any:
+        return tensor.contiguous()
 
     def from_numpy(self, array: np.ndarray) -> DeviceArray:
         return self.describe(self.torch.from_numpy(np.ascontiguousarray(array)).to(self.where))
@@ -137,7 +153,8 @@ class CupyDevice(Device):
     def __init__(self, array: Any) -> None:
         self.cupy = sys.modules["cupy"]
         self.device = int(array.device.id)
-        self.stream = int(self.cupy.cuda.get_current_stream().ptr)
+        with self.cupy.cuda.Device(self.device):
+            self.stream = int(self.cupy.cuda.get_current_stream().ptr)
 
     def describe(self, array: Any) -> DeviceArray:
         return DeviceArray(array, array.data.ptr, tuple(array.shape), np.dtype(array.dtype))
@@ -145,6 +162,13 @@ class CupyDevice(Device):
     def empty(self, shape: Sequence[int], dtype: str) -> DeviceArray:
         with self.cupy.cuda.Device(self.device):
             return self.describe(self.cupy.empty(tuple(shape), dtype))
+
+    def is_dense(self, array: Any) -> bool:
+        return bool(array.flags.c_contiguous)
+
+    def dense(self, array: Any) -> Any:
+        with self.cupy.cuda.Device(self.device):
+            return self.cupy.ascontiguousarray(array)
 
     def from_numpy(self, array: np.ndarray) -> DeviceArray:
         with self.cupy.cuda.Device(self.device):
@@ -179,6 +203,11 @@ class Operand:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    def meets(self, other: Operand) -> bool:
+        """Whether one native call may read both: on the host, or on one device and stream."""
+        ours, theirs = self.library, other.library
+        return bool(ours.device == theirs.device and ours.stream == theirs.stream)
 
     def permute(self, per_axis: Sequence[Any]) -> tuple[Any, ...]:
         """Per-axis values given in the caller's order, in the order of memory."""
@@ -263,12 +292,11 @@ def _take_device(array: Any, library: Any, name: str, kinds: str, dims: Sequence
     _check(name, described.dtype, described.shape, kinds, dims)
     axes = tuple(range(described.ndim))
     strides = tuple(array.stride()) if hasattr(array, "stride") else tuple(array.strides)
-    if order == "any":
+    if order == "any" and not library.is_dense(array):
         axes = _axes_of(strides, described.shape)
     if axes != tuple(range(described.ndim)):
         array = array.permute(*axes) if hasattr(array, "permute") else array.transpose(axes)
-    array = array.contiguous() if hasattr(array, "contiguous") else library.cupy.ascontiguousarray(array)
-    return Operand(library.describe(array), library, axes, described.dtype)
+    return Operand(library.describe(library.dense(array)), library, axes, described.dtype)
 
 
 def _take_foreign(array: Any, name: str, kinds: str, dims: Sequence[int] | None, order: str) -> Operand:

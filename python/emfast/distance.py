@@ -108,7 +108,7 @@ def edt(
     graph = take(voxel_graph, "voxel_graph", kinds="u")
     if graph.shape != taken.shape:
         raise ValueError(f"voxel_graph must have the shape of labels {taken.shape}, got {graph.shape}")
-    if type(graph.library) is not type(taken.library):
+    if type(graph.library) is not type(taken.library) or not graph.meets(taken):
         raise TypeError("voxel_graph must be an array of the library and on the device of labels")
     metric = _metric(spacing, taken)
     out = taken.native.distance_barrier(taken.library, taken.array, graph.array, *metric, bool(border), bool(squared))

@@ -394,6 +394,8 @@ def component_map(components: Any, parents: Any) -> LabelMap:
     c, p = take(components, "components", dims=None), take(parents, "parents", dims=None)
     if c.shape != p.shape:
         raise ValueError(f"parents must have the shape of components {c.shape}, got {p.shape}")
+    if not c.meets(p):
+        raise TypeError("parents must live where components do, on the host or on one device and stream")
     ids, _, first = c.native.labels_unique(c.library, c.array, "value")
     return LabelMap(c.library.give(ids), p.library.give(p.native.labels_gather(p.library, p.array, first)))
 
@@ -718,7 +720,7 @@ def _own(t: Operand, array: Any, name: str) -> Operand | None:
     if t.library.device < 0 or not hasattr(array, "shape") or isinstance(array, np.ndarray):
         return None
     own = take(array, name, dims=(1,))
-    return own if own.library.device == t.library.device else None
+    return own if own.meets(t) else None
 
 
 def _as_values(t: Operand, new: Any, dtype: np.dtype) -> Any:
