@@ -168,6 +168,9 @@ def test_errors_name_the_argument():
         (dict(connectivity=5), ValueError, "connectivity must be one of 4, 6, 8, 18, 26 in 2D, got 5"),
         (dict(background=1.5), TypeError, "background must be an integer or None, got 1.5"),
         (dict(background=-1), ValueError, "background must be a value of uint32"),
+        (dict(labels=np.ma.array(picture)), TypeError, "labels must be a plain array, got a masked one"),
+        (dict(labels=[[1, 2], [3]]), TypeError, "labels must be an array: "),
+        (dict(delta="x"), TypeError, "delta must be a number, got 'x'"),
         (dict(delta=-1), ValueError, "delta must be zero or more, got -1"),
         (dict(delta=1, background=3), ValueError, "background must be 0 or None when delta is given, got 3"),
     ]:

@@ -245,6 +245,8 @@ def take(
         return _take_host(array.numpy(), TorchHost(), name, kinds, dims, order)
     if root == "cupy":
         return _take_device(array, CupyDevice(array), name, kinds, dims, order)
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got a masked one; give masked voxels a value with .filled(…)")
     if isinstance(array, np.ndarray):
         return _take_host(array, Host(), name, kinds, dims, order)
     if hasattr(array, "__cuda_array_interface__"):
@@ -253,7 +255,11 @@ def take(
         return _take_host(np.from_dlpack(array), DlpackHost(array.__array_namespace__()), name, kinds, dims, order)
     if hasattr(array, "__dlpack__"):
         return _take_host(np.from_dlpack(array), Host(), name, kinds, dims, order)
-    return _take_host(np.asarray(array), Host(), name, kinds, dims, order)
+    try:
+        array = np.asarray(array)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array: {error}") from error
+    return _take_host(array, Host(), name, kinds, dims, order)
 
 
 def _check(name: str, dtype: np.dtype, shape: tuple[int, ...], kinds: str, dims: Sequence[int] | None) -> None:

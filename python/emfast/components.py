@@ -122,7 +122,10 @@ def _as_number(values: Operand) -> Operand:
 
 
 def _delta(delta: float) -> float:
-    value = float(delta)
+    try:
+        value = float(delta)
+    except (TypeError, ValueError):
+        raise TypeError(f"delta must be a number, got {delta!r}") from None
     if not value >= 0:
         raise ValueError(f"delta must be zero or more, got {delta!r}")
     return value
