@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "contacts/contacts_body.h"
-#include "core/differ.h"
 #include "core/dtypes.h"
+#include "core/runs.h"
 
 namespace emfast::contacts {
 namespace {

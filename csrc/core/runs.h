@@ -56,6 +56,23 @@ EMFAST_INLINE uint64_t changes64(const T* p) {
     return ~equal64(p, p - 1);
 }
 
+// The words that n bits need.
+inline int64_t bit_words(int64_t n) { return (n + 63) / 64; }
+
+// Bit k of word w is set where a[64 w + k] differs from b[64 w + k]; bits from n on are clear.
+template <class T>
+EMFAST_INLINE void differ_bits(const T* a, const T* b, int64_t n, uint64_t* bits) {
+    int64_t i = 0;
+    for (; i + 64 <= n; i += 64) bits[i / 64] = ~equal64(a + i, b + i);
+    if (i == n) return;
+    if (n >= 64) {  // the last 64 once more, without what has been seen
+        bits[i / 64] = ~equal64(a + n - 64, b + n - 64) >> (64 - (n - i));
+        return;
+    }
+    bits[0] = 0;
+    for (int64_t k = 0; k < n; ++k) bits[0] |= uint64_t(a[k] != b[k]) << k;
+}
+
 // Calls f(from, to) for every run of equal elements of p within [begin, end), in order.
 template <class T, class F>
 EMFAST_INLINE void each_run(const T* p, int64_t begin, int64_t end, F&& f) {

@@ -1,12 +1,12 @@
-// The host sibling of _core: rows are cut into runs by SIMD compares (core/differ.h), a run is one update of its label's
+// The host sibling of _core: rows are cut into runs by SIMD compares (core/runs.h), a run is one update of its label's
 // cells, and each worker has a table of its own. Tables are folded at the end: integers, so the order does not matter.
 #include <algorithm>
 #include <bit>
 #include <vector>
 
-#include "core/differ.h"
 #include "core/dtypes.h"
 #include "core/isa.h"
+#include "core/runs.h"
 #include "statistics/statistics_body.h"
 
 namespace emfast::statistics {
@@ -155,14 +155,13 @@ Table measure_runs(Executor& ex, View<const T> labels, const Options& o) {
         ex.for_chunks(shape.rows(), ex.grain(shape.rows(), (1 << 16) / shape.x + 1),
                       [&](int64_t begin, int64_t end, int worker) {
                           Cells& cells = workers[worker];
-                          std::vector<uint64_t> bits(bit_words(shape.x));
                           Neighbours near(o.surface ? shape.x : 0);
                           for (int64_t r = begin; r < end; ++r) {
                               const T* row = labels.row(r);
                               const int64_t z = r / shape.y, y = r % shape.y;
                               const int64_t start = z * o.strides[0] + y * o.strides[1];
                               if (o.surface) near.compare(labels, z, y);
-                              each_run(row, shape.x, bits.data(), [&](int64_t x0, int64_t x1) {
+                              each_run(row, 0, shape.x, [&](int64_t x0, int64_t x1) {
                                   const T label = row[x0];
                                   if (o.has_background && label == static_cast<T>(o.background)) return;
                                   int64_t* c = cells.of(label);
