@@ -102,6 +102,12 @@ def test_the_gil_is_released():
     assert during >= 3
 
 
+unsanitized = pytest.mark.skipif(
+    "EMFAST_SANITIZER" in os.environ, reason="a sanitizer takes too much time or memory of its own"
+)
+
+
+@unsanitized
 def test_ctrl_c_ends_a_long_call():
     """SIGINT during a native loop comes back as KeyboardInterrupt well before the loop would have ended."""
     code = """
@@ -125,6 +131,7 @@ def test_ctrl_c_ends_a_long_call():
     assert float(run(code)) < 5  # half a second on an idle machine; a busy one may take its time
 
 
+@unsanitized
 def test_out_of_memory_is_an_error(monkeypatch):
     resource = pytest.importorskip("resource")
     code = f"""
