@@ -102,6 +102,9 @@ list(LENGTH CMAKE_CUDA_ARCHITECTURES architecture_count)
 if(architecture_count GREATER 1)
   add_compile_options($<$<COMPILE_LANGUAGE:CUDA>:--threads=4>)  # the architectures of one file side by side
 endif()
+if(nvcc_version VERSION_GREATER_EQUAL 13.0)  # a twentieth of the default's size; older drivers cannot unpack it
+  add_compile_options($<$<COMPILE_LANGUAGE:CUDA>:--compress-mode=size>)
+endif()
 list(JOIN CMAKE_CUDA_ARCHITECTURES " " architecture_list)
 message(STATUS "emfast: CUDA ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${architecture_list}")
 set(EMFAST_HAS_CUDA ON)

@@ -113,6 +113,7 @@ def test_ctrl_c_ends_a_long_call():
     code = """
         import os, signal, threading, time
         import numpy as np, emfast
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background start with it ignored
         emfast.set_threads(2)
         labels = np.random.default_rng(0).integers(0, 2, (64, 512, 512), "u1")
         labels = np.tile(labels, (12, 1, 1))

@@ -204,12 +204,6 @@ struct IsRoot {
 };
 
 template <class Id>
-struct CountRoots {
-    IsRoot<Id> holds;
-    EMFAST_HD int64_t operator()(int64_t i) const { return holds(i) ? 1 : 0; }
-};
-
-template <class Id>
 struct NameRoot {
     const Id* roots;
     Id* parent;
@@ -254,9 +248,8 @@ class PlainLabelling final : public Labelling {
                                                                  VoxelLinks<Id>{parent_.data()}});
         ex.for_each(n, Compress<Id>{parent_.data()});
         const IsRoot<Id> is_root{parent_.data()};
-        count = ex.reduce(n, int64_t(0), CountRoots<Id>{is_root}, Plus{});
-        auto roots = ex.scratch<Id>(count);
-        ex.compact(n, is_root, roots.data());
+        const auto roots = ex.select<Id>(n, is_root);
+        count = roots.size();
         ex.for_each(count, NameRoot<Id>{roots.data(), parent_.data()});
     }
 

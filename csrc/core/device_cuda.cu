@@ -2,6 +2,9 @@
 #include <stdexcept>
 #include <thread>
 
+#include <cub/cub.cuh>
+#include <cuda/std/functional>
+
 #include "core/exec_cuda.h"
 
 namespace emfast {
@@ -92,6 +95,58 @@ void store(const void* from, void* to, int64_t bytes, Stream stream, const std::
                           static_cast<cudaStream_t>(stream)),
           "store");
     wait(stream, poll);  // the caller's memory may end now
+}
+
+namespace {
+
+// CUB's two-step calls: ask how much room, take it, run.
+template <class Call>
+void with_room(Executor& ex, const char* what, const Call& call) {
+    size_t bytes = 0;
+    check(call(nullptr, bytes), what);
+    auto room = ex.scratch<char>(static_cast<int64_t>(bytes) + 1);
+    check(call(room.data(), bytes), what);
+}
+
+template <class T>
+void scan_as(const void* from, void* to, void* total, int64_t n, Executor& ex) {
+    const T* in = static_cast<const T*>(from);
+    T* out = static_cast<T*>(to);
+    auto sum = ex.scratch<T>(1);
+    ex.copy(in + n - 1, sum.data(), 1);  // before it is overwritten, if in is out
+    with_room(ex, "scan", [&](void* room, size_t& bytes) {
+        return cub::DeviceScan::ExclusiveScan(room, bytes, in, out, ::cuda::std::plus<>{}, T(0), n, ex.stream());
+    });
+    const T last = ex.fetch(sum.data());
+    *static_cast<T*>(total) = static_cast<T>(last + ex.fetch(out + n - 1));
+}
+
+template <class Key, class Value>
+void sort_as(void* keys_, void* values_, int64_t n, Executor& ex) {
+    Key* keys = static_cast<Key*>(keys_);
+    Value* values = static_cast<Value*>(values_);
+    auto other_keys = ex.scratch<Key>(n);
+    auto other_values = ex.scratch<Value>(n);
+    cub::DoubleBuffer<Key> k(keys, other_keys.data());
+    cub::DoubleBuffer<Value> v(values, other_values.data());
+    with_room(ex, "sort_pairs", [&](void* room, size_t& bytes) {
+        return cub::DeviceRadixSort::SortPairs(room, bytes, k, v, n, 0, int(sizeof(Key)) * 8, ex.stream());
+    });
+    if (k.Current() != keys) ex.copy(k.Current(), keys, n);
+    if (v.Current() != values) ex.copy(v.Current(), values, n);
+}
+
+}  // namespace
+
+void scan(const void* in, void* out, void* total, int64_t n, int bytes, Executor& ex) {
+    const auto as = bytes == 4 ? scan_as<uint32_t> : scan_as<uint64_t>;
+    as(in, out, total, n, ex);
+}
+
+void sort_pairs(void* keys, int key_bytes, void* values, int value_bytes, int64_t n, Executor& ex) {
+    const auto as = key_bytes == 4 ? (value_bytes == 4 ? sort_as<uint32_t, uint32_t> : sort_as<uint32_t, uint64_t>)
+                                   : (value_bytes == 4 ? sort_as<uint64_t, uint32_t> : sort_as<uint64_t, uint64_t>);
+    as(keys, values, n, ex);
 }
 
 }  // namespace gpu

@@ -5,11 +5,12 @@
 //   for_each(n, body)                      body(i) for every i, in no order
 //   tiles(n, threads, shared, kernel)      kernel(tile): a block with `shared` bytes of its own; inside it
 //                                          tile.each(m, f) runs f(k) for k < m by all threads of the block, then a barrier
-//   scan(in, out, n) -> sum                exclusive prefix sum; in may be out; the sum comes back to the host
+//   scan(in, out, n) -> sum                exclusive prefix sum of 4 or 8 bytes; in may be out; the sum comes to the host
 //   reduce(n, first, value, op) -> T       op over value(i), starting from first; op must be associative and commutative
-//   sort_pairs(keys, values, n)            stable, ascending by unsigned key, in place
+//   sort_pairs(keys, values, n)            stable, ascending by unsigned key, in place; both of 4 or 8 bytes
 //   reduce_by_key(keys, values, n, keys_out, values_out, op) -> count     neighbours with equal keys folded by op
 //   compact(n, holds, out) -> count        the i for which holds(i), ascending
+//   select<Out>(n, holds) -> Scratch<Out>  the same into scratch of just that length
 //   fill(p, n, value), copy(from, to, n)
 //   scratch<T>(n)                          uninitialised memory on the executor's side
 //   fetch(p) -> T                          one value brought to the host

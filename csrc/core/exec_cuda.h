@@ -1,6 +1,6 @@
 // The CUDA executor (_cuda): every verb is queued on the caller's stream; only scan, reduce, compact, reduce_by_key (their
 // counts) and fetch wait for it, and they wait for the stream alone, never for the device. While waiting they poll for
-// Ctrl-C. The device's own verbs (scan, sort, select) are CUB's.
+// Ctrl-C. Scan and sort are CUB's, compiled once in device_cuda.cu; reduce, compact and the like are in tiled_verbs.h.
 //
 // Bindings are compiled by the host compiler and see the class and the verbs that only move memory (copy, fetch, store of a
 // table); the others are there for nvcc.
@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -19,11 +20,6 @@
 
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
-#include <thrust/iterator/counting_iterator.h>
-#include <thrust/iterator/transform_iterator.h>
-
-#include <cub/cub.cuh>
-#include <cuda/std/functional>
 #endif
 
 namespace emfast {
@@ -43,6 +39,8 @@ class StreamMemory final : public Allocator {
     Stream stream_;
 };
 
+class Executor;
+
 namespace gpu {
 int device_count(std::string& reason);  // 0 and a reason where no device can be used
 std::string describe();  // toolkit, driver and devices, one a line
@@ -51,6 +49,9 @@ void check(int error, const char* what);
 void copy(const void* from, void* to, int64_t bytes, Stream stream);  // within the device, queued
 void fetch(const void* from, void* to, int64_t bytes, Stream stream, const std::function<bool()>& poll);
 void store(const void* from, void* to, int64_t bytes, Stream stream, const std::function<bool()>& poll);
+// The arrays have elements of that many bytes, 4 or 8.
+void scan(const void* in, void* out, void* total, int64_t n, int bytes, Executor& ex);
+void sort_pairs(void* keys, int key_bytes, void* values, int value_bytes, int64_t n, Executor& ex);
 }  // namespace gpu
 
 // Makes a device current for the calling thread, and the former one again at the end.
@@ -74,8 +75,12 @@ __global__ void each_kernel(int64_t n, Body body) {
     for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) body(i);
 }
 
-template <class Kernel>
-__global__ void tile_kernel(int64_t n, Kernel kernel);
+template <class T>
+struct Fill {
+    T* p;
+    T value;
+    EMFAST_HD void operator()(int64_t i) const { p[i] = value; }
+};
 
 }  // namespace gpu
 
@@ -108,6 +113,11 @@ __global__ void tile_kernel(int64_t n, Kernel kernel) {
 }
 
 }  // namespace gpu
+}  // namespace emfast
+
+#include "core/tiled_verbs.h"
+
+namespace emfast {
 
 #else
 class Tile;
@@ -172,86 +182,57 @@ class Executor {
         gpu::check(cudaGetLastError(), "tiles");
     }
 
-    template <class In, class Out>
-    Out scan(const In* in, Out* out, int64_t n) {
-        if (n <= 0) return 0;
-        auto total = scratch<Out>(1);
-        Out* sum = total.data();
-        for_each(1, [=] __device__(int64_t) { *sum = static_cast<Out>(in[n - 1]); });
-        with_room("scan", [&](void* room, size_t& bytes) {
-            return cub::DeviceScan::ExclusiveScan(room, bytes, in, out, ::cuda::std::plus<>{}, Out(0), n, stream());
-        });
-        for_each(1, [=] __device__(int64_t) { *sum += out[n - 1]; });
-        return fetch(sum);
-    }
-
-    template <class T, class Value, class Op>
-    T reduce(int64_t n, T first, const Value& value, const Op& op) {
-        if (n <= 0) return first;
-        auto result = scratch<T>(1);
-        auto in = thrust::make_transform_iterator(thrust::counting_iterator<int64_t>(0), value);
-        with_room("reduce", [&](void* room, size_t& bytes) {
-            return cub::DeviceReduce::Reduce(room, bytes, in, result.data(), n, op, first, stream());
-        });
-        return fetch(result.data());
+    template <class T>
+    T scan(const T* in, T* out, int64_t n) {
+        static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+        T total = 0;
+        if (n > 0) gpu::scan(in, out, &total, n, int(sizeof(T)), *this);
+        return total;
     }
 
     template <class Key, class Value>
     void sort_pairs(Key* keys, Value* values, int64_t n) {
-        if (n <= 1) return;
-        auto other_keys = scratch<Key>(n);
-        auto other_values = scratch<Value>(n);
-        cub::DoubleBuffer<Key> k(keys, other_keys.data());
-        cub::DoubleBuffer<Value> v(values, other_values.data());
-        with_room("sort_pairs", [&](void* room, size_t& bytes) {
-            return cub::DeviceRadixSort::SortPairs(room, bytes, k, v, n, 0, int(sizeof(Key)) * 8, stream());
+        static_assert(std::is_unsigned_v<Key> && (sizeof(Key) == 4 || sizeof(Key) == 8));
+        static_assert(sizeof(Value) == 4 || sizeof(Value) == 8);
+        if (n > 1) gpu::sort_pairs(keys, int(sizeof(Key)), values, int(sizeof(Value)), n, *this);
+    }
+
+    template <class T, class Value, class Op>
+    T reduce(int64_t n, T first, const Value& value, const Op& op) {
+        return tiled::reduce(*this, n, first, value, op);
+    }
+
+    template <class Holds, class Out>
+    int64_t compact(int64_t n, const Holds& holds, Out* out) {
+        return tiled::select(*this, n, holds, [out](int64_t) { return out; });
+    }
+
+    template <class Out, class Holds>
+    Scratch<Out> select(int64_t n, const Holds& holds) {
+        Scratch<Out> out;
+        tiled::select(*this, n, holds, [&](int64_t count) {
+            out = scratch<Out>(count);
+            return out.data();
         });
-        if (k.Current() != keys) copy(k.Current(), keys, n);
-        if (v.Current() != values) copy(v.Current(), values, n);
+        return out;
     }
 
     template <class Key, class Value, class Op>
     int64_t reduce_by_key(const Key* keys, const Value* values, int64_t n, Key* keys_out, Value* values_out,
                           const Op& op) {
-        if (n <= 0) return 0;
-        auto count = scratch<int64_t>(1);
-        with_room("reduce_by_key", [&](void* room, size_t& bytes) {
-            return cub::DeviceReduce::ReduceByKey(room, bytes, keys, keys_out, values, values_out, count.data(), op, n,
-                                                  stream());
-        });
-        return fetch(count.data());
-    }
-
-    template <class Holds, class Out>
-    int64_t compact(int64_t n, const Holds& holds, Out* out) {
-        if (n <= 0) return 0;
-        auto count = scratch<int64_t>(1);
-        with_room("compact", [&](void* room, size_t& bytes) {
-            return cub::DeviceSelect::If(room, bytes, thrust::counting_iterator<int64_t>(0), out, count.data(), n,
-                                         holds, stream());
-        });
-        return fetch(count.data());
+        return tiled::reduce_by_key(*this, keys, values, n, keys_out, values_out, op);
     }
 
     template <class T>
     void fill(T* p, int64_t n, T value) {
-        for_each(n, [=] __device__(int64_t i) { p[i] = value; });
+        for_each(n, gpu::Fill<T>{p, value});
     }
 
     template <class T>
     void store(T* p, T value) {
-        for_each(1, [=] __device__(int64_t) { *p = value; });
+        fill(p, 1, value);
     }
 
-  private:
-    // CUB's two-step calls: ask how much room, take it, run.
-    template <class Call>
-    void with_room(const char* what, const Call& call) {
-        size_t bytes = 0;
-        gpu::check(call(nullptr, bytes), what);
-        auto room = scratch<char>(static_cast<int64_t>(bytes) + 1);
-        gpu::check(call(room.data(), bytes), what);
-    }
 #endif
 
   private:

@@ -50,6 +50,12 @@ class Tile {
     char* const shared;
 };
 
+}  // namespace emfast
+
+#include "core/tiled_verbs.h"
+
+namespace emfast {
+
 class Executor {
   public:
     using Poll = Team::Poll;
@@ -88,23 +94,23 @@ class Executor {
         });
     }
 
-    template <class In, class Out>
-    Out scan(const In* in, Out* out, int64_t n) {
+    template <class T>
+    T scan(const T* in, T* out, int64_t n) {
         if (n <= 0) return 0;
         const int64_t piece = chunk(n), pieces = (n - 1) / piece + 1;
-        std::vector<Out> sums(pieces);
+        std::vector<T> sums(pieces);
         if (pieces > 1)
             team_.run(n, piece, [&](int64_t begin, int64_t end, int) {
-                Out sum = 0;
-                for (int64_t i = begin; i < end; ++i) sum += static_cast<Out>(in[i]);
+                T sum = 0;
+                for (int64_t i = begin; i < end; ++i) sum += in[i];
                 sums[begin / piece] = sum;
             });
-        std::exclusive_scan(sums.begin(), sums.end(), sums.begin(), Out(0));
-        Out total = 0;
+        std::exclusive_scan(sums.begin(), sums.end(), sums.begin(), T(0));
+        T total = 0;
         team_.run(n, piece, [&](int64_t begin, int64_t end, int) {
-            Out sum = sums[begin / piece];
+            T sum = sums[begin / piece];
             for (int64_t i = begin; i < end; ++i) {
-                const Out value = static_cast<Out>(in[i]);
+                const T value = in[i];
                 out[i] = sum;
                 sum += value;
             }
@@ -115,6 +121,7 @@ class Executor {
 
     template <class T, class Value, class Op>
     T reduce(int64_t n, T first, const Value& value, const Op& op) {
+        if constexpr (scrambled) return tiled::reduce(*this, n, first, value, op);
         if (n <= 0) return first;
         const int64_t piece = chunk(n), pieces = (n - 1) / piece + 1;
         std::vector<T> partial(pieces);
@@ -169,6 +176,7 @@ class Executor {
     template <class Key, class Value, class Op>
     int64_t reduce_by_key(const Key* keys, const Value* values, int64_t n, Key* keys_out, Value* values_out,
                           const Op& op) {
+        if constexpr (scrambled) return tiled::reduce_by_key(*this, keys, values, n, keys_out, values_out, op);
         int64_t count = 0;
         for (int64_t i = 0; i < n; ++i) {
             if (i > 0 && keys[i] == keys[i - 1]) {
@@ -183,22 +191,17 @@ class Executor {
 
     template <class Holds, class Out>
     int64_t compact(int64_t n, const Holds& holds, Out* out) {
-        if (n <= 0) return 0;
-        const int64_t piece = chunk(n), pieces = (n - 1) / piece + 1;
-        std::vector<int64_t> starts(pieces);
-        team_.run(n, piece, [&](int64_t begin, int64_t end, int) {
-            int64_t count = 0;
-            for (int64_t i = begin; i < end; ++i) count += holds(i) ? 1 : 0;
-            starts[begin / piece] = count;
+        return select_into(n, holds, [out](int64_t) { return out; });
+    }
+
+    template <class Out, class Holds>
+    Scratch<Out> select(int64_t n, const Holds& holds) {
+        Scratch<Out> out;
+        select_into(n, holds, [&](int64_t count) {
+            out = scratch<Out>(count);
+            return out.data();
         });
-        const int64_t total = std::accumulate(starts.begin(), starts.end(), int64_t(0));
-        std::exclusive_scan(starts.begin(), starts.end(), starts.begin(), int64_t(0));
-        team_.run(n, piece, [&](int64_t begin, int64_t end, int) {
-            int64_t at = starts[begin / piece];
-            for (int64_t i = begin; i < end; ++i)
-                if (holds(i)) out[at++] = static_cast<Out>(i);
-        });
-        return total;
+        return out;
     }
 
     template <class T>
@@ -239,6 +242,28 @@ class Executor {
     }
 
   private:
+    // place(count) gives the memory to write to.
+    template <class Holds, class Place>
+    int64_t select_into(int64_t n, const Holds& holds, const Place& place) {
+        if constexpr (scrambled) return tiled::select(*this, n, holds, place);
+        const int64_t piece = n > 0 ? chunk(n) : 1, pieces = n > 0 ? (n - 1) / piece + 1 : 0;
+        std::vector<int64_t> starts(pieces);
+        team_.run(n, piece, [&](int64_t begin, int64_t end, int) {
+            int64_t count = 0;
+            for (int64_t i = begin; i < end; ++i) count += holds(i) ? 1 : 0;
+            starts[begin / piece] = count;
+        });
+        const int64_t total = std::accumulate(starts.begin(), starts.end(), int64_t(0));
+        std::exclusive_scan(starts.begin(), starts.end(), starts.begin(), int64_t(0));
+        auto* out = place(total);
+        team_.run(n, piece, [&](int64_t begin, int64_t end, int) {
+            int64_t at = starts[begin / piece];
+            for (int64_t i = begin; i < end; ++i)
+                if (holds(i)) out[at++] = static_cast<std::remove_pointer_t<decltype(out)>>(i);
+        });
+        return total;
+    }
+
     // The piece of two-sweep verbs: the same in both sweeps.
     int64_t chunk(int64_t n) const { return std::max<int64_t>(scrambled ? 3 : 1 << 14, (n - 1) / (threads() * 4) + 1); }
 

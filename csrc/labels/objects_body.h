@@ -197,9 +197,9 @@ int64_t dust(Executor& ex, const T* labels, const Grid& grid, int connectivity, 
     return visit_id(n, [&](auto id) {
         using Id = decltype(id);
         const Objects<T, Id> objects(ex, labels, grid, reach_of(connectivity), 0, false);
-        auto roots = ex.scratch<Id>(n);
         auto keep = ex.scratch<uint8_t>(n);
-        const int64_t count = ex.compact(n, IsObject<T, Id>{labels, objects.parent.data()}, roots.data());
+        const auto roots = ex.select<Id>(n, IsObject<T, Id>{labels, objects.parent.data()});
+        const int64_t count = roots.size();
         ex.for_each(count, Stays<Id>{Sieve{low, high, border, invert}, roots.data(), objects.size.data(),
                                      objects.touches.data(), keep.data()});
         return objects.write(ex, roots.data(), count, keep.data(), out);
@@ -213,9 +213,9 @@ int64_t largest(Executor& ex, const T* labels, const Grid& grid, int connectivit
     return visit_id(n, [&](auto id) {
         using Id = decltype(id);
         const Objects<T, Id> objects(ex, labels, grid, reach_of(connectivity), 0, false);
-        auto roots = ex.scratch<Id>(n);
         auto keep = ex.scratch<uint8_t>(n);
-        const int64_t count = ex.compact(n, IsObject<T, Id>{labels, objects.parent.data()}, roots.data());
+        const auto roots = ex.select<Id>(n, IsObject<T, Id>{labels, objects.parent.data()});
+        const int64_t count = roots.size();
         auto keys = ex.scratch<uint64_t>(count);
         ex.for_each(count, SizeKey<Id>{roots.data(), objects.size.data(), keys.data()});
         ex.sort_pairs(keys.data(), roots.data(), count);
@@ -265,17 +265,11 @@ struct EdgeKey {
     Face<Id> face;
     const int64_t* faces;
     uint64_t* keys;
-    uint8_t* nothing;
     EMFAST_HD void operator()(int64_t k) const {
         uint64_t a = 0, b = 0;
         face.nodes(faces[k], a, b);
         keys[k] = a << 32 | b;
-        nothing[k] = 0;
     }
-};
-
-struct First {
-    EMFAST_HD uint8_t operator()(uint8_t a, uint8_t) const { return a; }
 };
 
 template <class T, class Id>
@@ -315,26 +309,24 @@ int64_t fill_holes(Executor& ex, const T* labels, const Grid& grid, bool per_sec
     return visit_id(n, [&](auto id) {
         using Id = decltype(id);
         const Objects<T, Id> objects(ex, labels, grid, 3, 1, per_section);
-        auto roots = ex.scratch<Id>(n);
         auto number = ex.scratch<Id>(n);
-        const int64_t nodes = ex.compact(n, IsRoot<Id>{objects.parent.data()}, roots.data());
+        const auto roots = ex.select<Id>(n, IsRoot<Id>{objects.parent.data()});
+        const int64_t nodes = roots.size();
         if (nodes >= int64_t(nobody))
             refuse("labels must fall into fewer than 2**32 - 1 objects and cavities, got ", nodes);
         ex.for_each(nodes, NumberRoots<Id>{roots.data(), number.data()});
         const Face<Id> face{grid, per_section, objects.parent.data(), number.data(), objects.touches.data()};
         std::vector<std::pair<uint32_t, uint32_t>> edges;
         {
-            const int64_t all = ex.reduce(3 * n, int64_t(0), face, Plus{});
-            auto faces = ex.scratch<int64_t>(all);
+            const auto faces = ex.select<int64_t>(3 * n, face);
+            const int64_t all = faces.size();
             auto keys = ex.scratch<uint64_t>(all);
             auto distinct = ex.scratch<uint64_t>(all);
-            auto nothing = ex.scratch<uint8_t>(all);
-            auto still_nothing = ex.scratch<uint8_t>(all);
-            ex.compact(3 * n, face, faces.data());
-            ex.for_each(all, EdgeKey<Id>{face, faces.data(), keys.data(), nothing.data()});
-            ex.sort_pairs(keys.data(), nothing.data(), all);
+            auto first = ex.scratch<int64_t>(all);
+            ex.for_each(all, EdgeKey<Id>{face, faces.data(), keys.data()});
+            ex.sort_pairs(keys.data(), faces.data(), all);
             const int64_t count =
-                ex.reduce_by_key(keys.data(), nothing.data(), all, distinct.data(), still_nothing.data(), First{});
+                ex.reduce_by_key(keys.data(), faces.data(), all, distinct.data(), first.data(), Smaller{});
             for (const uint64_t key : ex.fetch(distinct.data(), count))
                 edges.emplace_back(static_cast<uint32_t>(key >> 32), static_cast<uint32_t>(key));
         }
