@@ -22,13 +22,12 @@
 #include <bit>
 
 #include "components/components_body.h"
+#include "components/slabs.h"
 #include "core/isa.h"
 #include "core/runs.h"
 
 namespace emfast::components {
 namespace {
-
-constexpr int64_t slab_voxels = int64_t(1) << 25;  // a slab at most: bounds the time between looks at Ctrl-C
 
 template <class T>
 __attribute__((noinline)) uint64_t equal_few(const T* a, const T* b, int64_t n) {
@@ -102,12 +101,6 @@ EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin,
         }
     }
     return next;
-}
-
-template <class Id>
-EMFAST_INLINE void join(bool shared, Id* parent, Id a, Id b) {
-    if (shared) unite_shared(parent, a, b);
-    else unite(parent, a, b);
 }
 
 // A word of row r beside the same word of an earlier row.
@@ -328,7 +321,10 @@ class RunLabelling final : public Labelling {
   public:
     template <class T>
     RunLabelling(Executor& ex, View<const T> labels, const Options& options)
-        : rows_{labels.shape, (labels.shape.x + 63) / 64, nullptr, nullptr, nullptr, nullptr} {
+        : rows_{labels.shape, bit_words(labels.shape.x), nullptr, nullptr, nullptr, nullptr},
+          slabs_(labels.shape.rows(), labels.shape.z > 1 ? labels.shape.y : 0, labels.size(), ex.threads()),
+          end_(slabs_.count),
+          base_(slabs_.count) {
         const int64_t words = labels.shape.rows() * rows_.words;
         bits_ = ex.scratch<uint64_t>(2 * words);
         before_ = ex.scratch<Id>(words);
@@ -338,19 +334,14 @@ class RunLabelling final : public Labelling {
         rows_.before = before_.data();
         rows_.parent = parent_.data();
         if (labels.size() == 0) return;
-        cut(ex, labels.size());
 
         const Job<T> job{labels.data, static_cast<T>(options.background), !options.has_background,
                          options.binary && options.has_background, options.connectivity};
-        const int64_t reach = labels.shape.z > 1 ? labels.shape.y + 1 : 1;  // rows back to the earliest neighbour
-        auto joined_from = [&](int64_t s) { return s == 0 ? 0 : std::min(row(s + 1), row(s) + reach); };
-        ex.for_chunks(slabs_, 1, [&](int64_t s, int64_t, int) {
-            end_[s] = work(Part::slab, rows_, job, row(s), joined_from(s), row(s + 1));
-        });
-        if (slabs_ > 1)
-            ex.for_chunks(slabs_ - 1, 1, [&](int64_t s, int64_t, int) {
-                work(Part::seam, rows_, job, row(s + 1), joined_from(s + 1), row(s + 2));
-            });
+        auto work_slab = [&](Part part, int64_t s) {
+            return work(part, rows_, job, slabs_.row(s), slabs_.joined_from(s), slabs_.row(s + 1));
+        };
+        ex.for_chunks(slabs_.count, 1, [&](int64_t s, int64_t, int) { end_[s] = work_slab(Part::slab, s); });
+        ex.for_chunks(slabs_.count - 1, 1, [&](int64_t s, int64_t, int) { work_slab(Part::seam, s + 1); });
         if (options.periodic)
             ex.for_each(labels.size(), JoinPeriodic<T, Equal<T>, RunLinks<Id>>{labels.data, labels.shape, Equal<T>{},
                                                                                job.background, options.has_background,
@@ -376,22 +367,13 @@ class RunLabelling final : public Labelling {
     }
 
   private:
-    int64_t row(int64_t slab) const { return rows_.shape.rows() * slab / slabs_; }
-    Id first_id(int64_t slab) const { return static_cast<Id>(row(slab) * rows_.shape.x); }
-
-    void cut(Executor& ex, int64_t voxels) {
-        const int64_t wanted = std::max<int64_t>(voxels / slab_voxels + 1, ex.threads() > 1 ? ex.threads() * 4 : 1);
-        const int64_t thick = rows_.shape.z > 1 ? 8 * rows_.shape.y : 64;  // thin slabs are all seam
-        slabs_ = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, rows_.shape.rows() / thick));
-        end_.resize(slabs_);
-        base_.resize(slabs_);
-    }
+    Id first_id(int64_t slab) const { return static_cast<Id>(slabs_.row(slab) * rows_.shape.x); }
 
     // Each slab replaces the parents of its runs: by the root's rank in its slab, marked, where the root is in the slab; by
     // an id of an earlier slab otherwise. base_ turns ranks in slabs into labels.
     void number(Executor& ex) {
         constexpr Id top = Marks<Id>::top;
-        ex.for_chunks(slabs_, 1, [&](int64_t s, int64_t, int) {
+        ex.for_chunks(slabs_.count, 1, [&](int64_t s, int64_t, int) {
             Id* parent = rows_.parent;
             const Id first = first_id(s), end = end_[s];
             Id roots = 0;
@@ -409,7 +391,7 @@ class RunLabelling final : public Labelling {
 
     int64_t slab_of(Id i) const {
         int64_t s = 0;
-        while (s + 1 < slabs_ && first_id(s + 1) <= i) ++s;
+        while (s + 1 < slabs_.count && first_id(s + 1) <= i) ++s;
         return s;
     }
 
@@ -434,9 +416,9 @@ class RunLabelling final : public Labelling {
     }
 
     Rows<Id> rows_;
+    Slabs slabs_;
     Scratch<uint64_t> bits_;
     Scratch<Id> before_, parent_;
-    int64_t slabs_ = 1;
     std::vector<Id> end_, base_;
 };
 

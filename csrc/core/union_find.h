@@ -65,4 +65,10 @@ EMFAST_HD void unite_shared(Id* parent, Id a, Id b) {
     }
 }
 
+template <class Id>
+EMFAST_HD void join(bool shared, Id* parent, Id a, Id b) {
+    if (shared) unite_shared(parent, a, b);
+    else unite(parent, a, b);
+}
+
 }  // namespace emfast

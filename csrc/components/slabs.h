@@ -1,0 +1,27 @@
+// A volume's rows cut into slabs, each worked by one thread with plain unions. The first rows of a slab, whose earlier
+// neighbours belong to the slab before, are joined afterwards with shared unions.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace emfast::components {
+
+struct Slabs {
+    static constexpr int64_t voxels = int64_t(1) << 25;  // a slab at most: bounds the time between looks at Ctrl-C
+
+    int64_t rows, reach, count;
+
+    // layer: rows from one to the same place in the next layer, 0 if there is but one layer.
+    Slabs(int64_t rows, int64_t layer, int64_t all_voxels, int threads)
+        : rows(rows), reach(layer + 1) {  // rows back to the earliest neighbour
+        const int64_t wanted = std::max<int64_t>(all_voxels / voxels + 1, threads > 1 ? threads * 4 : 1);
+        const int64_t thick = layer ? 8 * layer : 64;  // thin slabs are all seam
+        count = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, rows / thick));
+    }
+
+    int64_t row(int64_t slab) const { return rows * slab / count; }
+    int64_t joined_from(int64_t slab) const { return slab == 0 ? 0 : std::min(row(slab + 1), row(slab) + reach); }
+};
+
+}  // namespace emfast::components
