@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -260,6 +260,21 @@ def take(
     except ValueError as error:
         raise TypeError(f"{name} must be an array: {error}") from error
     return _take_host(array, Host(), name, kinds, dims, order)
+
+
+def over_items(call: Callable[[Any], Any], array: Any, name: str) -> Any:
+    """The results of ``call`` on the items of a leading batch axis, stacked by the caller's library."""
+    if not hasattr(array, "shape"):
+        array = np.asarray(array)
+    shape = tuple(array.shape)
+    if len(shape) not in (3, 4):
+        raise ValueError(f"{name} with batch=True must be a 3D or 4D stack of pictures or volumes, got {len(shape)}D")
+    if shape[0] == 0:
+        raise ValueError(f"{name} with batch=True must hold at least one item, got shape {shape}")
+    results = [call(array[i]) for i in range(shape[0])]
+    root = type(results[0]).__module__.partition(".")[0]
+    library: Any = sys.modules[root] if root in ("numpy", "torch", "cupy") else results[0].__array_namespace__()
+    return library.stack(results)
 
 
 def _check(name: str, dtype: np.dtype, shape: tuple[int, ...], kinds: str, dims: Sequence[int] | None) -> None:

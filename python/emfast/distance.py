@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Operand, take
+from ._arrays import Operand, over_items, take
 
 # Squared distances, summed over the axes and with room to spare, stay below this.
 _LIMIT = 2**60
@@ -71,6 +71,7 @@ def edt(
     border: bool = False,
     squared: bool = False,
     voxel_graph: Any = None,
+    batch: bool = False,
 ) -> Any:
     """Distance of every voxel to the nearest voxel of another label; 0 where the label is 0.
 
@@ -91,6 +92,8 @@ def edt(
         0 count as one foreground, a blocked face is background at half a spacing, a background voxel fills its cell up
         to its faces on the positive side, and the border, where asked for, lies half a spacing outside. Needs 72 bytes
         a voxel.
+    batch : bool
+        The first axis of ``labels`` counts separate pictures (y, x) or volumes (z, y, x), as networks have them.
 
     Returns
     -------
@@ -103,7 +106,9 @@ def edt(
     array([[0., 4., 8., 4., 4., 8.]], dtype=float32)
     """
     if voxel_graph is None:
-        return _transform(labels, spacing, border, squared=squared)
+        return _transform(labels, spacing, border, squared=squared, batch=batch)
+    if batch:
+        raise ValueError("batch=True and a voxel_graph do not go together: call edt for each item and its graph")
     taken = take(labels, "labels")
     graph = take(voxel_graph, "voxel_graph", kinds="u")
     if graph.shape != taken.shape:
@@ -123,6 +128,7 @@ def signed_distance(
     squared: bool = False,
     clip: float | None = None,
     tanh: float | None = None,
+    batch: bool = False,
 ) -> Any:
     """Distance to the nearest voxel of another label, positive on labels and negative on background.
 
@@ -143,6 +149,8 @@ def signed_distance(
         The largest distance (or square) returned; what is farther becomes this, with its sign.
     tanh : float, optional
         Returns ``tanh(distance / tanh)``, smooth targets within −1 and 1 for networks. Applied after ``clip``.
+    batch : bool
+        The first axis of ``labels`` counts separate pictures (y, x) or volumes (z, y, x), as networks have them.
 
     Returns
     -------
@@ -157,7 +165,7 @@ def signed_distance(
     for name, value in (("clip", clip), ("tanh", tanh)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be positive, got {value!r}")
-    return _transform(labels, spacing, border, True, squared, clip, tanh)
+    return _transform(labels, spacing, border, True, squared, clip, tanh, batch)
 
 
 def _transform(
@@ -168,7 +176,11 @@ def _transform(
     squared: bool = False,
     clip: float | None = None,
     tanh: float | None = None,
+    batch: bool = False,
 ) -> Any:
+    if batch:
+        rest = (spacing, border, with_sign, squared, clip, tanh)
+        return over_items(lambda item: _transform(item, *rest), labels, "labels")
     taken = take(labels, "labels", order="any")
     out = taken.native.distance_transform(
         taken.library,
