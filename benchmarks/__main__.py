@@ -28,7 +28,7 @@ from .inputs import Inputs
 
 GROUPS = ("components", "distance", "labels", "statistics")
 PEERS = ("connected-components-3d", "edt", "fastremap", "fill-voids", "scipy", "scikit-image")
-PEERS += ("cupy-cuda12x", "cucim-cu12")
+PEERS += ("diplib", "fastmorph", "cupy-cuda12x", "cucim-cu12")
 HERE = Path(__file__).parent
 
 

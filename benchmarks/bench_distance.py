@@ -10,7 +10,7 @@ import scipy.ndimage
 
 import emfast
 
-from .harness import Case, Contender, DeviceCase, close, cupy_or_none
+from .harness import Case, Contender, DeviceCase, close, cupy_or_none, optional
 from .inputs import SPACING, Inputs
 
 # Three passes that read and write four bytes, and the input: what a separable transform moves, in bytes a voxel.
@@ -29,6 +29,9 @@ def _edt(name: str, labels: np.ndarray, spacing: tuple[float, ...], *, binary: b
         peers.append(
             Contender("scipy", lambda: scipy.ndimage.distance_transform_edt(labels, sampling=spacing), slow=True)
         )
+        if diplib := optional("diplib"):
+            mask = diplib.Image(labels.view(bool))
+            peers.append(Contender("DIPlib", lambda: diplib.EuclideanDistanceTransform(mask, "object"), 0))
     return Case(
         "distance",
         f"edt, {name}",

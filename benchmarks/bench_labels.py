@@ -13,7 +13,7 @@ import skimage.segmentation
 
 import emfast
 
-from .harness import Case, Contender, DeviceCase, cupy_or_none, same
+from .harness import Case, Contender, DeviceCase, cupy_or_none, optional, same
 from .inputs import Inputs
 
 SMALL = 200  # voxels: what dust removes
@@ -100,6 +100,7 @@ def cases(inputs: Inputs) -> Iterator[Case]:
         lambda ours, theirs: same(ours != 0, theirs != 0),
     )
     hollow = _hollow(blobs)
+    fastmorph = optional("fastmorph")
     yield Case(
         "labels",
         "fill holes, hollow blobs",
@@ -108,6 +109,7 @@ def cases(inputs: Inputs) -> Iterator[Case]:
         [
             Contender("fill_voids", lambda: fill_voids.fill(hollow)),
             Contender("scipy", lambda: scipy.ndimage.binary_fill_holes(hollow), slow=True),
+            *([Contender("fastmorph", lambda: fastmorph.fill_holes(hollow), 0)] if fastmorph else []),
         ],
         lambda ours, theirs: same(ours != 0, theirs != 0),
     )

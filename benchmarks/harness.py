@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import statistics
 import struct
@@ -73,6 +74,14 @@ class Row:
     def best_peer(self, *, single: bool) -> Timing | None:
         peers = [t for t in self.timings if t.name != "emfast" and t.agrees and (t.threads == 1 or not single)]
         return min(peers, key=lambda t: t.seconds, default=None)
+
+
+def optional(module: str) -> Any:
+    """A peer that is not among the development tools: timed where somebody has installed it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None
 
 
 def measure(case: Case, *, repeat: int, memory: bool, slow: bool) -> Row:
