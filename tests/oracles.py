@@ -371,3 +371,21 @@ def dilate(labels: np.ndarray, radius: float, spacing: tuple[float, ...]) -> np.
             if squared_distance(p, nearest, spacing) <= limit:
                 out[p] = labels[nearest]
     return out
+
+
+# --- affinities
+
+
+def affinities(labels, offsets, ignored=(), mask=None):
+    """(affinities, valid), both of bool."""
+    out = np.zeros((len(offsets), *labels.shape), bool)
+    valid = np.zeros_like(out)
+    for k, offset in enumerate(offsets):
+        for p in np.ndindex(labels.shape):
+            q = moved(p, offset, labels.shape)
+            ends = [p, q]
+            if q is None or any(int(labels[e]) in ignored or (mask is not None and not mask[e]) for e in ends):
+                continue
+            valid[(k, *p)] = True
+            out[(k, *p)] = labels[p] == labels[q] != 0
+    return out, valid

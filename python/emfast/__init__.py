@@ -7,6 +7,7 @@ and on the device of the input, and never depend on the number of threads or on 
 from . import cuda, phantom
 from ._native import get_threads, set_threads
 from ._table import Table
+from .affinities import NEAREST, affinities, boundaries, convert_affinities
 from .components import connected_components
 from .connectivity import components_of_graph, voxel_graph
 from .distance import edt, nearest_background, signed_distance
@@ -34,13 +35,17 @@ from .morphology import dilate, erode
 __version__ = "0.1.0"
 
 __all__ = [
+    "NEAREST",
     "LabelMap",
     "PointCloud",
     "Table",
+    "affinities",
+    "boundaries",
     "component_map",
     "components_of_graph",
     "connected_components",
     "contacts",
+    "convert_affinities",
     "cuda",
     "dilate",
     "dust",

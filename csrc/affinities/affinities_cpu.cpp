@@ -1,0 +1,109 @@
+// The host sibling compares rows with rows, in loops that compilers vectorise: all channels of a row before the next row, so
+// that labels come from the cache and the outputs are written once.
+#include <algorithm>
+
+#include "affinities/affinities_body.h"
+#include "core/isa.h"
+
+namespace emfast::affinities {
+namespace {
+
+template <class T, class Out>
+EMFAST_INLINE void compare(const T* a, const T* b, int64_t n, Out one, Out* out) {
+    for (int64_t i = 0; i < n; ++i) out[i] = (a[i] == b[i]) & (a[i] != 0) ? one : Out(0);
+}
+
+template <class T>
+EMFAST_INLINE void or_differ(const T* a, const T* b, int64_t n, uint8_t* out) {
+    for (int64_t i = 0; i < n; ++i) out[i] |= a[i] != b[i];
+}
+
+template <class T>
+EMFAST_INLINE void and_labelled(const T* a, int64_t n, uint8_t* out) {
+    for (int64_t i = 0; i < n; ++i) out[i] &= a[i] != 0;
+}
+
+// Plain functions, so that each can be compiled for several instruction sets. _emu has no use for them.
+#define EMFAST_ROWS(T)                                                                                       \
+    [[maybe_unused]] EMFAST_CLONES void same(const T* a, const T* b, int64_t n, uint8_t one, uint8_t* out) { \
+        compare(a, b, n, one, out);                                                                          \
+    }                                                                                                        \
+    [[maybe_unused]] EMFAST_CLONES void same(const T* a, const T* b, int64_t n, float one, float* out) {     \
+        compare(a, b, n, one, out);                                                                          \
+    }                                                                                                        \
+    [[maybe_unused]] EMFAST_CLONES void differ(const T* a, const T* b, int64_t n, uint8_t* out) {            \
+        or_differ(a, b, n, out);                                                                             \
+    }                                                                                                        \
+    [[maybe_unused]] EMFAST_CLONES void labelled(const T* a, int64_t n, uint8_t* out) { and_labelled(a, n, out); }
+EMFAST_FOR_WIDTHS(EMFAST_ROWS)
+
+// Rows a chunk takes: few enough that threads share the work, many enough to pay.
+int64_t rows_at_once(Executor& ex, const Shape& s) { return ex.grain(s.rows(), (1 << 15) / s.x + 1); }
+
+template <class T, class Out>
+void build_rows(Executor& ex, View<const T> labels, const uint8_t* usable, const std::vector<Point>& offsets, Out one,
+                Out* out, uint8_t* valid) {
+    const Shape s = labels.shape;
+    const int64_t n = labels.size();
+    if (n == 0) return;
+    ex.for_chunks(s.rows(), rows_at_once(ex, s), [&](int64_t begin, int64_t end, int) {
+        for (int64_t r = begin; r < end; ++r)
+            for (size_t k = 0; k < offsets.size(); ++k) {
+                const Point o = offsets[k];
+                const int64_t at = static_cast<int64_t>(k) * n + r * s.x, z = r / s.y + o.z, y = r % s.y + o.y;
+                const bool here = z >= 0 && z < s.z && y >= 0 && y < s.y;
+                const int64_t from = here ? std::clamp<int64_t>(-o.x, 0, s.x) : s.x,
+                              to = here ? std::clamp<int64_t>(s.x - o.x, from, s.x) : s.x;
+                const int64_t p = r * s.x + from, q = (z * s.y + y) * s.x + from + o.x;
+                std::fill(out + at, out + at + from, Out(0));
+                if (to > from) same(labels.data + p, labels.data + q, to - from, one, out + at + from);
+                std::fill(out + at + to, out + at + s.x, Out(0));
+                if (usable)
+                    for (int64_t x = 0; x < to - from; ++x)
+                        if (!(usable[p + x] & usable[q + x])) out[at + from + x] = 0;
+                if (!valid) continue;
+                std::fill(valid + at, valid + at + from, uint8_t(0));
+                for (int64_t x = 0; x < to - from; ++x)
+                    valid[at + from + x] = usable ? usable[p + x] & usable[q + x] : 1;
+                std::fill(valid + at + to, valid + at + s.x, uint8_t(0));
+            }
+    });
+}
+
+template <class T>
+void boundaries_rows(Executor& ex, View<const T> labels, int connectivity, bool inner, uint8_t* out) {
+    const Shape s = labels.shape;
+    if (labels.size() == 0) return;
+    ex.for_chunks(s.rows(), rows_at_once(ex, s), [&](int64_t begin, int64_t end, int) {
+        for (int64_t r = begin; r < end; ++r) {
+            uint8_t* row = out + r * s.x;
+            std::fill(row, row + s.x, uint8_t(0));
+            for (int d = 0; d < 2 * directions; ++d) {
+                const Step step = either_way(d);
+                const int64_t z = r / s.y + step.z, y = r % s.y + step.y, from = step.x < 0;
+                if (!touches(step, connectivity) || z < 0 || z >= s.z || y < 0 || y >= s.y) continue;
+                differ(labels.row(r) + from, labels.row(z * s.y + y) + (step.x > 0), s.x - (step.x != 0), row + from);
+            }
+            if (inner) labelled(labels.row(r), s.x, row);
+        }
+    });
+}
+
+}  // namespace
+
+template <class T, class Out>
+void build(Executor& ex, View<const T> labels, const uint8_t* usable, const std::vector<Point>& offsets, Out one,
+           Out* out, uint8_t* valid) {
+    if constexpr (scrambled) build_anywhere(ex, labels, usable, offsets, one, out, valid);
+    else build_rows(ex, labels, usable, offsets, one, out, valid);
+}
+
+template <class T>
+void boundaries(Executor& ex, View<const T> labels, int connectivity, bool inner, uint8_t* out) {
+    if constexpr (scrambled) boundaries_anywhere(ex, labels, connectivity, inner, out);
+    else boundaries_rows(ex, labels, connectivity, inner, out);
+}
+
+EMFAST_FOR_WIDTHS(EMFAST_INSTANTIATE)
+
+}  // namespace emfast::affinities
