@@ -125,7 +125,7 @@ def test_errors_name_the_argument():
         emfast.affinities(labels, mask=np.ones((3, 4), bool))
     with pytest.raises(TypeError, match="mask must be an array of bool, got uint8"):
         emfast.affinities(labels, mask=np.ones((2, 3, 4), "u1"))
-    with pytest.raises(TypeError, match="ignore must be a label or a sequence of labels, got 1.5"):
+    with pytest.raises(TypeError, match=r"ignore must be a label or a sequence of labels, got 1\.5"):
         emfast.affinities(labels, ignore=1.5)
     with pytest.raises(ValueError, match='mode must be "thick" or "inner", got \'outer\''):
         emfast.boundaries(labels, mode="outer")

@@ -13,6 +13,11 @@ EMFAST_INLINE void compare(const T* a, const T* b, int64_t n, Out one, Out* out)
     for (int64_t i = 0; i < n; ++i) out[i] = (a[i] == b[i]) & (a[i] != 0) ? one : Out(0);
 }
 
+template <class Out>
+EMFAST_INLINE void clear_where_not(const uint8_t* good, int64_t n, Out* out) {
+    for (int64_t i = 0; i < n; ++i) out[i] = good[i] ? out[i] : Out(0);
+}
+
 template <class T>
 EMFAST_INLINE void or_differ(const T* a, const T* b, int64_t n, uint8_t* out) {
     for (int64_t i = 0; i < n; ++i) out[i] |= a[i] != b[i];
@@ -37,6 +42,14 @@ EMFAST_INLINE void and_labelled(const T* a, int64_t n, uint8_t* out) {
     [[maybe_unused]] EMFAST_CLONES void labelled(const T* a, int64_t n, uint8_t* out) { and_labelled(a, n, out); }
 EMFAST_FOR_WIDTHS(EMFAST_ROWS)
 
+[[maybe_unused]] EMFAST_CLONES void both(const uint8_t* a, const uint8_t* b, int64_t n, uint8_t* out) {
+    for (int64_t i = 0; i < n; ++i) out[i] = a[i] & b[i];
+}
+[[maybe_unused]] EMFAST_CLONES void keep(const uint8_t* good, int64_t n, uint8_t* out) {
+    clear_where_not(good, n, out);
+}
+[[maybe_unused]] EMFAST_CLONES void keep(const uint8_t* good, int64_t n, float* out) { clear_where_not(good, n, out); }
+
 // Rows a chunk takes: few enough that threads share the work, many enough to pay.
 int64_t rows_at_once(Executor& ex, const Shape& s) { return ex.grain(s.rows(), (1 << 15) / s.x + 1); }
 
@@ -47,6 +60,7 @@ void build_rows(Executor& ex, View<const T> labels, const uint8_t* usable, const
     const int64_t n = labels.size();
     if (n == 0) return;
     ex.for_chunks(s.rows(), rows_at_once(ex, s), [&](int64_t begin, int64_t end, int) {
+        std::vector<uint8_t> good(s.x, 1);  // which edges of a row are valid
         for (int64_t r = begin; r < end; ++r)
             for (size_t k = 0; k < offsets.size(); ++k) {
                 const Point o = offsets[k];
@@ -58,13 +72,13 @@ void build_rows(Executor& ex, View<const T> labels, const uint8_t* usable, const
                 std::fill(out + at, out + at + from, Out(0));
                 if (to > from) same(labels.data + p, labels.data + q, to - from, one, out + at + from);
                 std::fill(out + at + to, out + at + s.x, Out(0));
-                if (usable)
-                    for (int64_t x = 0; x < to - from; ++x)
-                        if (!(usable[p + x] & usable[q + x])) out[at + from + x] = 0;
+                if (usable && to > from) {
+                    both(usable + p, usable + q, to - from, good.data());
+                    keep(good.data(), to - from, out + at + from);
+                }
                 if (!valid) continue;
                 std::fill(valid + at, valid + at + from, uint8_t(0));
-                for (int64_t x = 0; x < to - from; ++x)
-                    valid[at + from + x] = usable ? usable[p + x] & usable[q + x] : 1;
+                std::copy(good.data(), good.data() + (to - from), valid + at + from);
                 std::fill(valid + at + to, valid + at + s.x, uint8_t(0));
             }
     });

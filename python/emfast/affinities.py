@@ -1,9 +1,9 @@
-"""Affinities: how surely two voxels belong to the same object. Made from labels as targets, and brought from one convention
-to another.
+"""Affinities: how surely two voxels belong to the same object. Made from labels as targets, and brought from one
+convention to another.
 
 Affinities are (c, z, y, x), or (c, y, x) of a picture. Channel k at voxel p speaks of the edge between p and
-p + offsets[k]; 1 means the same object. Channels with negative offsets look back, as in waterz and LSD. uint8 affinities
-mean 0 to 255 as 0 to 1. What an array holds where an edge leaves the volume is never read.
+p + offsets[k]; 1 means the same object. Channels with negative offsets look back, as in waterz and LSD. uint8
+affinities mean 0 to 255 as 0 to 1. What an array holds where an edge leaves the volume is never read.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def affinities(
     """
     values = take(labels, "labels")
     steps = offsets_of(offsets, len(values.shape))
-    kind = _DTYPES.get(_plain_dtype(dtype))
+    kind = _kind(dtype)
     if kind is None:
         raise ValueError(f"dtype must be uint8, float32 or bool, got {dtype!r}")
     inside = None if mask is None else mask_of(mask, values, values.shape, "labels").array
@@ -146,7 +146,7 @@ def convert_affinities(affinities: Any, offsets: Sequence[Sequence[int]] = NEARE
         raise ValueError(f"affinities must be 3D or 4D (channels first), got {dims + 1}D")
     if looks not in ("back", "forward"):
         raise ValueError(f'looks must be "back" or "forward", got {looks!r}')
-    steps = [step[3 - dims :] for step in offsets_of(offsets, dims)]
+    steps = [tuple(step[3 - dims :]) for step in offsets_of(offsets, dims)]
     if len(steps) != len(affinities):
         raise ValueError(f"offsets must be one per channel ({len(affinities)}), got {len(steps)}")
     torch = sys.modules.get("torch")
@@ -164,7 +164,7 @@ def convert_affinities(affinities: Any, offsets: Sequence[Sequence[int]] = NEARE
         at = tuple(slice(max(-s, 0), max(n - max(s, 0), 0)) for s, n in zip(step, out.shape[1:], strict=True))
         out[k] = 0
         if all(abs(s) < n for s, n in zip(step, out.shape[1:], strict=True)):
-            out[(k, *to)] = affinities[(k, *at)]
+            out[k][to] = affinities[k][at]
         steps[k] = tuple(-s for s in step)
     return out, tuple(steps)
 
@@ -197,9 +197,9 @@ def mask_of(mask: Any, beside: Operand, shape: tuple[int, ...], name: str) -> Op
     return inside
 
 
-def _plain_dtype(dtype: Any) -> np.dtype | None:
+def _kind(dtype: Any) -> str | None:
     try:
-        return np.dtype(str(dtype).removeprefix("torch.") if type(dtype).__module__ == "torch" else dtype)
+        return _DTYPES.get(np.dtype(str(dtype).removeprefix("torch.") if type(dtype).__module__ == "torch" else dtype))
     except TypeError:
         return None
 
