@@ -241,14 +241,7 @@ EMFAST_THICK(, uint64_t)
     clones void spread(const ThickRows<Id>& rows, int64_t r, const uint64_t* fg, const Out* labels, Out* out) { \
         spread_thick_row<Id, Out>(rows, r, fg, labels, out);                                                    \
     }
-EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint8_t)
-EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint16_t)
-EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint32_t)
-EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint64_t)
-EMFAST_SPREAD(, uint64_t, uint8_t)
-EMFAST_SPREAD(, uint64_t, uint16_t)
-EMFAST_SPREAD(, uint64_t, uint32_t)
-EMFAST_SPREAD(, uint64_t, uint64_t)
+EMFAST_FOR_IDS_AND_LABELS(EMFAST_SPREAD)
 #undef EMFAST_SPREAD
 
 // What a look at a few voxels says: the one foreground value there may be. Nothing if there are two.

@@ -301,14 +301,8 @@ EMFAST_SLAB(, uint64_t, uint64_t)
     clones void spread(const Rows<Id>& rows, const Out* run_labels, int64_t r, Out* out) { \
         spread_row<Id, Out>(rows, run_labels, r, out);                                     \
     }
-EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint8_t)
-EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint16_t)
-EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint32_t)
-EMFAST_SPREAD(EMFAST_CLONES_BITS, uint32_t, uint64_t)
-EMFAST_SPREAD(, uint64_t, uint8_t)
-EMFAST_SPREAD(, uint64_t, uint16_t)
-EMFAST_SPREAD(, uint64_t, uint32_t)
-EMFAST_SPREAD(, uint64_t, uint64_t)
+EMFAST_FOR_IDS_AND_LABELS(EMFAST_SPREAD)
+#undef EMFAST_SPREAD
 
 template <class Id>
 struct RunLinks {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/isa.h"
+
 namespace emfast::components {
 
 struct Slabs {
@@ -25,3 +27,11 @@ struct Slabs {
 };
 
 }  // namespace emfast::components
+
+// M(clones, type of run ids, type of labels). Volumes beyond 2^31 voxels take the plain build: their time goes into memory.
+#define EMFAST_FOR_IDS_AND_LABELS(M)          \
+    M(EMFAST_CLONES_BITS, uint32_t, uint8_t)  \
+    M(EMFAST_CLONES_BITS, uint32_t, uint16_t) \
+    M(EMFAST_CLONES_BITS, uint32_t, uint32_t) \
+    M(EMFAST_CLONES_BITS, uint32_t, uint64_t) \
+    M(, uint64_t, uint8_t) M(, uint64_t, uint16_t) M(, uint64_t, uint32_t) M(, uint64_t, uint64_t)

@@ -174,8 +174,8 @@ template <class Executor, class Key, class Value, class Op>
 int64_t reduce_by_key(Executor& ex, const Key* keys, const Value* values, int64_t n, Key* keys_out, Value* values_out,
                       const Op& op) {
     const auto begins = ex.template select<int64_t>(n, BeginsRun<Key>{keys});
-    ex.for_each(begins.size(), FoldRun<Key, Value, Op>{keys, values, n, begins.size(), begins.data(), op, keys_out,
-                                                       values_out});
+    ex.for_each(begins.size(),
+                FoldRun<Key, Value, Op>{keys, values, n, begins.size(), begins.data(), op, keys_out, values_out});
     return begins.size();
 }
 

@@ -435,13 +435,15 @@ bool transform_words(Executor& ex, const T* labels, const Shape& shape, const Me
     return !sure && ex.fetch(flag.data()) != 0;
 }
 
+#if EMFAST_BACKEND != EMFAST_CORE  // the host has a way of its own
 template <class T>
-void transform_plain(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
-                     float* out) {
+void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
+               float* out) {
     if (shape.voxels() == 0) return;
     if (worth_trying(metric, shape) && !transform_words<uint32_t>(ex, labels, shape, metric, style, out)) return;
     transform_words<uint64_t>(ex, labels, shape, metric, style, out);
 }
+#endif
 
 // Nearest background. After the pass along x an entry is the x of the row's nearest background voxel, after y it is
 // y * shape.x + x, after z the flat index. The distance so far follows from the entry, so none is stored.
@@ -558,8 +560,9 @@ struct MeasureBody {
     }
 };
 
+#if EMFAST_BACKEND != EMFAST_CORE  // the host has a way of its own
 template <class T>
-void nearest_plain(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, int64_t* out) {
+void nearest(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, int64_t* out) {
     if (shape.voxels() == 0) return;
     auto other = ex.scratch<int64_t>(shape.voxels());
     const bool volume = metric.z != 0;
@@ -573,9 +576,9 @@ void nearest_plain(Executor& ex, const T* labels, const Shape& shape, const Metr
     ex.for_each(shape.z * shape.x, NearestInColumn<false>{entries, first, second});
     if (volume) ex.for_each(shape.y * shape.x, NearestInColumn<true>{entries, second, out});
 }
+#endif
 
-inline void measure_plain(Executor& ex, const int64_t* nearest, const Shape& shape, const Metric& metric, bool squared,
-                          float* out) {
+void measure(Executor& ex, const int64_t* nearest, const Shape& shape, const Metric& metric, bool squared, float* out) {
     Style style;
     style.squared = squared;
     ex.for_each(shape.voxels(), MeasureBody{nearest, shape, metric, Finish(metric, style), out});
@@ -619,8 +622,8 @@ struct EveryOther {
 };
 
 template <class T>
-void barrier_plain(Executor& ex, const T* labels, const uint8_t* graph, int64_t graph_bytes, const Shape& shape,
-                   const Metric& metric, const Style& style, float* out) {
+void barrier(Executor& ex, const T* labels, const uint8_t* graph, int64_t graph_bytes, const Shape& shape,
+             const Metric& metric, const Style& style, float* out) {
     if (shape.voxels() == 0) return;
     const Shape twice{metric.z ? 2 * shape.z : 1, 2 * shape.y, 2 * shape.x};
     auto open = ex.scratch<uint8_t>(twice.voxels());
