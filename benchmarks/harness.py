@@ -30,7 +30,8 @@ PATIENCE = 10.0  # seconds of one call after which it is not repeated
 
 @dataclass
 class Contender:
-    """One way to get the answer. ``threads`` is what it uses; 0 says all of them."""
+    """One way to get the answer. ``threads`` is what it uses; 0: a team of its own that outlives the call (OpenMP),
+    and so does not survive a fork: its memory is not measured."""
 
     name: str
     call: Callable[[], Any]
@@ -126,7 +127,7 @@ def measure(case: Case, *, repeat: int, memory: bool, slow: bool) -> Row:
             del result
     for k, timing in enumerate(row.timings):
         timing.seconds = statistics.median(times[k])
-        if memory:
+        if memory and contenders[k].threads:
             timing.peak = peak_memory(contenders[k].call)
     return row
 
