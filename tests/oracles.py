@@ -389,3 +389,77 @@ def affinities(labels, offsets, ignored=(), mask=None):
             valid[(k, *p)] = True
             out[(k, *p)] = labels[p] == labels[q] != 0
     return out, valid
+
+
+# --- watershed
+
+
+def nearest_edges(affinities, mask=None, per_section=False):
+    """(affinity, id, voxel before, voxel, axis) of all nearest edges, voxels as flat indices."""
+    channels, shape = affinities.shape[0], affinities.shape[1:]
+    edges = []
+    for v, p in enumerate(np.ndindex(shape)):
+        for c in range(channels):
+            q = moved(p, tuple(-int(a == c) for a in range(channels)), shape)
+            if q is None or (per_section and c == 0) or (mask is not None and not (mask[p] and mask[q])):
+                continue
+            edges.append((affinities[(c, *p)], v * channels + c, int(np.ravel_multi_index(q, shape)), v, c))
+    return edges
+
+
+def labels_of_links(n, links):
+    """Components of what links name, numbered by smallest member; the rest is 0."""
+    name = list(range(n))
+    for a, b in links:
+        a, b = sorted((name[a], name[b]))
+        name = [a if m == b else m for m in name]
+    linked = {v for link in links for v in link}
+    order = {root: k + 1 for k, root in enumerate(sorted({name[v] for v in linked}))}
+    return np.array([order[name[v]] if v in linked else 0 for v in range(n)], np.int64)
+
+
+def strict_watershed(affinities, low, high, mask=None, per_section=False):
+    shape = affinities.shape[1:]
+    edges = nearest_edges(affinities, mask, per_section)
+    links = {(a, b) for value, _, a, b, _ in edges if value >= high}
+    for v in range(int(np.prod(shape))):
+        mine = [e for e in edges if v in e[2:4] and e[0] > low]
+        if mine:
+            links.add(min(mine, key=lambda e: (-float(e[0]), e[1]))[2:4])
+    return labels_of_links(int(np.prod(shape)), sorted(links)).reshape(shape)
+
+
+def waterz_watershed(affinities, low, high, mask=None, per_section=False):
+    """Steepest ascent with plateaus divided by a queue: what a voxel keeps is the last of its directions that
+    nobody keeps in return.
+    """
+    shape = affinities.shape[1:]
+    n = int(np.prod(shape))
+    around = {v: {} for v in range(n)}
+    for value, _, a, b, axis in nearest_edges(affinities, mask, per_section):
+        around[a]["+", axis] = (value, b)
+        around[b]["-", axis] = (value, a)
+    places = [("-", a) for a in range(len(shape))] + [("+", a) for a in range(len(shape))]
+    kept = {}
+    for v in range(n):
+        most = max((value for value, _ in around[v].values()), default=low)
+        picked = [d for d in places if d in around[v] and around[v][d][0] >= min(most, high)]
+        kept[v] = picked if most > low else []
+
+    def back(d):
+        return ("-" if d[0] == "+" else "+", d[1])
+
+    queue = [v for v in range(n) if any(back(d) not in kept[around[v][d][1]] for d in kept[v])]
+    seen = set(queue)
+    for v in queue:
+        last = []
+        for d in kept[v]:
+            other = around[v][d][1]
+            if back(d) not in kept[other]:
+                last = [d]
+            elif other not in seen:
+                seen.add(other)
+                queue.append(other)
+        kept[v] = last
+    links = {tuple(sorted((v, around[v][d][1]))) for v in range(n) for d in kept[v]}
+    return labels_of_links(n, sorted(links)).reshape(shape)

@@ -14,6 +14,7 @@ void register_phantom(py::module_&);
 void register_labels(py::module_&);
 void register_statistics(py::module_&);
 void register_voxel_graph(py::module_&);
+void register_watershed(py::module_&);
 
 namespace {
 
@@ -56,4 +57,5 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_labels(m);
     emfast::register_statistics(m);
     emfast::register_voxel_graph(m);
+    emfast::register_watershed(m);
 }

@@ -11,6 +11,7 @@ from .affinities import NEAREST, affinities, boundaries, convert_affinities
 from .components import connected_components
 from .connectivity import components_of_graph, voxel_graph
 from .distance import edt, nearest_background, signed_distance
+from .fragments import watershed
 from .labels import (
     LabelMap,
     PointCloud,
@@ -71,4 +72,5 @@ __all__ = [
     "statistics",
     "unique",
     "voxel_graph",
+    "watershed",
 ]
