@@ -4,7 +4,7 @@ Axes are (z, y, x), spacing is in nanometres, labels are integers with 0 as back
 and on the device of the input, and never depend on the number of threads or on the device.
 """
 
-from . import cuda, phantom
+from . import compat, cuda, phantom
 from ._native import get_threads, set_threads
 from ._table import Table
 from .affinities import NEAREST, affinities, boundaries, convert_affinities
@@ -42,6 +42,7 @@ __all__ = [
     "Table",
     "affinities",
     "boundaries",
+    "compat",
     "component_map",
     "components_of_graph",
     "connected_components",

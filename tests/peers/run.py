@@ -1,0 +1,67 @@
+"""Run other people's test files over emfast's drop-ins: ``python tests/peers/run.py FOLDER [pytest's options]``.
+
+Every ``*test*.py`` in FOLDER runs in FOLDER as it stands, in a process of its own. In the place of the peers it finds
+modules of their names that hold ``emfast.compat``'s names and nothing else. They are written to a temporary folder and
+come first on the path, before peers that are installed. A summary of cases per file ends the run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PEERS = ("cc3d", "edt", "fastremap", "fill_voids")
+SOURCE = Path(__file__).resolve().parents[2] / "python"
+
+# Old test files name what NumPy and SciPy have since renamed.
+CUSTOMIZE = """
+import numpy
+if not hasattr(numpy, "bool"):
+    numpy.bool = bool
+"""
+
+
+def write_shims(folder: Path) -> None:
+    for name in PEERS:
+        (folder / f"{name}.py").write_text(f"from emfast.compat.{name} import *  # noqa\n")
+    (folder / "conftest_of_peers.py").write_text(CUSTOMIZE)
+
+
+def environment(shims: Path) -> dict[str, str]:
+    path = [str(shims)]
+    if list((SOURCE / "emfast").glob("_core.*")):  # a built checkout; otherwise the emfast that is installed
+        path.append(str(SOURCE))
+    return dict(os.environ, PYTHONPATH=os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")]))
+
+
+def main(arguments: list[str]) -> int:
+    if not arguments or arguments[0].startswith("-"):
+        print(__doc__)
+        return 2
+    folder = Path(arguments[0]).resolve()
+    files = sorted(folder.glob("*test*.py"))
+    if not files:
+        print(f"no *test*.py in {folder}")
+        return 2
+    worst, lines = 0, []
+    with tempfile.TemporaryDirectory() as temporary:
+        shims = Path(temporary)
+        write_shims(shims)
+        for file in files:
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest_of_peers", "-p", "no:cacheprovider"]
+            command += ["--rootdir", str(folder), "--import-mode=importlib", *arguments[1:], file.name]
+            done = subprocess.run(command, cwd=folder, env=environment(shims), stdout=subprocess.PIPE, text=True)
+            print(done.stdout, end="")
+            worst = max(worst, done.returncode)
+            counts = re.findall(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)", done.stdout.splitlines()[-1])
+            lines.append(f"{file.name}: " + (", ".join(" ".join(c) for c in counts) or "nothing ran"))
+    print("\n".join(["", *lines]))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
