@@ -463,3 +463,53 @@ def waterz_watershed(affinities, low, high, mask=None, per_section=False):
         kept[v] = last
     links = {tuple(sorted((v, around[v][d][1]))) for v in range(n) for d in kept[v]}
     return labels_of_links(n, sorted(links)).reshape(shape)
+
+
+# --- region graph
+
+
+def grid_of(value, dtype) -> int:
+    """The integer that sums are made of: uint8 as it is, floats in steps of 2**-24, halves up."""
+    if np.dtype(dtype) == np.uint8:
+        return int(value)
+    return int((Fraction(float(value)) * 2**24 + Fraction(1, 2)) // 1)
+
+
+def bin_of(value, dtype) -> int:
+    return int(value) if np.dtype(dtype) == np.uint8 else min(255, int(Fraction(float(value)) * 256 // 1))
+
+
+def region_graph(affinities, fragments, offsets, core=None, origin=None, whole=None):
+    """(u, v) -> a dict of what is known of the edge, and node -> voxels in the core."""
+    dims = fragments.ndim
+    core = core or tuple(slice(0, n) for n in fragments.shape)
+    origin = origin or (0,) * dims
+    whole = whole or tuple(o + n for o, n in zip(origin, fragments.shape, strict=True))
+    edges: dict[tuple[int, int], dict] = {}
+    nodes: dict[int, int] = {}
+    for p in np.ndindex(fragments.shape):
+        if not all(s.start <= c < s.stop for c, s in zip(p, core, strict=True)):
+            continue
+        if fragments[p]:
+            nodes[int(fragments[p])] = nodes.get(int(fragments[p]), 0) + 1
+        voxel = int(np.ravel_multi_index([c + o for c, o in zip(p, origin, strict=True)], whole))
+        for k, step in enumerate(offsets):
+            q = moved(p, step, fragments.shape)
+            if q is None or fragments[p] == fragments[q] or not fragments[p] or not fragments[q]:
+                continue
+            pair = tuple(sorted((int(fragments[p]), int(fragments[q]))))
+            value = affinities[(k, *p)]
+            edge = edges.setdefault(
+                pair, {"values": [], "sum": 0, "faces": [0] * dims, "id": voxel * len(offsets) + k, "bins": {}}
+            )
+            edge["values"].append(value)
+            edge["sum"] += grid_of(value, affinities.dtype)
+            edge["id"] = min(edge["id"], voxel * len(offsets) + k)
+            if sum(map(abs, step)) == 1:
+                edge["faces"][[abs(s) for s in step].index(1)] += 1
+            b = bin_of(value, affinities.dtype)
+            edge["bins"][b] = edge["bins"].get(b, 0) + 1
+    for pair in edges:
+        for node in pair:
+            nodes.setdefault(node, 0)
+    return dict(sorted(edges.items())), dict(sorted(nodes.items()))

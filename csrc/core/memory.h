@@ -24,6 +24,15 @@ struct Allocator {
 struct HostMemory final : Allocator {
     static constexpr int64_t mapped_from = int64_t(1) << 20;
 
+    // Whether memory of that size comes as zeros, page by page as it is touched.
+    static constexpr bool gives_zeros(int64_t bytes) {
+#if defined(__linux__) && !defined(EMFAST_SANITIZE)
+        return bytes >= mapped_from;
+#else
+        return bytes < 0;
+#endif
+    }
+
     void* allocate(int64_t bytes) override {
         if (bytes < 0) throw std::bad_alloc();
 #if defined(__linux__) && !defined(EMFAST_SANITIZE)

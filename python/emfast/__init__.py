@@ -12,6 +12,7 @@ from .components import connected_components
 from .connectivity import components_of_graph, voxel_graph
 from .distance import edt, nearest_background, signed_distance
 from .fragments import watershed
+from .graphs import RegionGraph, region_graph
 from .labels import (
     LabelMap,
     PointCloud,
@@ -39,6 +40,7 @@ __all__ = [
     "NEAREST",
     "LabelMap",
     "PointCloud",
+    "RegionGraph",
     "Table",
     "affinities",
     "boundaries",
@@ -66,6 +68,7 @@ __all__ = [
     "phantom",
     "point_cloud",
     "refit",
+    "region_graph",
     "remap",
     "renumber",
     "set_threads",

@@ -1,0 +1,452 @@
+"""Region graphs: which fragments touch, and what the affinities between them say.
+
+A voxel edge joins a voxel p, its source, to p + offset; channel k of the affinities holds at p the edge with
+``offsets[k]``, so the nearest offsets look back. A voxel edge belongs to its source: graphs of blocks whose cores tile
+a volume add up to the graph of the whole.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Operand, take
+from ._options import ids_of, spacing_of
+from ._table import Table
+from .affinities import NEAREST, offsets_of
+
+_FORMAT = "emfast region graph 1"
+
+
+@dataclass(eq=False, repr=False)
+class RegionGraph:
+    """Edges between touching fragments, as plain NumPy arrays; made by :func:`emfast.region_graph`.
+
+    ``a + b`` is the graph of two blocks together, ``RegionGraph.total(graphs)`` that of many.
+
+    Attributes
+    ----------
+    edges : (n, 2) labels, u < v, rows ascending; no pair comes twice
+    counts : (n,) int64, voxel edges between u and v
+    sums : (n,) int64, the sum of their affinities in steps of 1 / ``unit``
+    minima, maxima : (n,) in the dtype of the affinities
+    faces : (n, d) int64, voxel faces shared across each axis: voxel edges of one step along it
+    ids : (n,) int64, the smallest id of a voxel edge: voxel * channels + channel, in the whole volume
+    nodes : (m,) labels, ascending: every fragment in the core or at an edge
+    sizes : (m,) int64, voxels of each in the core
+    unit : int, 255 for uint8 affinities, 2**24 for floats
+    spacing : nanometres per voxel, in axis order
+    starts, bins, bin_counts : (n + 1,) int64, (k,) uint8, (k,) int64, or None
+        Histograms of the affinities: edge i has ``bin_counts[j]`` voxel edges in bin ``bins[j]``, for j from
+        ``starts[i]`` to ``starts[i + 1]``; bins are ascending and none is empty. Of uint8 affinities bin k holds the
+        value k; of floats the values from k / 256 up to (k + 1) / 256, and 1 in the last.
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+    sums: np.ndarray
+    minima: np.ndarray
+    maxima: np.ndarray
+    faces: np.ndarray
+    ids: np.ndarray
+    nodes: np.ndarray
+    sizes: np.ndarray
+    unit: int
+    spacing: tuple[float, ...]
+    starts: np.ndarray | None = None
+    bins: np.ndarray | None = None
+    bin_counts: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """The number of edges."""
+        return len(self.edges)
+
+    def __repr__(self) -> str:
+        with_bins = ", with histograms" if self.has_histograms else ""
+        return f"RegionGraph of {len(self.nodes)} fragments and {len(self)} edges{with_bins}"
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in every array, dtypes included."""
+        if not isinstance(other, RegionGraph):
+            return NotImplemented
+        return all(_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def has_histograms(self) -> bool:
+        return self.starts is not None
+
+    @property
+    def means(self) -> np.ndarray:
+        """(n,) float64, the mean affinity of each edge."""
+        means: np.ndarray = self.sums / (self.counts * float(self.unit))
+        return means
+
+    @property
+    def areas(self) -> np.ndarray:
+        """(n,) float64, the contact area in nm² (in 2D the length in nm): faces times their areas."""
+        nm = self.spacing
+        areas = [math.prod(nm[:axis] + nm[axis + 1 :]) for axis in range(len(nm))]
+        return self.faces @ np.array(areas, np.float64)
+
+    def histogram(self, edge: int) -> np.ndarray:
+        """The 256 counts of one edge, given by its row: (256,) int64."""
+        if self.starts is None or self.bins is None or self.bin_counts is None:
+            raise ValueError("the graph has no histograms: make it with histogram=True")
+        row = slice(self.starts[edge], self.starts[edge + 1])
+        out = np.zeros(256, np.int64)
+        out[self.bins[row]] = self.bin_counts[row]
+        return out
+
+    def quantiles(self, q: float) -> np.ndarray:
+        """(n,) float64, a quantile of the affinities of each edge, from the histograms.
+
+        Of n affinities that is the bin of the one with rank ``floor(q n)`` from 0 (the last for q = 1), as in waterz:
+        0.5 is the upper median. Exact for uint8; for floats the middle of one of 256 bins.
+        """
+        if self.starts is None or self.bins is None or self.bin_counts is None:
+            raise ValueError("the graph has no histograms: make it with histogram=True")
+        if not 0 <= q <= 1:
+            raise ValueError(f"q must be from 0 to 1, got {q}")
+        from fractions import Fraction  # not at the top, for a quick start of the package
+
+        upto = np.cumsum(self.bin_counts)
+        before = np.r_[0, upto][self.starts[:-1]]
+        share = Fraction(str(q))  # 0.3 means three tenths, not the nearest binary number
+        ranks = self.counts // share.denominator * share.numerator
+        ranks += self.counts % share.denominator * share.numerator // share.denominator
+        bins = self.bins[np.searchsorted(upto, before + np.minimum(ranks, self.counts - 1), side="right")]
+        values: np.ndarray = bins / 255.0 if self.unit == 255 else (bins + 0.5) / 256.0
+        return values
+
+    def adjacency(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The edges as compressed sparse rows, each in both directions: ``(starts, neighbours, rows)``.
+
+        The neighbours of ``nodes[i]`` are ``nodes[neighbours[starts[i] : starts[i + 1]]]``, ascending; ``rows`` tells
+        which edge joins them. With ``weights[rows]`` that is ``scipy.sparse.csr_array((weights, neighbours, starts))``.
+        """
+        ends = np.searchsorted(self.nodes, self.edges)
+        rows = np.r_[np.arange(len(self)), np.arange(len(self))]
+        source, target = np.r_[ends[:, 0], ends[:, 1]], np.r_[ends[:, 1], ends[:, 0]]
+        order = np.lexsort((target, source))
+        starts = np.searchsorted(source[order], np.arange(len(self.nodes) + 1))
+        return starts.astype(np.int64), target[order].astype(np.int64), rows[order]
+
+    def to_table(self) -> Table:
+        """A :class:`Table` with a row per edge, its key the two fragments."""
+        return Table(
+            {
+                "u": self.edges[:, 0].copy(),
+                "v": self.edges[:, 1].copy(),
+                "mean": self.means,
+                "count": self.counts,
+                "minimum": self.minima,
+                "maximum": self.maxima,
+                "faces": self.faces,
+                "area": self.areas,
+                "id": self.ids,
+            },
+            keys=2,
+        )
+
+    # ---- sums
+
+    def __add__(self, other: RegionGraph) -> RegionGraph:
+        if not isinstance(other, RegionGraph):
+            return NotImplemented
+        return RegionGraph.total([self, other])
+
+    @staticmethod
+    def total(graphs: Iterable[RegionGraph]) -> RegionGraph:
+        """The sum of the graphs of disjoint blocks, in any order.
+
+        Parameters
+        ----------
+        graphs : RegionGraphs of the same dtypes, unit and spacing, at least one
+
+        Returns
+        -------
+        RegionGraph
+        """
+        parts = list(graphs)
+        if not parts:
+            raise ValueError("graphs must hold at least one RegionGraph, got none")
+        first = parts[0]
+        for part in parts[1:]:
+            for name in ("unit", "spacing", "has_histograms"):
+                if getattr(part, name) != getattr(first, name):
+                    wanted, came = getattr(first, name), getattr(part, name)
+                    raise ValueError(f"graphs must agree in {name} to be added, got {wanted} and {came}")
+            for name in ("edges", "minima"):
+                if getattr(part, name).dtype != getattr(first, name).dtype:
+                    kind = {"edges": "fragments", "minima": "affinities"}[name]
+                    wanted, came = getattr(first, name).dtype, getattr(part, name).dtype
+                    raise ValueError(f"graphs must agree in the dtype of {kind} to be added, got {wanted} and {came}")
+        return first if len(parts) == 1 else _total(parts)
+
+    # ---- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an .npz file that :meth:`load` reads back equal."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        with open(path, "wb") as file:
+            np.savez(file, format=_FORMAT, **{k: v for k, v in arrays.items() if v is not None})
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> RegionGraph:
+        """Read what :meth:`save` wrote."""
+        with np.load(path) as file:
+            if "format" not in file or str(file["format"]) != _FORMAT:
+                raise ValueError(f"{os.fspath(path)} must be a file of RegionGraph.save, got another kind")
+            arrays: dict[str, Any] = {name: file[name] for name in file.files if name != "format"}
+        arrays["unit"] = int(arrays["unit"])
+        arrays["spacing"] = tuple(arrays["spacing"].tolist())
+        return RegionGraph(**arrays)
+
+
+def region_graph(
+    affinities: Any,
+    fragments: Any,
+    *,
+    offsets: Sequence[Sequence[int]] = NEAREST,
+    histogram: bool = False,
+    spacing: Sequence[float] = (1, 1, 1),
+    core: Sequence[slice] | None = None,
+    origin: Sequence[int] | None = None,
+    whole_shape: Sequence[int] | None = None,
+) -> RegionGraph:
+    """Find which fragments touch, and gather the affinities between them.
+
+    Exact and independent of threads, device and blocks: sums are integers.
+
+    Parameters
+    ----------
+    affinities : array of uint8, float16 or float32, shape (c, z, y, x) or (c, y, x)
+        1 (255) for surely the same object. Channel k at voxel p is the edge between p and p + ``offsets[k]``; where
+        that lies outside, the value is not read. Values that are read must be from 0 to 1; those between voxels of
+        one fragment, or beside background, are not read.
+    fragments : array of integers, shape (z, y, x) or (y, x)
+        0 is background and has no edges. Ids may be of any size.
+    offsets : sequence of (z, y, x) or (y, x)
+        One per channel; long ones are welcome.
+    histogram : bool
+        Gather histograms of 256 bins too; quantiles need them.
+    spacing : sequence of float
+        Nanometres per voxel, in axis order; for contact areas.
+    core : slice per axis, optional
+        For blocks: only voxel edges whose source lies there are added, and only voxels there counted as sizes. The
+        array must go on beyond it as far as the offsets are long, except at the faces of the whole volume. Default:
+        all.
+    origin, whole_shape : ints per axis, optional
+        Where the array's first voxel lies in the whole volume, and the shape of that: ids of edges are the whole
+        volume's.
+
+    Returns
+    -------
+    RegionGraph
+        On the host.
+
+    Notes
+    -----
+    Sums count uint8 affinities as they are and floats in steps of 2**-24, rounded to the nearest, halves up.
+
+    Examples
+    --------
+    >>> import emfast, numpy as np
+    >>> fragments = np.array([[[1, 1, 2], [1, 7, 2]]], np.uint64)
+    >>> affinities = np.full((3, 1, 2, 3), 0.25, np.float32)
+    >>> graph = emfast.region_graph(affinities, fragments)
+    >>> graph.edges.tolist(), graph.counts.tolist(), graph.means.tolist()
+    ([[1, 2], [1, 7], [2, 7]], [1, 2, 1], [0.25, 0.25, 0.25])
+
+    In blocks: each is read with a voxel more at its low faces, and adds what has its source in its core.
+
+    >>> blocks = [
+    ...     emfast.region_graph(affinities[..., :2], fragments[..., :2], origin=(0, 0, 0), whole_shape=(1, 2, 3)),
+    ...     emfast.region_graph(
+    ...         affinities[..., 1:],
+    ...         fragments[..., 1:],
+    ...         core=(slice(0, 1), slice(0, 2), slice(1, 2)),
+    ...         origin=(0, 0, 1),
+    ...         whole_shape=(1, 2, 3),
+    ...     ),
+    ... ]
+    >>> blocks[0] + blocks[1] == graph
+    True
+    """
+    labels = take(fragments, "fragments", kinds="biu")
+    values = take(affinities, "affinities", kinds="fu", dims=(3, 4))
+    _check_pair(values, labels)
+    dims = len(labels.shape)
+    steps = [step[3 - dims :] for step in offsets_of(offsets, dims)]
+    if len(steps) != values.shape[0]:
+        raise ValueError(f"offsets must be one per channel of affinities ({values.shape[0]}), got {len(steps)}")
+    nm = spacing_of(spacing, dims)
+    low, high = _core_of(core, labels.shape)
+    begin = _ints_of(origin, "origin", dims, (0,) * dims)
+    whole = _ints_of(whole_shape, "whole_shape", dims, tuple(np.add(begin, labels.shape).tolist()))
+    for b, n, w in zip(begin, labels.shape, whole, strict=True):
+        if b < 0 or b + n > w:
+            raise ValueError(
+                f"the array at origin {begin} with shape {labels.shape} must lie within whole_shape, got {whole}"
+            )
+    if math.prod(whole) * values.shape[0] >= 2**63:
+        raise ValueError(f"whole_shape must hold fewer than 2**63 voxel edges, got {whole}")
+    _check_halo(steps, low, high, begin, labels.shape, whole)
+    pad = [0] * (3 - dims)
+    result = labels.native.region_graph(
+        labels.library,
+        labels.array,
+        values.array,
+        [[*pad, *step] for step in steps],
+        [*pad, *low],
+        [*([1] * (3 - dims)), *high],
+        [*pad, *begin],
+        [*([1] * (3 - dims)), *whole],
+        labels.dtype.kind == "i",
+        bool(histogram),
+    )
+    if isinstance(result, int):
+        channels = values.shape[0]
+        place = (result % channels, *(int(i) for i in np.unravel_index(result // channels, labels.shape)))
+        came = labels.library.to_numpy(values.array)[place]
+        raise ValueError(f"affinities must be from 0 to 1, got {came} at {place}")
+    to_numpy = labels.library.to_numpy
+    edges, counts, sums, low_value, high_value, faces, ids, nodes, sizes = map(to_numpy, result[:9])
+    starts, bins, bin_counts = map(to_numpy, result[9:]) if histogram else (None, None, None)
+    return RegionGraph(
+        edges=ids_of(edges, labels.dtype),
+        counts=counts,
+        sums=sums,
+        minima=low_value,
+        maxima=high_value,
+        faces=faces if dims == 3 else np.ascontiguousarray(faces[:, 1:]),
+        ids=ids,
+        nodes=ids_of(nodes, labels.dtype),
+        sizes=sizes,
+        unit=255 if values.dtype == np.uint8 else 2**24,
+        spacing=nm,
+        starts=starts,
+        bins=bins,
+        bin_counts=bin_counts,
+    )
+
+
+def _check_pair(values: Operand, labels: Operand) -> None:
+    if values.dtype not in (np.uint8, np.float16, np.float32):
+        raise TypeError(f"affinities must be uint8, float16 or float32, got {values.dtype}")
+    if values.shape[1:] != labels.shape:
+        raise ValueError(
+            f"affinities must have the shape (channels, *fragments.shape), here (…, {str(labels.shape)[1:]}, "
+            f"got {values.shape}"
+        )
+    if not values.meets(labels):
+        raise ValueError("affinities and fragments must live on one device, and in one stream")
+
+
+def _ints_of(values: Any, name: str, dims: int, default: tuple[int, ...]) -> tuple[int, ...]:
+    if values is None:
+        return default
+    try:
+        out = tuple(operator.index(v) for v in values)
+    except TypeError:
+        raise TypeError(f"{name} must be {dims} integers, got {values!r}") from None
+    if len(out) != dims:
+        raise ValueError(f"{name} must have one integer per axis ({dims}), got {values!r}")
+    return out
+
+
+def _core_of(core: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if core is None:
+        return (0,) * len(shape), shape
+    parts = tuple(core) if isinstance(core, Sequence) else (core,)
+    if len(parts) != len(shape) or not all(isinstance(p, slice) and p.step in (None, 1) for p in parts):
+        raise ValueError(f"core must be a slice of step 1 per axis ({len(shape)}), got {core!r}")
+    ranges = [p.indices(n) for p, n in zip(parts, shape, strict=True)]
+    low = tuple(r[0] for r in ranges)
+    return low, tuple(max(r[0], r[1]) for r in ranges)
+
+
+def _check_halo(
+    steps: Sequence[Sequence[int]],
+    low: Sequence[int],
+    high: Sequence[int],
+    origin: Sequence[int],
+    shape: Sequence[int],
+    whole: Sequence[int],
+) -> None:
+    """Every voxel of the whole volume that a voxel edge of the core ends at must be in the array."""
+    if any(a >= b for a, b in zip(low, high, strict=True)):
+        return
+    for step in steps:
+        for axis, (o, a, b, start, n, w) in enumerate(zip(step, low, high, origin, shape, whole, strict=True)):
+            before = a + o < 0 and min(b - 1 + o, -1) >= -start
+            after = b - 1 + o >= n and max(a + o, n) < w - start
+            if before or after:
+                raise ValueError(
+                    f"the array must go on beyond core as far as offset {tuple(step)} is long, "
+                    f"got {a if before else n - b} voxels {'before' if before else 'after'} it on axis {axis}"
+                )
+
+
+def _total(parts: Sequence[RegionGraph]) -> RegionGraph:
+    first = parts[0]
+
+    def together(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    edges = together("edges")
+    order = np.lexsort((edges[:, 1], edges[:, 0]))
+    edges = edges[order]
+    begins = np.flatnonzero(np.r_[True, (edges[1:] != edges[:-1]).any(axis=1)][: len(edges)])
+
+    def fold(name: str, by: np.ufunc) -> np.ndarray:
+        values = together(name)[order]
+        return by.reduceat(values, begins, axis=0) if len(begins) else values
+
+    all_nodes = together("nodes")
+    nodes, place = np.unique(all_nodes, return_inverse=True)
+    sizes = np.zeros(len(nodes), np.int64)
+    np.add.at(sizes, place, together("sizes"))
+    starts = bins = bin_counts = None
+    if first.has_histograms:
+        row_of = np.empty(len(order), np.int64)
+        row_of[order] = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(order)]))
+        lengths = np.concatenate([np.diff(part.starts) for part in parts if part.starts is not None])
+        keys, where = np.unique(np.repeat(row_of, lengths) * 256 + together("bins"), return_inverse=True)
+        bin_counts = np.zeros(len(keys), np.int64)
+        np.add.at(bin_counts, where, together("bin_counts"))
+        bins = (keys & 255).astype(np.uint8)
+        starts = np.searchsorted(keys, np.arange(len(begins) + 1) * 256).astype(np.int64)
+    return RegionGraph(
+        edges=edges[begins],
+        counts=fold("counts", np.add),
+        sums=fold("sums", np.add),
+        minima=fold("minima", np.minimum),
+        maxima=fold("maxima", np.maximum),
+        faces=fold("faces", np.add),
+        ids=fold("ids", np.minimum),
+        nodes=nodes,
+        sizes=sizes,
+        unit=first.unit,
+        spacing=first.spacing,
+        starts=starts,
+        bins=bins,
+        bin_counts=bin_counts,
+    )
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    return type(a) is type(b) and bool(a == b)
+
+
+__all__ = ["RegionGraph", "region_graph"]
