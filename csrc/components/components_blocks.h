@@ -207,6 +207,8 @@ EMFAST_INLINE void spread_thick_row(const ThickRows<Id>& rows, int64_t r, const 
         } else if (f == ~uint64_t(0) && (s & ~uint64_t(1)) == 0) {
             const Out only = label[s & 1];
             for (int i = 0; i < 64; ++i) to[i] = only;
+        } else if (const uint64_t turns = f ^ (f << 1); std::popcount(turns) <= 4) {
+            spread_turns(f, s, turns, label, to);
         } else {
             for (int k = 0; k < 64; k += 8) {
                 const uint32_t starts = s >> k & 255, bits = f >> k & 255, rest = starts & (starts - 1);

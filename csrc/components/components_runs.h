@@ -262,15 +262,9 @@ EMFAST_INLINE void spread_row(const Rows<Id>& rows, const Out* run_labels, int64
                 for (int i = 0; i < 64; ++i) to[i] = only;
                 continue;
             }
-            uint64_t turns = (f ^ (f << 1)) | s;  // where a run or a gap begins
+            const uint64_t turns = (f ^ (f << 1)) | s;  // where a run or a gap begins
             if (std::popcount(turns) <= 8) {
-                const Out at_first = f & 1 ? label[s & 1] : Out(0);
-                for (int i = 0; i < 64; ++i) to[i] = at_first;
-                for (turns &= ~uint64_t(1); turns; turns &= turns - 1) {
-                    const int b = std::countr_zero(turns);
-                    const Out value = f >> b & 1 ? label[std::popcount(s << (63 - b))] : Out(0);
-                    for (int i = 0; i < 64; ++i) to[i] = i >= b ? value : to[i];
-                }
+                spread_turns(f, s, turns, label, to);
                 continue;
             }
         }

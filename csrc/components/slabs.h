@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 
 #include "core/isa.h"
@@ -25,6 +26,19 @@ struct Slabs {
     int64_t row(int64_t slab) const { return rows * slab / count; }
     int64_t joined_from(int64_t slab) const { return slab == 0 ? 0 : std::min(row(slab + 1), row(slab) + reach); }
 };
+
+// The labels of 64 voxels with few turns, where a run or a gap begins. label[k] is that of the k-th start among them, [0] that
+// of the run that is open.
+template <class Out>
+EMFAST_INLINE void spread_turns(uint64_t fg, uint64_t start, uint64_t turns, const Out* label, Out* to) {
+    const Out at_first = fg & 1 ? label[start & 1] : Out(0);
+    for (int i = 0; i < 64; ++i) to[i] = at_first;
+    for (turns &= ~uint64_t(1); turns; turns &= turns - 1) {
+        const int b = std::countr_zero(turns);
+        const Out value = fg >> b & 1 ? label[std::popcount(start << (63 - b))] : Out(0);
+        for (int i = 0; i < 64; ++i) to[i] = i >= b ? value : to[i];
+    }
+}
 
 }  // namespace emfast::components
 
