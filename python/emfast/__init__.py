@@ -4,7 +4,7 @@ Axes are (z, y, x), spacing is in nanometres, labels are integers with 0 as back
 and on the device of the input, and never depend on the number of threads or on the device.
 """
 
-from . import compat, cuda, phantom
+from . import compat, cuda, phantom, segmentation
 from ._native import get_threads, set_threads
 from ._table import Table
 from .affinities import NEAREST, affinities, boundaries, convert_affinities
@@ -71,6 +71,7 @@ __all__ = [
     "region_graph",
     "remap",
     "renumber",
+    "segmentation",
     "set_threads",
     "signed_distance",
     "statistics",

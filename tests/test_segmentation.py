@@ -1,0 +1,172 @@
+"""Decoders against oracles and laws."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import emfast
+import oracles
+from emfast import segmentation
+from strategies import label_arrays, shapes
+
+
+@st.composite
+def probabilities(draw, dims=(2, 3), max_side=6):
+    shape = draw(shapes(max_side, dims))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    steps = draw(st.sampled_from([1, 4, 10, 255]))
+    values = rng.integers(0, steps + 1, shape)
+    if draw(st.booleans()):
+        return (values * (255 // steps)).astype("u1")
+    return (values / steps).astype(draw(st.sampled_from(["f2", "f4", "f8"])))
+
+
+def by_first_appearance(names: np.ndarray) -> np.ndarray:
+    """Consecutive numbers from 1 for hashable names in an object array, None for background."""
+    table: dict = {None: 0}
+    return np.array([table.setdefault(n, len(table)) for n in names.ravel()], np.int64).reshape(names.shape)
+
+
+@given(values=probabilities(), threshold=st.sampled_from([0.0, 0.1, 0.5, 51 / 255, 0.7, 1.0]), below=st.integers(0, 4))
+def test_threshold_components(backend, values, threshold, below):
+    out = backend.host(segmentation.threshold_components(backend(values), threshold=threshold, below=below))
+    if values.dtype == np.uint8:
+        inside = np.vectorize(lambda v: Fraction(int(v), 255) >= Fraction(threshold), otypes=[bool])(values)
+    else:
+        inside = values >= values.dtype.type(threshold)
+    expected = oracles.connected_components(inside, 6)
+    sizes = np.bincount(expected.ravel(), minlength=1)
+    names = np.vectorize(lambda v: None if v == 0 or sizes[v] < below else int(v), otypes=[object])(expected)
+    assert np.array_equal(out, by_first_appearance(names))
+
+
+@given(values=probabilities(dims=(2, 3)), threshold=st.sampled_from([-0.5, 0.0, 0.3]))
+def test_distance_threshold(backend, values, threshold):
+    distance = values.astype("f4") / 255 if values.dtype == np.uint8 else values.astype("f4")
+    distance = distance * 2 - 1
+    out = backend.host(segmentation.distance_threshold(backend(distance), threshold=threshold))
+    assert np.array_equal(out, oracles.connected_components(distance > np.float32(threshold), 6))
+    if values.ndim == 3:
+        both = segmentation.distance_threshold(backend(np.stack([distance, -distance])), threshold=threshold)
+        assert len(both) == 2
+        assert np.array_equal(backend.host(both[0]), out)
+        assert np.array_equal(backend.host(both[1]), oracles.connected_components(-distance > np.float32(threshold), 6))
+
+
+@given(values=probabilities(dims=(3,)), size=st.sampled_from([1, 3, 5, 7]))
+def test_z_median_takes_the_middle_of_the_window(values, size):
+    out = segmentation.z_median(values, size=size)
+    assert out.dtype == values.dtype
+    for z, y, x in np.ndindex(values.shape):
+        window = sorted(values[max(0, z - size // 2) : z + size // 2 + 1, y, x].tolist())
+        assert out[z, y, x] == window[(len(window) - 1) // 2]
+
+
+def linked(labels: np.ndarray, overlap: float) -> np.ndarray:
+    """The definition: sets of pixels, exact shares, best first."""
+    names = np.full(labels.shape, None, object)
+    above: dict = {}
+    fresh = 0
+    for z, section in enumerate(labels):
+        objects: dict = {}
+        for pixel in np.ndindex(section.shape):
+            if section[pixel]:
+                objects.setdefault(int(section[pixel]), set()).add(pixel)
+        here = list(objects.values())
+        pairs = [
+            (-Fraction(len(a & b), len(a | b)), i, j)
+            for i, (_, a) in enumerate(above.values())
+            for j, b in enumerate(here)
+            if a & b and Fraction(len(a & b), len(a | b)) >= Fraction(overlap)
+        ]
+        partner: dict = {}
+        for _, i, j in sorted(pairs):
+            if i not in partner.values() and j not in partner:
+                partner[j] = i
+        upper = list(above.values())
+        above = {}
+        for j, pixels in enumerate(here):
+            if j in partner:
+                name = upper[partner[j]][0]
+            else:
+                name, fresh = fresh, fresh + 1
+            above[j] = (name, pixels)
+            for pixel in pixels:
+                names[(z, *pixel)] = name
+    return by_first_appearance(names)
+
+
+@given(labels=label_arrays(max_side=6, dims=(3,), values=4), overlap=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+def test_link_slices(labels, overlap):
+    out = segmentation.link_slices(labels, overlap=overlap)
+    assert out.dtype == np.uint32
+    assert np.array_equal(out, linked(labels, overlap))
+
+
+@given(data=st.data(), first=label_arrays(max_side=6))
+def test_consensus(data, first):
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    others = [rng.integers(0, 4, first.shape).repeat(2, -1)[..., : first.shape[-1]] for _ in range(2)]
+    together = np.empty(first.shape, object)
+    for p in np.ndindex(first.shape):
+        name = tuple(int(s[p]) for s in (first, *others))
+        together[p] = None if 0 in name else name
+    expected = oracles.connected_components(by_first_appearance(together), 6)
+    assert np.array_equal(segmentation.consensus([first, *others]), expected)
+    assert np.array_equal(segmentation.consensus([first]), oracles.connected_components(first, 6))
+
+
+def test_results_come_back_in_the_library():
+    torch = pytest.importorskip("torch")
+    values = torch.rand(3, 4, 5)
+    for out in (
+        segmentation.threshold_components(values),
+        segmentation.distance_threshold(values),
+        segmentation.z_median(values),
+        segmentation.link_slices(torch.ones(2, 3, 3, dtype=torch.int64)),
+        segmentation.consensus([torch.ones(3, 3, dtype=torch.int32)] * 2),
+    ):
+        assert isinstance(out, torch.Tensor)
+
+
+def test_ranges_hold_the_defaults():
+    searched = [name for name in segmentation.__all__ if name not in ("Between", "ranges", "consensus")]
+    for name in searched:
+        found = segmentation.ranges(getattr(segmentation, name))
+        assert found, name
+        for low, high, default in found.values():
+            assert low <= default <= high
+
+
+def test_errors_name_the_argument():
+    ones = np.ones((2, 3, 3))
+    bad = ones.copy()
+    bad[1, 2, 0] = np.nan
+    for call, error, words in [
+        (lambda: segmentation.threshold_components(bad), ValueError, "probability must be from 0 to 1"),
+        (lambda: segmentation.threshold_components(2 * ones), ValueError, "probability must be from 0 to 1"),
+        (lambda: segmentation.threshold_components(ones, threshold=1.5), ValueError, "threshold must be from 0 to 1"),
+        (lambda: segmentation.threshold_components(ones.astype("u2")), TypeError, "probability must be uint8"),
+        (lambda: segmentation.threshold_components(ones, connectivity=5), ValueError, "connectivity must be"),
+        (lambda: segmentation.distance_threshold(bad), ValueError, "distance must be finite"),
+        (lambda: segmentation.distance_threshold(ones, threshold=np.inf), ValueError, "threshold must be finite"),
+        (lambda: segmentation.z_median(ones, size=2), ValueError, "size must be an odd number"),
+        (lambda: segmentation.z_median(ones[0]), ValueError, "probability must"),
+        (lambda: segmentation.link_slices(ones), TypeError, "labels must"),
+        (lambda: segmentation.link_slices(ones.astype(int), overlap=2), ValueError, "overlap must be from 0 to 1"),
+        (lambda: segmentation.consensus([]), ValueError, "segmentations must hold at least one"),
+        (
+            lambda: segmentation.consensus([np.ones((2, 2), int), np.ones((2, 3), int)]),
+            ValueError,
+            "segmentations must have one shape",
+        ),
+    ]:
+        with pytest.raises(error, match=words):
+            call()
+
+
+def test_emfast_names_the_module():
+    assert emfast.segmentation is segmentation
