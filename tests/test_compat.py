@@ -87,7 +87,9 @@ def same_labels(ours, theirs):
 
 
 def plain(labels):
-    """Masks as integers: cc3d 4.1.1 errs in its own ways for masks."""
+    """What cc3d 4.1.1 labels without fault: masks as integers, and ids below 2⁶³."""
+    if labels.dtype.itemsize == 8:
+        return labels % labels.dtype.type(2**62 - 25)  # no two of them become one
     return labels.astype(np.uint8) if labels.dtype == bool else labels
 
 
@@ -121,6 +123,7 @@ def test_cc3d_delta_and_floats(data, labels, kind, delta):
         with pytest.raises(TypeError, match="float16"):
             cc3d.connected_components(labels, delta=delta)
         return
+    labels = plain(labels) if labels.dtype.itemsize == 8 else labels
     source, connectivity = labels, near(data.draw, labels.ndim)
     if delta == "max":
         delta, source = (np.finfo(kind).max if kind else np.iinfo(labels.dtype).max), plain(labels != 0)
@@ -140,6 +143,9 @@ def test_cc3d_nan_belongs_with_nothing():
 
 @given(data=st.data(), labels=volumes(dims=(2, 3), values=2))
 def test_cc3d_periodic(data, labels):
+    _, first, last = peer("cc3d").estimate_provisional_labels(plain(labels))
+    if first == last:
+        return  # cc3d does not close a single row to a ring
     options = dict(connectivity=near(data.draw, labels.ndim, {2: [4, 8], 3: [6]}), periodic_boundary=True)
     ours, count = cc3d.connected_components(labels, return_N=True, **options)
     theirs, number = peer("cc3d").connected_components(plain(labels), return_N=True, **options)
@@ -288,13 +294,14 @@ def test_cc3d_color_connectivity_graph_refuses():
 @given(
     data=st.data(),
     labels=volumes(dtypes=LABEL_DTYPES, values=3),
-    threshold=st.sampled_from([0, 1, 2, 3.5, 10, 10**30, (2, 4), [1, 2.5], (0, 3), (3, 3)]),
+    threshold=st.sampled_from([0, 1, 2, 3.5, 10, 10**9, (2, 4), [1, 2.5], (0, 3), (3, 3)]),
     binary=st.booleans(),
     invert=st.booleans(),
     in_place=st.booleans(),
     as_float=st.booleans(),
 )
 def test_cc3d_dust(data, labels, threshold, binary, invert, in_place, as_float):
+    labels = plain(labels) if labels.dtype.itemsize == 8 else labels
     labels = labels.astype("f4") if as_float and labels.dtype.itemsize < 4 else labels
     connectivity = near(data.draw, labels.ndim)
     mine, yours = labels.copy(order="K"), labels.copy(order="K")
@@ -316,7 +323,9 @@ def test_cc3d_dust(data, labels, threshold, binary, invert, in_place, as_float):
     invert=st.booleans(),
 )
 def test_cc3d_dust_of_components(labels, threshold, invert):
-    components = cc3d.connected_components(labels) if labels.size > 20 else (labels % 3).astype("u2")
+    components = cc3d.connected_components(labels)
+    if labels.size > 20:  # with ids that do not occur
+        components = np.where(components % 2, components, 0)
     options = dict(precomputed_ccl=True, invert=invert, return_N=True)
     ours, count = cc3d.dust(components, threshold, **options)
     theirs, number = peer("cc3d").dust(components, threshold, **options)
@@ -451,10 +460,17 @@ def test_edt_runs(labels):
 # fastremap
 
 
+def listed(results):
+    return results if isinstance(results, tuple) else (results,)
+
+
 @given(labels=volumes(dtypes=INTEGERS, empty=True), flags=st.tuples(*[st.booleans()] * 3))
 def test_fastremap_unique(labels, flags):
     names = [name for name, on in zip(("return_index", "return_inverse", "return_counts"), flags, strict=True) if on]
     options = dict.fromkeys(names, True)
+    for a, b in zip(*(listed(m.unique(labels, **options)) for m in (fastremap, np)), strict=True):
+        assert np.array_equal(a, b)
+    labels = labels % 100  # fastremap writes beyond its tables where ids reach the ends of their dtype
     ours, theirs = (f(labels, **options) for f in (fastremap.unique, peer("fastremap").unique))
     numpys = np.unique(labels, **options)
     if not names:
@@ -462,12 +478,11 @@ def test_fastremap_unique(labels, flags):
         return
     same(ours[0], theirs[0])
     for name, a, b, n in zip(names, ours[1:], theirs[1:], numpys[1:], strict=True):
-        if labels.size and b.dtype == n.dtype:  # fastremap goes to NumPy now and then, with its dtypes
-            b = b.astype(a.dtype)
-        if name == "return_index":
-            assert np.array_equal(a, n)
-        elif labels.size:
-            same(a, b, layout=False)
+        if name == "return_index":  # fastremap's are of the first in memory
+            b = n
+        assert a.dtype == np.uint64
+        if labels.size:
+            same(a, b.astype(np.uint64), layout=False)  # uint32, uint64 or int64 in fastremap, by its ways
 
 
 @given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4"]), few=st.booleans())
@@ -752,6 +767,8 @@ def test_skimage_label(backend, data, labels, background):
     ours, count = skimage.label(labels, **options)
     if labels.dtype == np.uint64 and labels.max(initial=0) >= 2**63:
         return  # scikit-image does not take these
+    if labels.ndim == 3 and 1 in labels.shape:
+        return  # scikit-image turns these before it numbers
     theirs, number = peer("skimage.measure").label(labels, **options)
     same(ours, theirs, layout=False)
     assert count == number

@@ -437,7 +437,7 @@ def largest_k(
     k = operator.index(k)
     assert k >= 0
     image = np.asarray(img)
-    array, turned = by_memory(image)
+    array, turned = (image.T, True) if precomputed_ccl else by_memory(image)  # cc3d copies those in Fortran order
     if k == 0:
         out, count = np.zeros(array.shape, np.uint16), 0
     else:

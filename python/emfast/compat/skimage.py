@@ -5,6 +5,7 @@ Results are those of scikit-image 0.26 for pictures and volumes (2D and 3D; ``la
 array. Where they differ:
 
 - Arrays of more than three axes are not offered.
+- ``label`` numbers in raster order of the axes, always; scikit-image turns volumes with an axis of length 1 first.
 - Floats as labels are refused; scikit-image takes them in some functions.
 - ``remove_small_objects`` takes labels of any size and sign, needs no memory in proportion to the largest, and does not
   warn where there is but one.
