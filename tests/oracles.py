@@ -513,3 +513,82 @@ def region_graph(affinities, fragments, offsets, core=None, origin=None, whole=N
         for node in pair:
             nodes.setdefault(node, 0)
     return dict(sorted(edges.items())), dict(sorted(nodes.items()))
+
+
+# --- mutex watershed
+
+
+def _clusters_in_order(nodes, edges, seeds):
+    """Edges (weight, a, b) in their order, over hashable nodes; seeds: node -> id. Returns node -> its cluster."""
+    cluster = {p: p for p in nodes}
+    apart = set()
+
+    def join(a, b):
+        a, b = cluster[a], cluster[b]
+        for p in nodes:
+            if cluster[p] == b:
+                cluster[p] = a
+        for pair in list(apart):
+            if b in pair:
+                apart.discard(pair)
+                apart.add(frozenset(a if c == b else c for c in pair))
+
+    for p in seeds:
+        join(next(q for q in seeds if seeds[q] == seeds[p]), p)
+    for p in seeds:
+        for q in seeds:
+            if seeds[p] != seeds[q]:
+                apart.add(frozenset((cluster[p], cluster[q])))
+    for weight, a, b in edges:
+        pair = frozenset((cluster[a], cluster[b]))
+        if len(pair) == 1 or weight == 0:
+            continue
+        if weight < 0:
+            apart.add(pair)
+        elif pair not in apart:
+            join(a, b)
+    return cluster
+
+
+def mutex_watershed(values, offsets, repulsive, signed=False, kept=None, mask=None, seeds=None):
+    """The sequential rule, word for word. kept(p, id) says which edges of repulsive channels stay."""
+    shape = values.shape[1:]
+    nodes = [p for p in np.ndindex(shape) if mask is None or mask[p]]
+    edges = []
+    for index, p in enumerate(np.ndindex(shape)):
+        for k, offset in enumerate(offsets):
+            q, number = moved(p, offset, shape), index * len(offsets) + k
+            if q is None or (mask is not None and not (mask[p] and mask[q])):
+                continue
+            if repulsive[k] and kept is not None and not kept(p, number):
+                continue
+            value = values[(k, *p)]
+            if signed:
+                weight = float(value)
+            elif values.dtype == np.uint8:
+                weight = int(value) - 255 if repulsive[k] else int(value)
+            else:
+                value = np.float32(value)
+                weight = float(-(np.float32(1) - value) if repulsive[k] else value)
+            edges.append((-abs(weight), number, weight, p, q))
+    ordered = [(weight, p, q) for _, _, weight, p, q in sorted(edges)]
+    seeded = {} if seeds is None else {p: int(seeds[p]) for p in nodes if seeds[p]}
+    cluster = _clusters_in_order(nodes, ordered, seeded)
+    names = {cluster[p]: i for p, i in seeded.items()}
+    out = np.zeros(shape, np.int64)
+    following = 1 if seeds is None else int(seeds.max(initial=0)) + 1
+    for p in nodes:
+        if cluster[p] not in names:
+            names[cluster[p]] = following
+            following += 1
+        out[p] = names[cluster[p]]
+    return out
+
+
+def mutex_watershed_graph(edges, weights):
+    """node -> segment."""
+    nodes = sorted({int(v) for pair in edges for v in pair})
+    order = sorted(range(len(edges)), key=lambda e: (-abs(weights[e]), e))
+    cluster = _clusters_in_order(nodes, [(weights[e], int(edges[e][0]), int(edges[e][1])) for e in order], {})
+    names = {}
+    return {v: names.setdefault(cluster[v], len(names) + 1) for v in nodes}

@@ -33,6 +33,7 @@ from .labels import (
 )
 from .measurement import contacts, statistics
 from .morphology import dilate, erode
+from .mutex import mutex_watershed, mutex_watershed_graph
 
 __version__ = "0.1.0"
 
@@ -64,6 +65,8 @@ __all__ = [
     "mask",
     "mask_except",
     "minmax",
+    "mutex_watershed",
+    "mutex_watershed_graph",
     "nearest_background",
     "phantom",
     "point_cloud",
