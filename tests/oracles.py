@@ -126,9 +126,7 @@ def unique(labels: np.ndarray) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
-def renumber(
-    labels: np.ndarray, order: str = "first", start: int = 1, keep_zero: bool = True
-) -> dict[int, int]:
+def renumber(labels: np.ndarray, order: str = "first", start: int = 1, keep_zero: bool = True) -> dict[int, int]:
     """Old id -> new id, ascending by new id."""
     values = [int(v) for v in labels.ravel().tolist()]
     ids = list(dict.fromkeys(values))

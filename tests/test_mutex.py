@@ -162,7 +162,9 @@ def test_voxels_without_attraction_stay_alone(backend):
     assert np.array_equal(backend.host(out).ravel(), np.arange(1, 9))
 
 
-@pytest.mark.parametrize(("value", "signed"), [(np.nan, False), (1.5, False), (-0.1, False), (np.inf, True), (np.nan, True)])
+@pytest.mark.parametrize(
+    ("value", "signed"), [(np.nan, False), (1.5, False), (-0.1, False), (np.inf, True), (np.nan, True)]
+)
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_unwelcome_values_are_refused_with_their_place(backend, tile_bits, value, signed, dtype):
     offsets = [*emfast.NEAREST, (0, 0, -2)]
