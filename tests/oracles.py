@@ -590,3 +590,101 @@ def mutex_watershed_graph(edges, weights):
     cluster = _clusters_in_order(nodes, [(weights[e], int(edges[e][0]), int(edges[e][1])) for e in order], {})
     names = {}
     return {v: names.setdefault(cluster[v], len(names) + 1) for v in nodes}
+
+
+# --- agglomeration
+
+
+def joint_score(parts, score, unit, sizes=(0, 0)):
+    """The score of an edge made of parts: dicts of sum, count, minimum, maximum and bins (bin -> count)."""
+    total, count = sum(p["sum"] for p in parts), sum(p["count"] for p in parts)
+    low, high = min(p["minimum"] for p in parts), max(p["maximum"] for p in parts)
+
+    def quantile(q):
+        bins = sorted(b for p in parts for b, n in p["bins"].items() for _ in range(n))
+        b = bins[min(Fraction(str(q)) * len(bins) // 1, len(bins) - 1)]
+        return b / 255 if unit == 255 else (b + 0.5) / 256
+
+    if score == "mean":
+        return Fraction(total, count * unit)
+    if score == "sum":
+        return Fraction(total, unit)
+    if score in ("min", "max"):
+        return {"min": low, "max": high}[score]
+    if score == "absolute":
+        return max((p["maximum"] for p in parts), key=lambda v: (abs(v), v))
+    if score.startswith("quantile:"):
+        return quantile(score[9:])
+    names = {
+        "mean": np.float64(total) / (np.float64(count) * unit),
+        "sum": np.float64(total) / unit,
+        "contact": np.float64(count),
+        "min": np.float64(low),
+        "max": np.float64(high),
+        "smaller": np.float64(min(sizes)),
+        "larger": np.float64(max(sizes)),
+        "quantile": lambda q: np.float64(quantile(q)),
+        "sqrt": np.sqrt,
+        "step": lambda x: np.float64(x > 0),
+        "least": min,
+        "greatest": max,
+    }
+    if "median" in score:
+        names["median"] = np.float64(quantile("0.5"))
+    with np.errstate(all="ignore"):
+        value = np.float64(eval(score, {"__builtins__": {}}, names))
+    return float("-inf") if np.isnan(value) else float(value)
+
+
+def merge_tree(nodes, edges, score, unit, until, cannot=(), must=(), seeds=None, big=None, constrained=False):
+    """[(a, b, score, id)]: the queue, with everything computed anew at each step.
+
+    nodes: fragment -> size; edges: (u, v) -> dict of id and what joint_score reads.
+    """
+    seeds = seeds or {}
+    segments = {n: {n} for n in nodes}
+    live = {frozenset(pair): [e] for pair, e in edges.items()}
+    parted = {frozenset(pair) for pair in cannot}
+    out = []
+
+    def size(s):
+        return sum(nodes[n] for n in segments[s])
+
+    def seed_of(s):
+        return {seeds[n] for n in segments[s] if n in seeds}
+
+    def merge(a, b):
+        a, b = min(a, b), max(a, b)
+        segments[a] |= segments.pop(b)
+        live.pop(frozenset((a, b)), None)
+        for pair in [p for p in live if b in p]:
+            (w,) = pair - {b}
+            live.setdefault(frozenset((a, w)), []).extend(live.pop(pair))
+        for pair in [p for p in parted if b in p]:
+            parted.remove(pair)
+            parted.add(frozenset((a, *(pair - {b}))))
+        return a, b
+
+    for pair in must:
+        a, b = (next(s for s in segments if n in segments[s]) for n in pair)
+        if a != b:
+            out.append((*merge(a, b), float("inf"), -1))
+    while True:
+        found = []
+        for pair, parts in live.items():
+            a, b = pair
+            if pair in parted or len(seed_of(a) | seed_of(b)) > 1:
+                continue
+            value = joint_score(parts, score, unit, (size(a), size(b)))
+            if big and min(size(a), size(b)) >= big[0] and float(value) < big[1]:
+                continue
+            found.append((-abs(value) if constrained else -value, max(p["id"] for p in parts), value, pair))
+        if not found:
+            return out
+        _, edge_id, value, pair = min(found, key=lambda f: f[:2])
+        if float(value) < until:
+            if not constrained:
+                return out
+            parted.add(pair)
+            continue
+        out.append((*merge(*pair), float(value), edge_id))

@@ -5,6 +5,7 @@
 namespace emfast {
 
 void register_affinities(py::module_&);
+void register_agglomerate(py::module_&);
 void register_components(py::module_&);
 void register_contacts(py::module_&);
 void register_distance(py::module_&);
@@ -50,6 +51,7 @@ void register_runtime(py::module_& m) {
 PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_runtime(m);
     emfast::register_affinities(m);
+    emfast::register_agglomerate(m);
     emfast::register_components(m);
     emfast::register_contacts(m);
     emfast::register_distance(m);

@@ -34,16 +34,19 @@ from .labels import (
 from .measurement import contacts, statistics
 from .morphology import dilate, erode
 from .mutex import mutex_watershed, mutex_watershed_graph
+from .trees import MergeTree, agglomerate
 
 __version__ = "0.1.0"
 
 __all__ = [
     "NEAREST",
     "LabelMap",
+    "MergeTree",
     "PointCloud",
     "RegionGraph",
     "Table",
     "affinities",
+    "agglomerate",
     "boundaries",
     "compat",
     "component_map",

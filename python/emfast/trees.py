@@ -1,0 +1,502 @@
+"""Agglomeration: segments merged best score first, and the tree of all merges, from which any threshold is a cut."""
+
+from __future__ import annotations
+
+import ast
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ._arrays import take
+from .graphs import RegionGraph
+
+_FORMAT = "emfast merge tree 1"
+_SCORES = {"mean": 0, "max": 1, "min": 2, "quantile": 3, "absolute": 4, "sum": 5, "formula": 6}
+_REDUCIBLE = ("mean", "max", "min", "quantile", "absolute")
+_NAMED = {"mean_by_size": "mean * (1 / smaller + 1 / larger)", "mean_by_contact": "mean * sqrt(contact)"}
+
+
+@dataclass(eq=False, repr=False)
+class MergeTree:
+    """All merges of an agglomeration in their order; made by :func:`emfast.agglomerate`.
+
+    A segment is named after its smallest fragment. Merge i joins the segments ``a[i]`` and ``b[i]``, as they are then,
+    to one named ``a[i]``.
+
+    Attributes
+    ----------
+    fragments : (m,) labels, ascending: all fragments of the graph
+    a, b : (n,) labels, a < b
+    scores : (n,) float64, of each merge; infinite for pairs that had to be merged
+    ids : (n,) int64, the id of the merged edge; -1 for pairs that had to be merged
+    """
+
+    fragments: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    scores: np.ndarray
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        """The number of merges."""
+        return len(self.a)
+
+    def __repr__(self) -> str:
+        return f"MergeTree of {len(self.fragments)} fragments and {len(self)} merges"
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in every array, dtypes included."""
+        if not isinstance(other, MergeTree):
+            return NotImplemented
+        ours, theirs = ((getattr(t, f.name) for f in fields(self)) for t in (self, other))
+        return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in zip(ours, theirs, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def heights(self) -> np.ndarray:
+        """(n,) float64, the scores made to fall: each the smallest so far."""
+        heights: np.ndarray = np.minimum.accumulate(self.scores) if len(self) else self.scores
+        return heights
+
+    def cut(self, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        """Which segment each fragment belongs to when merging stops below a threshold.
+
+        Parameters
+        ----------
+        threshold : float
+            The first merge with a lower score is the end.
+
+        Returns
+        -------
+        fragments, segments : (m,) labels
+            A table for :func:`emfast.remap`; segments are named after their smallest fragments.
+
+        Examples
+        --------
+        >>> import emfast, numpy as np
+        >>> fragments = np.array([[1, 2, 3, 4]], np.uint32)
+        >>> affinities = np.array([[[0, 0, 0, 0]], [[0, 0.9, 0.2, 0.6]]], np.float32)
+        >>> tree = emfast.agglomerate(emfast.region_graph(affinities, fragments))
+        >>> emfast.remap(fragments, tree.cut(0.5))
+        array([[1, 1, 3, 3]], dtype=uint32)
+        """
+        return self.after(self._merges_at(threshold))
+
+    def cut_many(self, thresholds: Iterable[float]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The cuts at several thresholds, in their order."""
+        return [self.cut(threshold) for threshold in thresholds]
+
+    def after(self, merges: int) -> tuple[np.ndarray, np.ndarray]:
+        """The table of fragments and segments after so many merges."""
+        if not 0 <= merges <= len(self):
+            raise ValueError(f"merges must be from 0 to {len(self)}, got {merges}")
+        parents = np.arange(len(self.fragments))
+        parents[self._numbers(self.b[:merges])] = self._numbers(self.a[:merges])
+        while True:  # parents are smaller, so this ends; each round halves the way to the root
+            above = parents[parents]
+            if np.array_equal(above, parents):
+                return self.fragments, self.fragments[parents]
+            parents = above
+
+    def relabel(self, volume: Any, threshold: float, *, missing: Any = 0) -> Any:
+        """The segments of a volume of fragments at a threshold: :func:`emfast.remap` by :meth:`cut`."""
+        from .labels import remap
+
+        return remap(volume, self.cut(threshold), missing=missing)
+
+    def curve(self, contingency: Any) -> dict[str, np.ndarray]:
+        """Variation of information and adapted Rand error after every merge, in one pass.
+
+        Parameters
+        ----------
+        contingency : (fragments, truths, counts), three arrays of one length
+            How many voxels each fragment shares with each true object. Rows of truth 0 are left out; a fragment that
+            the tree does not know (0, say) is a segment of its own that is never merged.
+
+        Returns
+        -------
+        dict of (n + 1,) float64
+            ``"threshold"``: inf, then the height of each merge: :meth:`cut` there gives this merge and all with the
+            same height; ``"split"`` and ``"merge"``: conditional entropies in bits, of objects cut into parts and of
+            segments with several objects; ``"rand"``: one minus the F-score of pairs of voxels.
+
+        Examples
+        --------
+        >>> import emfast, numpy as np
+        >>> fragments = np.array([[1, 2, 3, 4]], np.uint32)
+        >>> affinities = np.array([[[0, 0, 0, 0]], [[0, 0.9, 0.2, 0.6]]], np.float32)
+        >>> tree = emfast.agglomerate(emfast.region_graph(affinities, fragments))
+        >>> curve = tree.curve(([1, 2, 3, 4], [7, 7, 8, 8], [1, 1, 1, 1]))
+        >>> (curve["split"] + curve["merge"]).tolist()
+        [1.0, 0.5, 0.0, 1.0]
+        """
+        fragments, truths, counts = (np.asarray(part) for part in contingency)
+        if not len(fragments) == len(truths) == len(counts):
+            raise ValueError(
+                f"contingency must be three arrays of one length, got {len(fragments)}, {len(truths)} and {len(counts)}"
+            )
+        if counts.dtype.kind not in "iu" or (counts < 0).any():
+            raise ValueError("contingency must hold counts of voxels, not negative")
+        known = truths != 0
+        fragments, truths, counts = fragments[known], truths[known], counts[known].astype(np.int64)
+        nodes = np.union1d(self.fragments, fragments.astype(self.fragments.dtype))
+        objects, truth = np.unique(truths, return_inverse=True)
+        a, b = np.searchsorted(nodes, self.a), np.searchsorted(nodes, self.b)
+        library = (anchor := take(np.zeros(1, "u4"), "fragments", dims=(1,))).library
+        split, merge, rand = anchor.native.agglomerate_curve(
+            library,
+            len(nodes),
+            len(objects),
+            np.searchsorted(nodes, fragments.astype(self.fragments.dtype)).astype("u4"),
+            truth.astype("u4").ravel(),
+            counts,
+            a.astype("u4"),
+            b.astype("u4"),
+        )
+        return {"threshold": np.r_[math.inf, self.heights], "split": split, "merge": merge, "rand": rand}
+
+    def to_scipy(self) -> np.ndarray:
+        """A linkage matrix as :mod:`scipy.cluster.hierarchy` reads it.
+
+        Returns
+        -------
+        (m - 1, 4) float64
+            Distances are the first height less each height, so they rise from 0. Segments that the tree leaves apart
+            are joined at infinite distance, in the order of their names.
+        """
+        n, rows = len(self.fragments), []
+        cluster, size = list(range(n)), [1] * n
+        heights = np.where(np.isinf(self.heights), np.nan, self.heights)
+        top = np.nanmax(heights) if np.isfinite(heights).any() else 0.0
+        distances = np.nan_to_num(top - heights, nan=0.0)
+        for i, j, distance in zip(
+            self._numbers(self.a).tolist(), self._numbers(self.b).tolist(), distances.tolist(), strict=True
+        ):
+            rows.append((cluster[i], cluster[j], distance, size[i] + size[j]))
+            size[i] += size[j]
+            cluster[i] = n + len(rows) - 1
+        left = np.ones(n, bool)
+        left[self._numbers(self.b)] = False
+        first, *others = np.flatnonzero(left).tolist() or [0]
+        for j in others:
+            rows.append((cluster[first], cluster[j], math.inf, size[first] + size[j]))
+            size[first] += size[j]
+            cluster[first] = n + len(rows) - 1
+        return np.array(rows, np.float64).reshape(-1, 4)
+
+    # ---- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an .npz file that :meth:`load` reads back equal."""
+        with open(path, "wb") as file:
+            np.savez(file, format=_FORMAT, **{f.name: getattr(self, f.name) for f in fields(self)})
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> MergeTree:
+        """Read what :meth:`save` wrote."""
+        with np.load(path) as file:
+            if "format" not in file or str(file["format"]) != _FORMAT:
+                raise ValueError(f"{os.fspath(path)} must be a file of MergeTree.save, got another kind")
+            return MergeTree(**{name: file[name] for name in file.files if name != "format"})
+
+    # ---- inside
+
+    def _merges_at(self, threshold: float) -> int:
+        """How many merges come before the first with a score below the threshold."""
+        return int(np.searchsorted(-self.heights, -float(threshold), side="right"))
+
+    def _numbers(self, labels: np.ndarray) -> np.ndarray:
+        return _numbers(labels, self.fragments)
+
+
+def agglomerate(
+    graph: RegionGraph,
+    *,
+    score: str = "mean",
+    until: float | None = None,
+    weights: Any = None,
+    must_link: Any = (),
+    cannot_link: Any = (),
+    seeds: Mapping[int, int] | None = None,
+    big_size: int | None = None,
+    big_score: float = 1.0,
+    constrained: bool = False,
+) -> MergeTree:
+    """Merge the two segments with the best score, again and again.
+
+    Edges are ordered by score, descending, and among equals by id, ascending. When a merge makes two edges one, it
+    keeps the larger id. Scores named below without an asterisk are compared exactly, so the tree does not depend on
+    threads, device or blocks.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+    score : str
+        - ``"mean"``, ``"min"``, ``"max"`` of the affinities between two segments;
+        - ``"median"`` or ``"quantile:0.75"``, of graphs with histograms (see :meth:`RegionGraph.quantiles`);
+        - ``"absolute"``: the weight of largest magnitude; with signed weights the mutex watershed;
+        - ``"sum"`` (not reducible): with signed weights greedy additive edge contraction;
+        - a formula* of ``mean``, ``min``, ``max``, ``sum``, ``median``, ``quantile(0.75)``, ``contact`` (voxel edges),
+          ``smaller`` and ``larger`` (the two segments' voxels), with ``+ - * /``, ``sqrt``, ``least(x, y)``,
+          ``greatest(x, y)``, ``step(x)`` (1 above 0, else 0) and numbers; in double precision. A formula without value
+          (0 / 0) is worst. Not reducible, so taken strictly in order, and slower;
+        - ``"mean_by_size"``* is ``"mean * (1 / smaller + 1 / larger)"``, ``"mean_by_contact"``* is
+          ``"mean * sqrt(contact)"``.
+    until : float, optional
+        Merge while the score is not below. Default: 0, and with ``weights`` while it is positive.
+    weights : (n,) array of floats, optional
+        One per edge, in the place of the affinities, signed ones welcome: the family of GASP with ``"mean"`` (average,
+        weighted by ``graph.counts``), ``"sum"``, ``"absolute"``, ``"max"`` and ``"min"``. For the mean and the sum they
+        are rounded to multiples of 2**-24.
+    must_link, cannot_link : (k, 2) fragments
+        Pairs that are merged first, touching or not; pairs whose segments are never merged.
+    seeds : mapping from fragments to ids, optional
+        Fragments of one id are merged first, segments with different ids never.
+    big_size, big_score
+        Two segments with ``big_size`` voxels or more each are merged only if their score is ``big_score`` or more.
+    constrained : bool
+        With ``weights``: edges are taken by magnitude, and one that is not positive parts its two segments for good
+        (GASP with cannot-link constraints).
+
+    Returns
+    -------
+    MergeTree
+
+    References
+    ----------
+    Müllner, "Modern hierarchical, agglomerative clustering algorithms", arXiv:1109.2378.
+    Bailoni et al., "GASP", arXiv:1906.11713.
+
+    Examples
+    --------
+    >>> import emfast, numpy as np
+    >>> fragments = np.array([[1, 2, 3, 4]], np.uint32)
+    >>> affinities = np.array([[[0, 0, 0, 0]], [[0, 0.75, 0.25, 0.5]]], np.float32)
+    >>> tree = emfast.agglomerate(emfast.region_graph(affinities, fragments))
+    >>> list(zip(tree.a.tolist(), tree.b.tolist(), tree.scores.tolist()))
+    [(1, 2, 0.75), (3, 4, 0.5), (1, 3, 0.25)]
+    """
+    return _agglomerate(
+        graph,
+        score=score,
+        until=until,
+        weights=weights,
+        must_link=must_link,
+        cannot_link=cannot_link,
+        seeds=seeds,
+        big_size=big_size,
+        big_score=big_score,
+        constrained=constrained,
+    )
+
+
+def _agglomerate(
+    graph: RegionGraph,
+    *,
+    score: str,
+    until: float | None,
+    weights: Any,
+    must_link: Any,
+    cannot_link: Any,
+    seeds: Mapping[int, int] | None,
+    big_size: int | None,
+    big_score: float,
+    constrained: bool,
+    frozen: np.ndarray | None = None,
+    in_order: bool = False,
+) -> MergeTree:
+    """As :func:`agglomerate`; ``frozen`` (bool per node) are not merged, ``in_order`` takes the queue in any case."""
+    if not isinstance(graph, RegionGraph):
+        raise TypeError(f"graph must be a RegionGraph, got {type(graph).__name__}")
+    kind, quantile, program = _parse(score)
+    if kind not in ("mean", "max", "min", "absolute", "sum") and weights is not None:
+        raise ValueError(f"weights go with the scores mean, max, min, absolute and sum, got {score!r}")
+    if kind == "absolute" and weights is None:
+        raise ValueError("score 'absolute' needs signed weights")
+    if constrained and weights is None:
+        raise ValueError("constrained=True needs signed weights")
+    if big_size is not None and (isinstance(big_size, bool) or not isinstance(big_size, (int, np.integer))):
+        raise TypeError(f"big_size must be an integer, got {big_size!r}")
+    if until is None:
+        until = 0.0 if weights is None else math.ulp(0.0)
+    if math.isnan(until):
+        raise ValueError("until must be a number, got nan")
+    needs_bins = kind == "quantile" or any(op == _OPS["quantile"] for op, _ in program)
+    if needs_bins and not graph.has_histograms:
+        raise ValueError(f"score {score!r} needs a graph with histograms: make it with histogram=True")
+    sums, counts, low, high = graph.sums, graph.counts, None, None
+    unit = float(graph.unit)
+    if weights is not None:
+        low = high = _weights(weights, len(graph))
+        sums, unit = _on_grid(low, counts if kind == "mean" else None), 2.0**24
+    elif kind in ("max", "min", "formula"):
+        steps = 255.0 if graph.unit == 255 else 1.0
+        low, high = (values.astype(np.float64) / steps for values in (graph.minima, graph.maxima))
+    must = [*_pairs(must_link, "must_link", graph.nodes)]
+    cannot = [*_pairs(cannot_link, "cannot_link", graph.nodes)]
+    if any(a == b for a, b in zip(cannot[::2], cannot[1::2], strict=True)):
+        raise ValueError("cannot_link must pair different fragments, got one with itself")
+    groups = None
+    if seeds:
+        groups = np.zeros(len(graph.nodes), "u4")
+        places = _places(np.array(list(seeds)), "seeds", graph.nodes)
+        _, groups[places] = np.unique([int(v) for v in seeds.values()], return_inverse=True)
+        groups[places] += 1
+        order = places[np.argsort(groups[places], kind="stable")]
+        same = groups[order[1:]] == groups[order[:-1]]
+        must += np.stack([order[:-1][same], order[1:][same]], 1).ravel().tolist()
+    bins = (graph.starts, graph.bins, graph.bin_counts) if needs_bins else (None, None, None)
+    library = (anchor := take(np.zeros(1, "u4"), "graph", dims=(1,))).library
+    a, b, scores, rows = anchor.native.agglomerate(
+        library,
+        len(graph.nodes),
+        len(graph),
+        [
+            _numbers(graph.edges, graph.nodes).astype("u4", copy=False),
+            graph.ids,
+            sums,
+            counts,
+            low,
+            high,
+            *bins,
+            graph.sizes,
+            groups,
+            None if frozen is None else frozen.astype("u1"),
+        ],
+        _SCORES[kind],
+        quantile,
+        program,
+        unit,
+        float(until),
+        -1 if big_size is None else max(0, int(big_size)),
+        float(big_score),
+        bool(constrained),
+        in_order,
+        must,
+        cannot,
+    )
+    known = rows >= 0
+    ids = np.full(len(rows), -1, np.int64)
+    ids[known] = graph.ids[rows[known]]
+    return MergeTree(graph.nodes, graph.nodes[a], graph.nodes[b], scores, ids)
+
+
+# ---- what the user says, as the native modules read it
+
+_WORDS = ["number", "mean", "sum", "contact", "min", "max", "quantile", "smaller", "larger"]
+_WORDS += ["add", "subtract", "multiply", "divide", "negate", "sqrt", "least", "greatest", "step"]
+_OPS = {word: i for i, word in enumerate(_WORDS)}  # enum Op of agglomerate.h
+_BINARY = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide"}
+_CALLS = {"sqrt": 1, "step": 1, "least": 2, "greatest": 2}
+
+
+def _parse(score: Any) -> tuple[str, tuple[int, int], list[tuple[int, float]]]:
+    """The kind of score, the quantile as a fraction, and the program of a formula."""
+    if not isinstance(score, str):
+        raise TypeError(f"score must be a string, got {score!r}")
+    if score in ("mean", "max", "min", "absolute", "sum"):
+        return score, (1, 2), []
+    if score == "median":
+        score = "quantile:0.5"
+    name, _, share = score.partition(":")
+    if name == "quantile":
+        from fractions import Fraction  # not at the top, for a quick start of the package
+
+        try:
+            q = Fraction(share)
+        except ValueError:
+            q = Fraction(-1)
+        if not 0 <= q <= 1 or q.denominator > 10**6:
+            raise ValueError(f"score quantile:q needs q from 0 to 1 with at most six digits, got {score!r}")
+        return "quantile", (q.numerator, q.denominator), []
+    formula = _NAMED.get(score, score)
+    try:
+        program = _compile(ast.parse(formula, mode="eval").body)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"score must be a name or a formula of those in the documentation, got {score!r}") from error
+    if len(program) > 31:
+        raise ValueError(f"score must be a formula of at most 31 operations and terms, got {len(program)}")
+    return "formula", (1, 2), program
+
+
+def _compile(node: ast.AST) -> list[tuple[int, float]]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+        return [(_OPS["number"], float(node.value))]
+    if isinstance(node, ast.Name) and node.id == "median":
+        return [(_OPS["quantile"], 0.5)]
+    if isinstance(node, ast.Name) and node.id in ("mean", "sum", "contact", "min", "max", "smaller", "larger"):
+        return [(_OPS[node.id], 0.0)]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return [*_compile(node.operand), (_OPS["negate"], 0.0)]
+    if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+        return [*_compile(node.left), *_compile(node.right), (_OPS[_BINARY[type(node.op)]], 0.0)]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+        if node.func.id == "quantile" and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
+            q = node.args[0].value
+            if isinstance(q, (int, float)) and 0 <= q <= 1:
+                return [(_OPS["quantile"], float(q))]
+        if _CALLS.get(node.func.id) == len(node.args):
+            return [*(op for arg in node.args for op in _compile(arg)), (_OPS[node.func.id], 0.0)]
+    raise ValueError(f"cannot read {ast.dump(node)}")
+
+
+def _numbers(labels: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """The places of labels among the nodes, which hold them all."""
+    span = int(nodes[-1]) - int(nodes[0]) if len(nodes) else 0
+    if len(nodes) == 0 or span >= 4 * len(nodes) + 1024:
+        return np.searchsorted(nodes, labels)
+    unsigned = f"u{labels.dtype.itemsize}"
+    shifted = (labels - nodes[0]).view(unsigned)  # right modulo 2**bits
+    if span == len(nodes) - 1:
+        return shifted
+    table = np.empty(span + 1, "u4")
+    table[(nodes - nodes[0]).view(unsigned)] = np.arange(len(nodes), dtype="u4")
+    return table[shifted]
+
+
+def _places(labels: np.ndarray, name: str, nodes: np.ndarray) -> np.ndarray:
+    """The same for labels that a user gave."""
+    if labels.size and labels.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold fragments (integers), got {labels.dtype}")
+    known = np.isin(labels, nodes)
+    if not known.all():
+        raise ValueError(f"{name} must hold fragments of the graph, got {labels[~known].ravel()[0]}")
+    return np.searchsorted(nodes, labels.astype(nodes.dtype))
+
+
+def _pairs(pairs: Any, name: str, nodes: np.ndarray) -> list[int]:
+    array = np.asarray(pairs)
+    if array.size == 0:
+        return []
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f"{name} must be pairs of fragments, of shape (k, 2), got shape {array.shape}")
+    places: list[int] = _places(array, name, nodes).ravel().tolist()
+    return places
+
+
+def _weights(weights: Any, n: int) -> np.ndarray:
+    array = np.asarray(weights)
+    if array.dtype.kind not in "fiu" or array.shape != (n,):
+        raise ValueError(f"weights must be one number per edge, of shape ({n},), got {array.dtype} {array.shape}")
+    array = np.ascontiguousarray(array, np.float64)
+    if not (np.abs(array) <= 2.0**20).all():
+        raise ValueError("weights must be numbers of magnitude at most 2**20")
+    return array
+
+
+def _on_grid(weights: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
+    """Sums of weights in steps of 2**-24, to the nearest, halves up."""
+    steps = np.floor(weights * 2.0**24 + 0.5).astype(np.int64)
+    if counts is None:
+        return steps
+    if float(np.abs(steps).max(initial=0)) * float(counts.sum(dtype=np.float64)) >= 2.0**62:
+        raise ValueError("weights times the voxel edges of the graph must stay below 2**38")
+    return steps * counts
+
+
+__all__ = ["MergeTree", "agglomerate"]

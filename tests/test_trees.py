@@ -1,0 +1,352 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import emfast
+import oracles
+from emfast import MergeTree, RegionGraph, trees
+
+REDUCIBLE = ["mean", "min", "max", "median", "quantile:0.25", "quantile:1"]
+FORMULAS = [
+    "mean_by_size",
+    "mean_by_contact",
+    "mean / smaller",
+    "1 - (1 - median) * sqrt(contact)",
+    "quantile(0.75) * greatest(smaller / larger, 0.25)",
+    "step(mean - 0.5) * max - least(min, 0.1) + sum / larger - -0.5",
+    "(mean - mean) / (max - max)",
+]
+
+
+def graph_of(pairs, counts, sums, values, ids, nodes, sizes, unit, rng):
+    """A RegionGraph from parts, with histograms that have nothing to do with the sums: no score needs both."""
+    n = len(pairs)
+    low, high = values.min(axis=1), values.max(axis=1)
+    lists = []
+    for count in counts:
+        bins = np.zeros(256, np.int64)
+        np.add.at(bins, rng.choice([0, 3, 100, 255], count), 1)
+        lists.append(bins)
+    bins = np.array(lists, np.int64).reshape(n, 256)
+    rows, which = np.nonzero(bins)
+    return RegionGraph(
+        edges=np.array(pairs, nodes.dtype).reshape(n, 2),
+        counts=counts,
+        sums=sums,
+        minima=low,
+        maxima=high,
+        faces=np.zeros((n, 3), np.int64),
+        ids=ids,
+        nodes=nodes,
+        sizes=sizes,
+        unit=unit,
+        spacing=(1.0, 1.0, 1.0),
+        starts=np.searchsorted(rows, np.arange(n + 1)).astype(np.int64),
+        bins=which.astype("u1"),
+        bin_counts=bins[rows, which],
+    )
+
+
+def random_graph(rng, nodes, edges, levels=3, hubs=0, dtype="u4"):
+    """Few levels: many ties. The first `hubs` nodes touch many others."""
+    names = np.sort(rng.choice(3 * nodes + 3, nodes, replace=False)).astype(dtype)
+    ends = rng.integers(0, nodes, (edges, 2))
+    if hubs:
+        ends[: edges // 2, 0] = rng.integers(0, hubs, edges // 2)
+    ends = np.unique(np.sort(ends, axis=1), axis=0)
+    ends = ends[ends[:, 0] < ends[:, 1]]
+    n = len(ends)
+    counts = rng.integers(1, 4, n)
+    unit = int(rng.choice([255, 2**24]))
+    values = rng.integers(0, levels, (n, 2)) * (255 // levels)
+    sums = rng.integers(0, levels + 1, n) * counts * (unit // levels)
+    values = values.astype("u1") if unit == 255 else (values / 256).astype("f4")
+    ids = rng.permutation(10 * n)[:n].astype(np.int64)
+    return graph_of(names[ends], counts, sums, values, ids, names, rng.integers(1, 20, nodes), unit, rng)
+
+
+@st.composite
+def graphs(draw, most=10):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    nodes = draw(st.integers(1, most))
+    return random_graph(rng, nodes, draw(st.integers(0, 3 * nodes)), draw(st.integers(1, 4)))
+
+
+def parts_of(graph, weights=None, weighted_counts=True):
+    """The graph as the oracle takes it."""
+    steps = 255.0 if graph.unit == 255 else 1.0
+    edges = {}
+    for i, pair in enumerate(graph.edges.tolist()):
+        row = slice(graph.starts[i], graph.starts[i + 1])
+        edges[tuple(pair)] = {
+            "id": int(graph.ids[i]),
+            "sum": int(graph.sums[i]),
+            "count": int(graph.counts[i]),
+            "minimum": float(graph.minima[i]) / steps,
+            "maximum": float(graph.maxima[i]) / steps,
+            "bins": dict(zip(graph.bins[row].tolist(), graph.bin_counts[row].tolist(), strict=True)),
+        }
+        if weights is not None:
+            e, w = edges[tuple(pair)], float(weights[i])
+            e["minimum"] = e["maximum"] = w
+            e["sum"] = math.floor(w * 2**24 + 0.5) * (e["count"] if weighted_counts else 1)
+    return dict(zip(graph.nodes.tolist(), graph.sizes.tolist(), strict=True)), edges
+
+
+def check(tree, graph, expected):
+    assert tree.a.dtype == tree.b.dtype == graph.nodes.dtype
+    assert list(zip(tree.a.tolist(), tree.b.tolist(), tree.scores.tolist(), tree.ids.tolist(), strict=True)) == expected
+
+
+def spelled(score):
+    return {"median": "quantile:0.5"}.get(score, trees._NAMED.get(score, score))
+
+
+@given(
+    graph=graphs(), score=st.sampled_from([*REDUCIBLE, "sum"]), until=st.sampled_from([None, 0.25, 1 / 3, 0.5, -1.0])
+)
+def test_agglomerate_is_the_oracle(backend, graph, score, until):
+    expected = oracles.merge_tree(*parts_of(graph), spelled(score), graph.unit, 0.0 if until is None else until)
+    check(emfast.agglomerate(graph, score=score, until=until), graph, expected)
+
+
+@given(graph=graphs(8), score=st.sampled_from(FORMULAS))
+def test_formulas_are_the_oracle(backend, graph, score):
+    expected = oracles.merge_tree(*parts_of(graph), spelled(score), graph.unit, -1e300)
+    check(emfast.agglomerate(graph, score=score, until=-1e300), graph, expected)
+
+
+@given(
+    graph=graphs(),
+    score=st.sampled_from(["mean", "sum", "absolute", "max", "min"]),
+    constrained=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_signed_weights_are_the_oracle(backend, graph, score, constrained, seed):
+    weights = np.random.default_rng(seed).choice([-2, -1, -0.5, 0, 0.5, 1, 1.5], len(graph))
+    tree = emfast.agglomerate(graph, score=score, weights=weights, constrained=constrained)
+    parts = parts_of(graph, weights, score == "mean")
+    check(tree, graph, oracles.merge_tree(*parts, score, 2**24, math.ulp(0.0), constrained=constrained))
+
+
+@given(graph=graphs(), score=st.sampled_from([*REDUCIBLE, "sum", "mean / smaller"]), data=st.data())
+def test_rules_are_the_oracle(backend, graph, score, data):
+    nodes, edges = parts_of(graph)
+    names = list(nodes)
+    pairs = st.lists(st.tuples(st.sampled_from(names), st.sampled_from(names)), max_size=2)
+    cannot = [p for p in data.draw(pairs) if p[0] != p[1]]
+    seeds = data.draw(st.dictionaries(st.sampled_from(names), st.sampled_from([0, 5, -3]), max_size=4))
+    big = data.draw(st.sampled_from([None, (10, 0.5), (25, 0.75), (0, 0.5)]))
+    must = data.draw(pairs)
+    same = [p for p in itertools.combinations(seeds, 2) if seeds[p[0]] == seeds[p[1]]]
+    options = {"cannot_link": cannot, "seeds": seeds, "must_link": must}
+    if big:
+        options |= {"big_size": big[0], "big_score": big[1]}
+    groups = {n: {n} for n in names}
+    for a, b in [*must, *same]:
+        whole = groups[a] | groups[b]
+        groups |= dict.fromkeys(whole, whole)
+    conflict = any(b in groups[a] for a, b in cannot) or any(
+        seeds[a] != seeds[b] and b in groups[a] for a, b in itertools.combinations(seeds, 2)
+    )
+    if conflict:
+        with pytest.raises(ValueError, match="must_link and cannot_link must agree"):
+            emfast.agglomerate(graph, score=score, **options)
+        return
+    tree = emfast.agglomerate(graph, score=score, **options)
+    # The order of pairs that must be merged is the tree's own affair.
+    firsts = [(a, b) for a, b, s in zip(tree.a.tolist(), tree.b.tolist(), tree.scores, strict=True) if s == math.inf]
+    united = {n: {n} for n in names}
+    for a, b in firsts:
+        whole = united[a] | united[b]
+        united |= dict.fromkeys(whole, whole)
+    assert united == groups
+    expected = oracles.merge_tree(nodes, edges, spelled(score), graph.unit, 0.0, cannot, firsts, seeds, big)
+    check(tree, graph, expected)
+
+
+@pytest.mark.parametrize("score", [*REDUCIBLE, "absolute"])
+@pytest.mark.parametrize("levels", [3, 100])
+def test_chains_make_the_tree_of_the_queue(backend, score, levels):
+    """Hubs with many edges, most of them tied; with rules too."""
+    rng = np.random.default_rng(levels)
+    for _ in range(6):
+        graph = random_graph(rng, 700, 4000, levels, hubs=3)
+        options = {"score": score, "until": 0.1}
+        if score == "absolute":
+            options |= {"weights": rng.integers(-levels, levels, len(graph)) / levels}
+        plain = {
+            "weights": None,
+            "must_link": (),
+            "cannot_link": (),
+            "seeds": None,
+            "big_size": None,
+            "big_score": 0.5,
+            "constrained": False,
+        }
+        some = rng.choice(graph.nodes, (3, 2), replace=False)
+        seeds = dict(zip(rng.choice(graph.nodes, 30, replace=False).tolist(), [1, 2, 3] * 10, strict=True))
+        for rules in ({}, {"big_size": 60}, {"cannot_link": some}, {"seeds": seeds}):
+            given_rules = {**plain, **options, **rules}
+            chains = trees._agglomerate(graph, **given_rules)
+            assert chains == trees._agglomerate(graph, in_order=True, **given_rules)
+            assert (chains.heights[1:] <= chains.heights[:-1]).all()
+            assert np.array_equal(chains.heights, chains.scores)  # reducible: scores fall by themselves
+
+
+def partition(tree, threshold):
+    fragments, segments = tree.cut(threshold)
+    return dict(zip(fragments.tolist(), segments.tolist(), strict=True))
+
+
+@given(graph=graphs(), score=st.sampled_from(["mean", "sum", "mean / smaller"]), data=st.data())
+def test_cuts_nest_and_are_the_agglomeration_until_there(graph, score, data):
+    tree = emfast.agglomerate(graph, score=score, until=-1e300)
+    thresholds = [math.inf, *data.draw(st.lists(st.sampled_from([0, 0.2, 0.5, 1 / 3, 1]), max_size=3)), -math.inf]
+    for threshold, (_, segments) in zip(thresholds, tree.cut_many(thresholds), strict=True):
+        until = emfast.agglomerate(graph, score=score, until=threshold)
+        assert np.array_equal(until.cut(-math.inf)[1], segments)
+        assert len(np.unique(segments)) == len(graph.nodes) - len(until)
+    finer, coarser = partition(tree, 0.5), partition(tree, 0.2)
+    assert all(coarser[n] == coarser[s] for n, s in finer.items())
+
+
+@given(graph=graphs(), seed=st.integers(0, 2**32 - 1))
+def test_curve_is_computed_anew_at_every_merge(backend, graph, seed):
+    rng = np.random.default_rng(seed)
+    tree = emfast.agglomerate(graph)
+    n = int(rng.integers(0, 30))
+    fragments = rng.choice(np.r_[graph.nodes, 0], n)
+    truths, counts = rng.integers(0, 4, n), rng.integers(0, 5, n)
+    curve = tree.curve((fragments, truths, counts))
+    assert np.array_equal(curve["threshold"], np.r_[np.inf, tree.heights])
+    for i in range(len(tree) + 1):
+        table = dict(zip(*(c.tolist() for c in tree.after(i)), strict=True))
+        cells = {}
+        for f, t, c in zip(fragments.tolist(), truths.tolist(), counts.tolist(), strict=True):
+            if t and c:
+                key = table.get(f, f), t
+                cells[key] = cells.get(key, 0) + c
+        total = sum(cells.values())
+        if not total:
+            assert curve["split"][i] == curve["merge"][i] == curve["rand"][i] == 0
+            continue
+        s = {k: sum(c for (a, _), c in cells.items() if a == k) for k, _ in cells}
+        t = {k: sum(c for (_, b), c in cells.items() if b == k) for _, k in cells}
+        split = sum(c / total * math.log2(t[b] / c) for (_, b), c in cells.items())
+        merge = sum(c / total * math.log2(s[a] / c) for (a, _), c in cells.items())
+        both = sum(c * c for c in cells.values())
+        rand = 1 - 2 * both / (sum(c * c for c in s.values()) + sum(c * c for c in t.values()))
+        np.testing.assert_allclose([curve[k][i] for k in ("split", "merge", "rand")], [split, merge, rand], atol=1e-12)
+
+
+def test_linkage_for_scipy():
+    hierarchy = pytest.importorskip("scipy.cluster.hierarchy")
+    rng = np.random.default_rng(0)
+    for edges in (0, 40, 200):
+        graph = random_graph(rng, 60, edges, 100)
+        tree = emfast.agglomerate(graph)
+        linkage = tree.to_scipy()
+        assert linkage.shape == (59, 4)
+        finite = linkage[np.isfinite(linkage[:, 2])]
+        assert len(finite) == len(tree)
+        assert linkage[-1, 3] == 60
+        if not len(tree):
+            continue
+        for threshold in tree.heights[:: max(1, len(tree) // 5)]:
+            groups = hierarchy.fcluster(linkage, tree.heights[0] - threshold, "distance")
+            pairs = set(zip(groups.tolist(), tree.cut(threshold)[1].tolist(), strict=True))
+            assert len(pairs) == len(set(groups.tolist())) == len({s for _, s in pairs})
+    assert emfast.agglomerate(random_graph(rng, 1, 0)).to_scipy().shape == (0, 4)
+
+
+@given(graph=graphs())
+def test_saved_trees_come_back_the_same(tmp_path, graph):
+    tree = emfast.agglomerate(graph)
+    tree.save(tmp_path / "tree.npz")
+    assert MergeTree.load(tmp_path / "tree.npz") == tree
+    np.savez(tmp_path / "x.npz", a=1)
+    with pytest.raises(ValueError, match=r"must be a file of MergeTree\.save"):
+        MergeTree.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i8", "u8"])
+def test_fragments_of_any_dtype(backend, dtype):
+    info = np.iinfo(dtype)
+    fragments = np.array([[info.min or 1, 3, info.max, 5, 0, 7]], dtype)
+    affinities = np.array([[[0] * 6], [[0, 50, 200, 100, 9, 9]]], "u1")
+    tree = emfast.agglomerate(emfast.region_graph(backend(affinities), backend(fragments)))
+    expected = [sorted(p) for p in ((3, info.max), (3, 5), (info.min or 1, 3))]
+    assert [sorted(p) for p in zip(tree.a.tolist(), tree.b.tolist(), strict=True)][:2] == expected[:2]
+    out = tree.relabel(fragments, 0.1)
+    assert out.dtype == fragments.dtype
+    assert len(set(out[0, :4].tolist())) == 1
+    assert out[0, 4:].tolist() == [0, 7]
+
+
+def test_waterz_has_the_same_partition(backend):
+    waterz = pytest.importorskip("waterz")
+    rng = np.random.default_rng(3)
+    affinities = rng.random((3, 14, 20, 24), np.float32)
+    fragments = next(waterz.agglomerate(affinities, [0.0], aff_threshold_low=0.5, aff_threshold_high=1)).copy()
+    tree = emfast.agglomerate(emfast.region_graph(backend(affinities), backend(fragments)))
+    for threshold in (0.3, 0.5, 0.7):
+        (theirs,) = waterz.agglomerate(affinities, [1 - threshold], fragments=fragments.copy())
+        pairs = np.unique(np.stack([theirs.ravel(), tree.relabel(fragments, threshold).ravel()], 1), axis=0)
+        assert len(pairs) == len(np.unique(theirs)) == len(np.unique(pairs[:, 1]))
+
+
+def test_errors_name_the_argument():
+    rng = np.random.default_rng(0)
+    graph = random_graph(rng, 5, 12)
+    bare = RegionGraph(**{**vars(graph), "starts": None, "bins": None, "bin_counts": None})
+    first = int(graph.nodes[0])
+    absent = int(graph.nodes[-1]) + 1
+    with pytest.raises(TypeError, match="graph must be a RegionGraph, got dict"):
+        emfast.agglomerate({})
+    with pytest.raises(TypeError, match="score must be a string, got 3"):
+        emfast.agglomerate(graph, score=3)
+    for score in ("means", "mean +", "mean.real", "__import__('os')", "mean ** 2", "sqrt(mean, mean)", "quantile(2)"):
+        with pytest.raises(ValueError, match="score must be a name or a formula"):
+            emfast.agglomerate(graph, score=score)
+    for score in ("quantile:", "quantile:2", "quantile:-0.5", "quantile:1/3000001"):
+        with pytest.raises(ValueError, match="needs q from 0 to 1"):
+            emfast.agglomerate(graph, score=score)
+    with pytest.raises(ValueError, match="at most 31 operations"):
+        emfast.agglomerate(graph, score=" + ".join(["mean"] * 17))
+    for score in ("median", "mean + median"):
+        with pytest.raises(ValueError, match="needs a graph with histograms"):
+            emfast.agglomerate(bare, score=score)
+    with pytest.raises(ValueError, match="weights go with the scores"):
+        emfast.agglomerate(graph, score="median", weights=np.ones(len(graph)))
+    with pytest.raises(ValueError, match=rf"weights must be one number per edge, of shape \({len(graph)},\)"):
+        emfast.agglomerate(graph, weights=np.ones(len(graph) + 1))
+    with pytest.raises(ValueError, match=r"of magnitude at most 2\*\*20"):
+        emfast.agglomerate(graph, weights=np.full(len(graph), np.nan))
+    with pytest.raises(ValueError, match="'absolute' needs signed weights"):
+        emfast.agglomerate(graph, score="absolute")
+    with pytest.raises(ValueError, match="constrained=True needs signed weights"):
+        emfast.agglomerate(graph, constrained=True)
+    with pytest.raises(ValueError, match="until must be a number, got nan"):
+        emfast.agglomerate(graph, until=math.nan)
+    with pytest.raises(TypeError, match=r"big_size must be an integer, got 1\.5"):
+        emfast.agglomerate(graph, big_size=1.5)
+    with pytest.raises(ValueError, match=rf"cannot_link must hold fragments of the graph, got {absent}"):
+        emfast.agglomerate(graph, cannot_link=[(first, absent)])
+    with pytest.raises(ValueError, match="cannot_link must pair different fragments"):
+        emfast.agglomerate(graph, cannot_link=[(first, first)])
+    with pytest.raises(ValueError, match=r"must_link must be pairs of fragments, of shape \(k, 2\), got shape \(3,\)"):
+        emfast.agglomerate(graph, must_link=[1, 2, 3])
+    with pytest.raises(ValueError, match="seeds must hold fragments of the graph"):
+        emfast.agglomerate(graph, seeds={absent: 1})
+    with pytest.raises(ValueError, match="must_link and cannot_link must agree"):
+        emfast.agglomerate(graph, must_link=graph.edges[:1], cannot_link=graph.edges[:1])
+    tree = emfast.agglomerate(graph)
+    with pytest.raises(ValueError, match="merges must be from 0 to"):
+        tree.after(len(tree) + 1)
+    with pytest.raises(ValueError, match="three arrays of one length, got 1, 2 and 1"):
+        tree.curve(([1], [1, 2], [1]))
