@@ -269,6 +269,8 @@ def test_saved_trees_come_back_the_same(tmp_path, graph):
     tree = emfast.agglomerate(graph)
     tree.save(tmp_path / "tree.npz")
     assert MergeTree.load(tmp_path / "tree.npz") == tree
+    other = emfast.agglomerate(graph, until=2.0)
+    assert (tree == other) == (len(tree) == 0)
     np.savez(tmp_path / "x.npz", a=1)
     with pytest.raises(ValueError, match=r"must be a file of MergeTree\.save"):
         MergeTree.load(tmp_path / "x.npz")
@@ -286,6 +288,99 @@ def test_fragments_of_any_dtype(backend, dtype):
     assert out.dtype == fragments.dtype
     assert len(set(out[0, :4].tolist())) == 1
     assert out[0, 4:].tolist() == [0, 7]
+
+
+@st.composite
+def volumes(draw):
+    shape = draw(st.sampled_from([(3, 5, 6), (1, 7, 9), (6, 4, 5), (8, 9)]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    levels = draw(st.sampled_from([2, 5, 200]))
+    nearest = [tuple(int(s) for s in step) for step in -np.eye(len(shape), dtype=int)]
+    offsets = draw(st.sampled_from([nearest, [*nearest, (0, -2, 1)[3 - len(shape) :]]]))
+    affinities = (rng.integers(0, levels + 1, (len(offsets), *shape)) * (255 // levels)).astype("u1")
+    if draw(st.booleans()):
+        affinities = (affinities / 255).astype("f4")
+    fragments = rng.integers(0, draw(st.sampled_from([10, 60])), shape).astype("u4")
+    if draw(st.booleans()):
+        fragments = np.arange(1, fragments.size + 1, dtype="u4").reshape(shape)
+        fragments[..., 1::2] = fragments[..., : fragments.shape[-1] // 2 * 2 : 2]
+    return affinities, emfast.connected_components(fragments), offsets
+
+
+def blocks_of(shape, cuts, offsets):
+    """(window of the array that is read, options of region_graph) for blocks between the cuts."""
+    reach = np.abs(offsets).max(axis=0)
+    for corner in np.ndindex(*(len(c) - 1 for c in cuts)):
+        low = [c[i] for c, i in zip(cuts, corner, strict=True)]
+        high = [c[i + 1] for c, i in zip(cuts, corner, strict=True)]
+        start = [max(0, a - int(r)) for a, r in zip(low, reach, strict=True)]
+        stop = [min(n, b + int(r)) for n, b, r in zip(shape, high, reach, strict=True)]
+        core = [slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True)]
+        yield tuple(map(slice, start, stop)), {"core": core, "origin": start, "whole_shape": shape, "offsets": offsets}
+
+
+@given(
+    volume=volumes(),
+    score=st.sampled_from(["mean", "min", "max", "median"]),
+    rules=st.sampled_from([{}, {"until": 0.4}, {"big_size": 3, "big_score": 0.7}]),
+    data=st.data(),
+)
+def test_blocks_make_the_tree_of_the_whole(backend, volume, score, rules, data):
+    affinities, fragments, offsets = volume
+    histogram = score == "median"
+    cuts = [sorted({0, n, *data.draw(st.lists(st.integers(0, n), max_size=2))}) for n in fragments.shape]
+    whole = emfast.region_graph(affinities, fragments, offsets=offsets, histogram=histogram)
+    trees_, rests = [], []
+    for window, block in blocks_of(fragments.shape, cuts, offsets):
+        here = backend(fragments[window])
+        graph = emfast.region_graph(backend(affinities[(slice(None), *window)]), here, histogram=histogram, **block)
+        tree, rest = emfast.agglomerate_block(graph, emfast.open_fragments(here, **block), score=score, **rules)
+        trees_.append(tree)
+        rests.append(rest)
+    rest = RegionGraph.total(rests)
+    if data.draw(st.booleans()):  # a level more: what touches one half of the volume waits
+        half = fragments[..., : fragments.shape[-1] // 2]
+        tree, rest = emfast.agglomerate_block(rest, np.unique(half), score=score, **rules)
+        trees_.append(tree)
+    trees_.append(emfast.agglomerate(rest, score=score, **rules))
+    expected = emfast.agglomerate(whole, score=score, **rules)
+    assert MergeTree.total(data.draw(st.permutations(trees_))) == expected
+    done = rest.contract(trees_[-1].cut(-math.inf))
+    assert done == whole.contract(expected.cut(-math.inf))
+
+
+def test_blocks_do_most_of_the_work():
+    """Not only right: in blocks of many fragments most merges come before the last level."""
+    rng = np.random.default_rng(1)
+    fragments = np.arange(1, 8 * 48 * 48 + 1, dtype="u4").reshape(8, 48, 48)
+    affinities = rng.random((3, *fragments.shape), np.float32)
+    cuts = [[0, 8], [0, 24, 48], [0, 24, 48]]
+    trees_, rests = [], []
+    for window, block in blocks_of(fragments.shape, cuts, emfast.NEAREST):
+        graph = emfast.region_graph(affinities[(slice(None), *window)], fragments[window], **block)
+        tree, rest = emfast.agglomerate_block(graph, emfast.open_fragments(fragments[window], **block), until=0.5)
+        trees_.append(tree)
+        rests.append(rest)
+    last = emfast.agglomerate(RegionGraph.total(rests), until=0.5)
+    assert MergeTree.total([*trees_, last]) == emfast.agglomerate(emfast.region_graph(affinities, fragments), until=0.5)
+    assert sum(map(len, trees_)) > len(last)
+
+
+def test_doubles_that_hide_a_difference_are_put_in_order():
+    """Two quotients that differ, though not as doubles; the better has the larger id."""
+    n = 2**30
+    sums, counts = np.array([2**53 - n, 2**53 - n - 1]), np.array([n, n])
+    assert sums[0] / (counts[0] * 2.0**24) != sums[1] / (counts[1] * 2.0**24)  # still apart
+    sums, counts = sums * 8 + [0, 7], counts * 8
+    assert (sums / (counts * 2.0**24) == sums[0] / (counts[0] * 2.0**24)).all()
+    names = np.array([1, 2, 3, 4], "u4")
+    scores = sums / (counts * 2.0**24)
+
+    def tree(rows):
+        a, b, ids = np.array([1, 3], "u4"), np.array([2, 4], "u4"), np.array([1, 0])
+        return MergeTree(names, a[rows], b[rows], scores[rows], ids[rows], sums[rows], counts[rows])
+
+    assert MergeTree.total([tree([1]), tree([0])]).ids.tolist() == [1, 0]
 
 
 def test_waterz_has_the_same_partition(backend):
@@ -345,6 +440,12 @@ def test_errors_name_the_argument():
         emfast.agglomerate(graph, seeds={absent: 1})
     with pytest.raises(ValueError, match="must_link and cannot_link must agree"):
         emfast.agglomerate(graph, must_link=graph.edges[:1], cannot_link=graph.edges[:1])
+    with pytest.raises(ValueError, match="score must be reducible in blocks"):
+        emfast.agglomerate_block(graph, [], score="sum")
+    with pytest.raises(TypeError, match="graph must be a RegionGraph, got dict"):
+        emfast.agglomerate_block({}, [])
+    with pytest.raises(ValueError, match="at least one MergeTree"):
+        MergeTree.total([])
     tree = emfast.agglomerate(graph)
     with pytest.raises(ValueError, match="merges must be from 0 to"):
         tree.after(len(tree) + 1)

@@ -85,6 +85,7 @@ struct Merges {
     std::vector<uint32_t> a, b;
     std::vector<double> scores;
     std::vector<int64_t> rows;
+    std::vector<int64_t> sums, counts;  // the mean's exact quotient; 0 for other scores
 };
 
 Merges run(Executor& ex, const Problem& problem, const Rules& rules);

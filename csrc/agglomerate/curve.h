@@ -12,7 +12,7 @@
 #include <numeric>
 #include <utility>
 
-#include "agglomerate/pair_table.h"
+#include "agglomerate/table.h"
 
 namespace emfast::agglomerate {
 
@@ -32,19 +32,20 @@ inline double f(int64_t n) { return n > 0 ? static_cast<double>(n) * std::log2(s
 inline Square square(int64_t n) { return Square(static_cast<uint64_t>(n)) * static_cast<uint64_t>(n); }
 
 inline Curve curve(const Overlaps& o, int64_t merges, const uint32_t* a, const uint32_t* b) {
+    auto key = [](uint32_t s, uint32_t t) { return uint64_t(s) << 32 | t; };
     std::vector<std::vector<uint32_t>> rows(o.nodes);  // the objects that a segment overlaps
     std::vector<int64_t> sizes(o.nodes), objects(o.truths), cells;
-    PairTable cell;  // (segment, object) -> place in cells
+    Table<uint64_t> cell;  // (segment, object) -> place in cells
     for (int64_t i = 0; i < o.length; ++i) {
-        const uint32_t s = o.fragment[i], t = o.truth[i] + static_cast<uint32_t>(o.nodes);
+        const uint32_t s = o.fragment[i], t = o.truth[i];
         sizes[s] += o.count[i];
         objects[o.truth[i]] += o.count[i];
-        const uint32_t found = cell.get(s, t);
-        if (found != PairTable::none) {
+        const uint32_t found = cell.get(key(s, t));
+        if (found != Table<uint64_t>::none) {
             cells[found] += o.count[i];
             continue;
         }
-        cell.set(s, t, static_cast<uint32_t>(cells.size()));
+        cell.set(key(s, t), static_cast<uint32_t>(cells.size()));
         cells.push_back(o.count[i]);
         rows[s].push_back(t);
     }
@@ -74,10 +75,10 @@ inline Curve curve(const Overlaps& o, int64_t merges, const uint32_t* a, const u
         sizes2 += 2 * Square(static_cast<uint64_t>(sizes[large])) * static_cast<uint64_t>(sizes[small]);
         sizes[large] += sizes[small];
         for (const uint32_t t : rows[small]) {
-            const uint32_t from = cell.get(small, t), to = cell.get(large, t);
-            cell.remove(small, t);
-            if (to == PairTable::none) {
-                cell.set(large, t, from);
+            const uint32_t from = cell.get(key(small, t)), to = cell.get(key(large, t));
+            cell.remove(key(small, t));
+            if (to == Table<uint64_t>::none) {
+                cell.set(key(large, t), from);
                 rows[large].push_back(t);
                 continue;
             }

@@ -19,15 +19,15 @@
 // and then that one is as large as it will be when the queue comes to e (all its merges were better than e).
 // So chains may start anywhere, and start in the order of nodes: neighbours in number are neighbours in memory.
 //
-// Edges are found by pair in two ways. The few edges of a small segment are marked in an array by neighbour; segments with
-// many have theirs in a hash table, as have their neighbours' edges to them.
+// The edge of a pair is found in one of two ways. The few edges of a small segment are marked in an array by neighbour; a
+// hub, a segment with many, keeps a table of its own.
 #pragma once
 
 #include <functional>
 #include <numeric>
 
-#include "agglomerate/pair_table.h"
 #include "agglomerate/scores.h"
+#include "agglomerate/table.h"
 
 namespace emfast::agglomerate {
 
@@ -61,7 +61,7 @@ template <class Policy, bool chains>
 class Engine {
     using Entry = std::conditional_t<chains, Key, uint32_t>;
     using Data = typename Policy::Data;
-    static constexpr uint32_t many = scrambled ? 5 : 64;  // edges of a segment that has a table
+    static constexpr uint32_t many = scrambled ? 5 : 32;  // edges of a segment that has a table
 
     struct Edge {
         Key key;  // current
@@ -152,7 +152,7 @@ class Engine {
         }
         slots_ = m;
         if constexpr (chains)
-            for (List& list : lists_) std::make_heap(list.data, list.data + list.length);
+            for (const List& list : lists_) make_heap(list);
     }
 
     static Entry entry(Key key) {
@@ -172,7 +172,7 @@ class Engine {
             list.capacity = capacity;
         }
         append(list, e);
-        if constexpr (chains) std::push_heap(list.data, list.data + list.length);
+        if constexpr (chains) rise(list);
     }
 
     bool joins(const Edge& e, uint32_t x) const { return e.a == x || e.b == x; }
@@ -183,38 +183,64 @@ class Engine {
     // Makes one segment of x and y, which keeps the name of one of them: that is returned.
     uint32_t merge(uint32_t x, uint32_t y) {
         uint32_t large = x, small = y;
-        if (std::pair(hub_[small], lists_[small].length) > std::pair(hub_[large], lists_[large].length))
+        if (std::pair(hub_[small] > 0, lists_[small].length) > std::pair(hub_[large] > 0, lists_[large].length))
             std::swap(large, small);
         if (!sizes_.empty()) sizes_[large] += sizes_[small];
         if (!seeds_.empty() && !seeds_[large]) seeds_[large] = seeds_[small];
         if (!hub_[large] && lists_[large].length > many) make_hub(large);
-        if (!hub_[large]) each_edge(large, [&](uint32_t slot, Edge& e) { marks_[other(e, large)] = slot; });
+        if (!hub_[large])
+            each_edge(large, [&](uint32_t slot, Edge& e) {
+                const uint32_t w = other(e, large);
+                marks_[w] = slot;
+                marked_.push_back(w);
+            });
+        look_ahead(small, large);
         each_edge(small, [&](uint32_t slot, Edge& e) {
             const uint32_t w = other(e, small);
-            const bool tabled = hub_[w] || hub_[small];
-            if (tabled) table_.remove(small, w);
             if (w == large) {
                 e.a = e.b = no_slot;
+                if (hub_[large]) table(large).remove(small);
                 return;
             }
-            const uint32_t twin = hub_[large] ? table_.get(large, w) : marks_[w];
+            const uint32_t twin = hub_[large] ? table(large).get(w) : marks_[w];
+            uint32_t kept = slot;
             if (twin == no_slot) {
                 (e.a == small ? e.a : e.b) = large;
                 push(large, entry(e.key));
-                if (hub_[large] || hub_[w]) table_.set(large, w, slot);
             } else {
-                join(large, w, slot, twin);
+                kept = join(large, w, slot, twin);
+            }
+            if (hub_[large]) table(large).set(w, kept);
+            if (hub_[w]) {
+                table(w).remove(small);
+                table(w).set(large, kept);
             }
         });
-        if (!hub_[large]) {
-            each_edge(large, [&](uint32_t, Edge& e) { marks_[other(e, large)] = no_slot; });
-            marks_[small] = no_slot;
-        }
+        for (const uint32_t w : marked_) marks_[w] = no_slot;
+        marked_.clear();
         pool_.give(lists_[small].data, lists_[small].capacity);
         lists_[small] = {};
-        hub_[small] = 0;
+        if (hub_[small]) {
+            table(small) = {};
+            free_tables_.push_back(hub_[small]);
+            hub_[small] = 0;
+        }
         if constexpr (Policy::sized) each_edge(large, [&](uint32_t slot, Edge& e) { renew(slot, e); });
         return large;
+    }
+
+    // Asks for the memory that a merge will touch.
+    void look_ahead(uint32_t small, uint32_t large) {
+        const List& list = lists_[small];
+        for (uint32_t i = 0; i < list.length; ++i) __builtin_prefetch(&edges_[slot_in(list.data[i])]);
+        for (uint32_t i = 0; i < list.length; ++i) {
+            const Edge& e = edges_[slot_in(list.data[i])];
+            if (!joins(e, small)) continue;
+            const uint32_t w = other(e, small);
+            __builtin_prefetch(&lists_[w]);
+            if (hub_[large]) table(large).prefetch(w);
+            if (hub_[w]) table(w).prefetch(small);
+        }
     }
 
     // f(slot, edge) for the edges of x, none twice unless f leaves it as it is.
@@ -228,8 +254,8 @@ class Engine {
         }
     }
 
-    // The edges (small, w) and (large, w) become one, in the slot of the larger id.
-    void join(uint32_t large, uint32_t w, uint32_t from_small, uint32_t from_large) {
+    // The edges (small, w) and (large, w) become one, in the slot of the larger id: that is returned.
+    uint32_t join(uint32_t large, uint32_t w, uint32_t from_small, uint32_t from_large) {
         const uint32_t kept = std::max(from_small, from_large), lost = std::min(from_small, from_large);
         Edge &e = edges_[kept], &gone = edges_[lost];
         const Key kept_key = e.key, lost_key = gone.key;
@@ -239,7 +265,6 @@ class Engine {
         e.a = large;
         e.b = w;
         e.key = parted ? forbidden(kept) : key_for(e, kept);
-        if (hub_[large] || hub_[w]) table_.set(large, w, kept);
         if constexpr (chains) {
             // In each list an entry must bound the edge from above. That of the lost edge bounds nothing any more.
             const bool short_of = lost_key >> 32 > kept_key >> 32;
@@ -249,19 +274,32 @@ class Engine {
             if (kept == from_small) push(large, kept);
             if (!is_forbidden(e.key)) put(e.key);
         }
+        return kept;
     }
+
+    Table<uint32_t>& table(uint32_t x) { return tables_[hub_[x] - 1]; }
 
     void make_hub(uint32_t x) {
-        hub_[x] = 1;
-        each_edge(x, [&](uint32_t slot, Edge& e) { table_.set(x, other(e, x), slot); });
+        if (free_tables_.empty()) {
+            tables_.emplace_back();
+            hub_[x] = static_cast<uint32_t>(tables_.size());
+        } else {
+            hub_[x] = free_tables_.back();
+            free_tables_.pop_back();
+        }
+        each_edge(x, [&](uint32_t slot, Edge& e) { table(x).set(other(e, x), slot); });
     }
 
-    void record(uint32_t a, uint32_t b, double score, Key key) {
+    void record(uint32_t a, uint32_t b, double score, Key key, const Data& data = {}) {
         if (chains) keys_.push_back(key);
         merges_.a.push_back(a);
         merges_.b.push_back(b);
         merges_.scores.push_back(score);
         merges_.rows.push_back(key == 0 ? -1 : int64_t(rows_[slot_of(key)]));
+        if constexpr (std::is_same_v<Policy, Mean>) {
+            merges_.sums.push_back(data.sum);
+            merges_.counts.push_back(data.count);
+        }
     }
 
     double score(const Edge& e) const { return policy_.score(e.data, size(e.a), size(e.b)); }
@@ -349,7 +387,7 @@ class Engine {
                 continue;
             }
             const uint32_t a = e.a, b = e.b;
-            record(a, b, value, top);
+            record(a, b, value, top, e.data);
             merge(a, b);
             poll();
         }
@@ -384,16 +422,30 @@ class Engine {
         return no_slot;
     }
 
-    // Puts an entry in the place of the first.
-    static void sift(List& list, Key key) {
+    // Heaps have four children to a node: four keys are a cache line.
+    // Puts an entry in the place at `at` or below.
+    static void sift(const List& list, Key key, uint32_t at = 0) {
         const uint32_t n = list.length;
         Key* const data = list.data;
-        uint32_t at = 0;
-        for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
-            if (child + 1 < n && data[child] < data[child + 1]) ++child;
-            if (!(key < data[child])) break;
-            data[at] = data[child];
+        for (uint32_t child; (child = 4 * at + 1) < n;) {
+            uint32_t best = child;
+            const uint32_t end = std::min(child + 4, n);
+            for (uint32_t c = child + 1; c < end; ++c)
+                if (data[best] < data[c]) best = c;
+            if (!(key < data[best])) break;
+            data[at] = data[best];
+            at = best;
         }
+        data[at] = key;
+    }
+    static void make_heap(const List& list) {
+        for (uint32_t at = list.length > 1 ? (list.length - 2) / 4 + 1 : 0; at-- > 0;) sift(list, list.data[at], at);
+    }
+    static void rise(const List& list) {  // the last entry
+        Key* const data = list.data;
+        uint32_t at = list.length - 1;
+        const Key key = data[at];
+        for (; at > 0 && data[(at - 1) / 4] < key; at = (at - 1) / 4) data[at] = data[(at - 1) / 4];
         data[at] = key;
     }
 
@@ -421,7 +473,7 @@ class Engine {
                     walk.push_back(y);
                     continue;
                 }
-                record(x, y, value, edges_[slot].key);
+                record(x, y, value, edges_[slot].key, edges_[slot].data);
                 walk.back() = merge(x, y);
                 poll();
             }
@@ -447,6 +499,8 @@ class Engine {
         out.b.resize(n);
         out.scores.resize(n);
         out.rows.resize(n);
+        out.sums.resize(n);
+        out.counts.resize(n);
         for (int64_t i = 0; i < n; ++i) {
             const uint32_t from = order[i];
             const uint32_t a = root(merges_.a[from]), b = root(merges_.b[from]);
@@ -455,6 +509,9 @@ class Engine {
             out.b[i] = std::max(a, b);
             out.scores[i] = merges_.scores[from];
             out.rows[i] = merges_.rows[from];
+            if (merges_.sums.empty()) continue;
+            out.sums[i] = merges_.sums[from];
+            out.counts[i] = merges_.counts[from];
         }
         return out;
     }
@@ -470,12 +527,14 @@ class Engine {
     Policy policy_;
     std::function<void()> poll_;  // asks for Ctrl-C
     Pool<Entry> pool_;
-    PairTable table_;
     Scratch<Edge> edges_;
     Scratch<uint32_t> rows_;  // of slots
     std::vector<List> lists_;
     std::vector<uint32_t> marks_;  // slot by neighbour
-    std::vector<uint8_t> hub_;
+    std::vector<uint32_t> marked_;
+    std::vector<uint32_t> hub_;  // 0, or one more than the place of its table
+    std::vector<uint32_t> free_tables_;
+    std::vector<Table<uint32_t>> tables_;
     std::vector<int64_t> sizes_;
     std::vector<uint32_t> seeds_;
     std::vector<Key> queue_, keys_;

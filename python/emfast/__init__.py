@@ -12,7 +12,7 @@ from .components import connected_components
 from .connectivity import components_of_graph, voxel_graph
 from .distance import edt, nearest_background, signed_distance
 from .fragments import watershed
-from .graphs import RegionGraph, region_graph
+from .graphs import RegionGraph, open_fragments, region_graph
 from .labels import (
     LabelMap,
     PointCloud,
@@ -34,7 +34,7 @@ from .labels import (
 from .measurement import contacts, statistics
 from .morphology import dilate, erode
 from .mutex import mutex_watershed, mutex_watershed_graph
-from .trees import MergeTree, agglomerate
+from .trees import MergeTree, agglomerate, agglomerate_block
 
 __version__ = "0.1.0"
 
@@ -47,6 +47,7 @@ __all__ = [
     "Table",
     "affinities",
     "agglomerate",
+    "agglomerate_block",
     "boundaries",
     "compat",
     "component_map",
@@ -71,6 +72,7 @@ __all__ = [
     "mutex_watershed",
     "mutex_watershed_graph",
     "nearest_background",
+    "open_fragments",
     "phantom",
     "point_cloud",
     "refit",

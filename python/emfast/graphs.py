@@ -22,6 +22,7 @@ from ._table import Table
 from .affinities import NEAREST, offsets_of
 
 _FORMAT = "emfast region graph 1"
+_PER_EDGE = ("counts", "sums", "minima", "maxima", "faces", "ids")
 
 
 @dataclass(eq=False, repr=False)
@@ -191,6 +192,49 @@ class RegionGraph:
                     raise ValueError(f"graphs must agree in the dtype of {kind} to be added, got {wanted} and {came}")
         return first if len(parts) == 1 else _total(parts)
 
+    def contract(self, table: tuple[np.ndarray, np.ndarray]) -> RegionGraph:
+        """The graph of segments: fragments become what a table says, edges between the same two become one.
+
+        Parameters
+        ----------
+        table : (fragments, segments), as of :meth:`MergeTree.cut`
+            Fragments that it does not name stay as they are.
+
+        Returns
+        -------
+        RegionGraph
+            A joined edge has the larger id, as in :func:`agglomerate`.
+        """
+        old, new = (np.asarray(part).astype(self.nodes.dtype) for part in table)
+        order = np.argsort(old, kind="stable")
+        old, new = old[order], new[order]
+
+        def renamed(labels: np.ndarray) -> np.ndarray:
+            if len(old) == 0:
+                return labels
+            place = np.minimum(np.searchsorted(old, labels), len(old) - 1)
+            return np.where(old[place] == labels, new[place], labels)
+
+        edges = np.sort(renamed(self.edges), axis=1)
+        kept = edges[:, 0] != edges[:, 1]
+        rows = {name: getattr(self, name)[kept] for name in _PER_EDGE}
+        bins: dict[str, Any] = {}
+        if self.starts is not None and self.bins is not None and self.bin_counts is not None:
+            lengths = np.diff(self.starts)
+            inside = np.repeat(kept, lengths)
+            starts = np.r_[0, np.cumsum(lengths[kept])]
+            bins = {"starts": starts, "bins": self.bins[inside], "bin_counts": self.bin_counts[inside]}
+        parts = RegionGraph(
+            edges=edges[kept],
+            nodes=renamed(self.nodes),
+            sizes=self.sizes,
+            unit=self.unit,
+            spacing=self.spacing,
+            **rows,
+            **bins,
+        )
+        return _total([parts], np.maximum)
+
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -339,6 +383,55 @@ def region_graph(
     )
 
 
+def open_fragments(
+    fragments: Any,
+    *,
+    core: Sequence[slice] | None = None,
+    origin: Sequence[int] | None = None,
+    whole_shape: Sequence[int] | None = None,
+    offsets: Sequence[Sequence[int]] = NEAREST,
+) -> np.ndarray:
+    """The fragments of a block about which other blocks may know more, for :func:`emfast.agglomerate_block`.
+
+    Those with a voxel outside the core, or as near to a face of the core as the offsets are long, where the whole
+    volume goes on beyond that face. Fragments must be connected, as those of a watershed are.
+
+    Parameters
+    ----------
+    fragments, core, origin, whole_shape, offsets
+        As given to :func:`region_graph`.
+
+    Returns
+    -------
+    (n,) labels, ascending
+
+    Examples
+    --------
+    >>> import emfast, numpy as np
+    >>> fragments = np.array([[1, 1, 2, 3, 3]], np.uint32)
+    >>> emfast.open_fragments(fragments, whole_shape=(1, 9)).tolist()
+    [3]
+    """
+    taken = take(fragments, "fragments", kinds="biu")
+    labels = taken.library.to_numpy(taken.array)
+    dims = labels.ndim
+    low, high = _core_of(core, labels.shape)
+    begin = _ints_of(origin, "origin", dims, (0,) * dims)
+    whole = _ints_of(whole_shape, "whole_shape", dims, tuple(np.add(begin, labels.shape).tolist()))
+    steps = np.abs([step[3 - dims :] for step in offsets_of(offsets, dims)])
+    found = [np.zeros(0, labels.dtype)]
+    for axis in range(dims):
+        reach = max(1, int(steps[:, axis].max(initial=1)))
+        first = low[axis] + (reach if begin[axis] + low[axis] > 0 else 0)
+        last = high[axis] - (reach if begin[axis] + high[axis] < whole[axis] else 0)
+        along = [slice(None)] * dims
+        for part in (slice(0, first), slice(max(last, 0), None)):
+            along[axis] = part
+            found.append(np.unique(labels[tuple(along)]))
+    ids: np.ndarray = np.unique(np.concatenate(found))
+    return ids[ids != 0]
+
+
 def _check_pair(values: Operand, labels: Operand) -> None:
     if values.dtype not in (np.uint8, np.float16, np.float32):
         raise TypeError(f"affinities must be uint8, float16 or float32, got {values.dtype}")
@@ -396,7 +489,7 @@ def _check_halo(
                 )
 
 
-def _total(parts: Sequence[RegionGraph]) -> RegionGraph:
+def _total(parts: Sequence[RegionGraph], ids: np.ufunc = np.minimum) -> RegionGraph:
     first = parts[0]
 
     def together(name: str) -> np.ndarray:
@@ -432,7 +525,7 @@ def _total(parts: Sequence[RegionGraph]) -> RegionGraph:
         minima=fold("minima", np.minimum),
         maxima=fold("maxima", np.maximum),
         faces=fold("faces", np.add),
-        ids=fold("ids", np.minimum),
+        ids=fold("ids", ids),
         nodes=nodes,
         sizes=sizes,
         unit=first.unit,
@@ -449,4 +542,4 @@ def _equal(a: Any, b: Any) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
-__all__ = ["RegionGraph", "region_graph"]
+__all__ = ["RegionGraph", "open_fragments", "region_graph"]

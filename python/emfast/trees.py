@@ -33,6 +33,9 @@ class MergeTree:
     a, b : (n,) labels, a < b
     scores : (n,) float64, of each merge; infinite for pairs that had to be merged
     ids : (n,) int64, the id of the merged edge; -1 for pairs that had to be merged
+    sums, counts : (n,) int64
+        With the score ``"mean"`` the exact quotient: the sum over the merged edge on the grid of the graph (see
+        :class:`RegionGraph`), and its voxel edges; else 0.
     """
 
     fragments: np.ndarray
@@ -40,6 +43,8 @@ class MergeTree:
     b: np.ndarray
     scores: np.ndarray
     ids: np.ndarray
+    sums: np.ndarray
+    counts: np.ndarray
 
     def __len__(self) -> int:
         """The number of merges."""
@@ -52,8 +57,8 @@ class MergeTree:
         """Equal in every array, dtypes included."""
         if not isinstance(other, MergeTree):
             return NotImplemented
-        ours, theirs = ((getattr(t, f.name) for f in fields(self)) for t in (self, other))
-        return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in zip(ours, theirs, strict=True))
+        pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
+        return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in pairs)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -189,6 +194,43 @@ class MergeTree:
             cluster[first] = n + len(rows) - 1
         return np.array(rows, np.float64).reshape(-1, 4)
 
+    # ---- blocks
+
+    @staticmethod
+    def total(trees: Iterable[MergeTree]) -> MergeTree:
+        """The merges of several trees in one order: those of blocks, and of what they left.
+
+        Parameters
+        ----------
+        trees : MergeTrees of one reducible score, at least one
+            See :func:`agglomerate_block`.
+
+        Returns
+        -------
+        MergeTree
+        """
+        parts = list(trees)
+        if not parts:
+            raise ValueError("trees must hold at least one MergeTree, got none")
+
+        def together(name: str) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        scores, ids, sums, counts = map(together, ("scores", "ids", "sums", "counts"))
+        order = np.lexsort((ids, -scores))
+        # Quotients may differ where doubles do not; such runs are put in order by cross products.
+        near = np.flatnonzero(np.diff(scores[order]) == 0) if len(order) > 1 else np.zeros(0, np.int64)
+        p, q = order[near], order[near + 1]
+        unlike = near[(sums[p].astype(object) * counts[q] != sums[q].astype(object) * counts[p]).astype(bool)]
+        for start in unlike.tolist():
+            run = np.flatnonzero(scores[order] == scores[order[start]])
+            order[run] = sorted(order[run].tolist(), key=lambda i: (-_quotient(sums[i], counts[i]), ids[i]))
+        return MergeTree(
+            np.unique(together("fragments")),
+            *(together(name)[order] for name in ("a", "b")),
+            *(values[order] for values in (scores, ids, sums, counts)),
+        )
+
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -295,6 +337,76 @@ def agglomerate(
     )
 
 
+def agglomerate_block(
+    graph: RegionGraph,
+    open_fragments: Any,
+    *,
+    score: str = "mean",
+    until: float | None = None,
+    big_size: int | None = None,
+    big_score: float = 1.0,
+) -> tuple[MergeTree, RegionGraph]:
+    """Merge within a block what nothing outside can influence, and hand on the rest.
+
+    Two segments are merged if each is the other's best, and both are whole: they hold none of the open fragments.
+    Scores are reducible, so whatever happens outside, the two stay each other's best. The graphs that blocks leave
+    add up, level by level if there are many; the last is agglomerated as it is, and the total of all trees is the tree
+    of the whole volume.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+        Of a block (:func:`region_graph` with ``core``), or the sum of what blocks left.
+    open_fragments : array of fragments
+        Those about which others may know more: :func:`open_fragments`.
+    score, until, big_size, big_score
+        As of :func:`agglomerate`, the same for all blocks; a reducible score.
+
+    Returns
+    -------
+    tree : MergeTree
+    rest : RegionGraph
+        Of the segments that are left, each named after its smallest fragment.
+
+    Examples
+    --------
+    >>> import emfast, numpy as np
+    >>> fragments = np.array([[1, 2, 3, 4, 5, 6]], np.uint32)
+    >>> affinities = np.array([[[0, 0, 0, 0, 0, 0]], [[0, 0.9, 0.5, 0.7, 0.4, 0.8]]], np.float32)
+    >>> trees, rests = [], []
+    >>> for part, core in ((slice(0, 3), slice(0, 3)), (slice(2, 6), slice(1, 4))):
+    ...     block = dict(core=(slice(0, 1), core), origin=(0, part.start), whole_shape=(1, 6))
+    ...     graph = emfast.region_graph(affinities[..., part], fragments[:, part], **block)
+    ...     tree, rest = emfast.agglomerate_block(graph, emfast.open_fragments(fragments[:, part], **block))
+    ...     trees.append(tree)
+    ...     rests.append(rest)
+    >>> [len(tree) for tree in trees]
+    [1, 1]
+    >>> last = emfast.agglomerate(rests[0] + rests[1])
+    >>> emfast.MergeTree.total([*trees, last]) == emfast.agglomerate(emfast.region_graph(affinities, fragments))
+    True
+    """
+    kind, _, _ = _parse(score)
+    if kind not in _REDUCIBLE or kind == "absolute":
+        raise ValueError(f"score must be reducible in blocks: mean, min, max, median or a quantile, got {score!r}")
+    if not isinstance(graph, RegionGraph):
+        raise TypeError(f"graph must be a RegionGraph, got {type(graph).__name__}")
+    tree = _agglomerate(
+        graph,
+        score=score,
+        until=until,
+        weights=None,
+        must_link=(),
+        cannot_link=(),
+        seeds=None,
+        big_size=big_size,
+        big_score=big_score,
+        constrained=False,
+        frozen=np.isin(graph.nodes, np.asarray(open_fragments)),
+    )
+    return tree, graph.contract(tree.after(len(tree)))
+
+
 def _agglomerate(
     graph: RegionGraph,
     *,
@@ -352,7 +464,7 @@ def _agglomerate(
         must += np.stack([order[:-1][same], order[1:][same]], 1).ravel().tolist()
     bins = (graph.starts, graph.bins, graph.bin_counts) if needs_bins else (None, None, None)
     library = (anchor := take(np.zeros(1, "u4"), "graph", dims=(1,))).library
-    a, b, scores, rows = anchor.native.agglomerate(
+    a, b, scores, rows, merged_sums, merged_counts = anchor.native.agglomerate(
         library,
         len(graph.nodes),
         len(graph),
@@ -383,7 +495,7 @@ def _agglomerate(
     known = rows >= 0
     ids = np.full(len(rows), -1, np.int64)
     ids[known] = graph.ids[rows[known]]
-    return MergeTree(graph.nodes, graph.nodes[a], graph.nodes[b], scores, ids)
+    return MergeTree(graph.nodes, graph.nodes[a], graph.nodes[b], scores, ids, merged_sums, merged_counts)
 
 
 # ---- what the user says, as the native modules read it
@@ -479,6 +591,12 @@ def _pairs(pairs: Any, name: str, nodes: np.ndarray) -> list[int]:
     return places
 
 
+def _quotient(total: Any, count: Any) -> Any:
+    from fractions import Fraction
+
+    return Fraction(int(total), int(count)) if count else Fraction(0)
+
+
 def _weights(weights: Any, n: int) -> np.ndarray:
     array = np.asarray(weights)
     if array.dtype.kind not in "fiu" or array.shape != (n,):
@@ -499,4 +617,4 @@ def _on_grid(weights: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
     return steps * counts
 
 
-__all__ = ["MergeTree", "agglomerate"]
+__all__ = ["MergeTree", "agglomerate", "agglomerate_block"]
