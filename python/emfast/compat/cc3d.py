@@ -12,9 +12,10 @@ numbered by first appearance in the order of memory, and results lie in memory a
 - All connectivities are offered with ``periodic_boundary``, and with ``delta``.
 - NaN with ``delta=0`` belongs with nothing, as in cc3d; ``-0.0`` is 0 in float16 as well.
 - An empty array gives an empty array of its own shape.
-- ``largest_k`` among components of one size keeps those that come first (cc3d: as its partition falls), numbers the
-  kept ones by first appearance as cc3d does where fastremap is installed, and with ``k=0`` and ``return_N`` returns the
-  pair that cc3d forgets.
+- ``largest_k`` among components of one size keeps those that come last, as cc3d's tests want it, and for ``k=1`` the
+  first, as cc3d does; cc3d keeps them as its partition falls, and ``emfast.largest_k`` the first. The kept ones are
+  numbered by first appearance, as in cc3d where fastremap is installed. With ``k=0`` and ``return_N`` comes the pair
+  that cc3d forgets.
 - ``dust`` returns the dtype it was given also where nothing is removed.
 - ``contacts`` adds exactly where cc3d adds in float32, and counts (``surface_area=False``) no neighbours beyond the
   border of the volume.
@@ -457,10 +458,10 @@ def _largest(found: np.ndarray, k: int, own: bool) -> tuple[np.ndarray, int]:
     if most <= k:
         return found.copy() if own else found, most
     sizes = np.where(ids == 0, 0, sizes)
-    chosen = np.sort(ids[np.argsort(-sizes, kind="stable")[:k]])
-    chosen = chosen[chosen != 0]
     if k == 1:
-        return found == chosen[0], 1
+        return found == ids[np.argmax(sizes)], 1
+    chosen = np.sort(ids[np.argsort(sizes, kind="stable")[-k:]])
+    chosen = chosen[chosen != 0]
     if own:  # these need not be in the order of first appearance
         return emfast.renumber(emfast.mask_except(found, chosen))[0], len(chosen)
     dtype = np.min_scalar_type(len(chosen))
