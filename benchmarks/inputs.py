@@ -76,6 +76,29 @@ class Inputs:
         return self.cells.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
     @cached_property
+    def affinities(self) -> np.ndarray:
+        """Nearest affinities like a network's, float32, at most 256³: a phantom's, smoothed over 3³ voxels and
+        stretched until the inside of cells is 1, with noise below a grey value to part ties. A fragment in 100 voxels.
+        """
+        side = min(self.size, MADE)
+        made = emfast.phantom.make((side,) * 3, seed=self.seed, spacing=(16, 8, 8)).affinities
+        noise = np.random.default_rng(self.seed + 2)
+        out = np.empty(made.shape, np.float32)
+        for channel, values in zip(out, made, strict=True):
+            sums = values.astype(np.int32)
+            for axis in range(3):
+                sums = _box(sums, axis, 3)
+            np.divide(sums, np.float32(27 * 255 * 0.97), out=channel)
+            channel += (noise.random(channel.shape, np.float32) - np.float32(0.5)) / np.float32(255)
+            np.clip(channel, 0, 1, out=channel)
+        return out
+
+    @cached_property
+    def fragments(self) -> np.ndarray:
+        """Their watershed, uint32."""
+        return np.asarray(emfast.watershed(self.affinities)).astype(np.uint32)
+
+    @cached_property
     def real(self) -> np.ndarray | None:
         """A dense automatic segmentation of mouse cortex (pinky40), uint32, if it is at hand."""
         return _read("pinky40_labels_dev.h5", "labels")
@@ -88,7 +111,7 @@ class Inputs:
 
     def forget(self) -> None:
         """Give back the memory of what was made."""
-        for name in ("blobs", "noise", "cells", "cells64", "real", "mitochondria"):
+        for name in ("blobs", "noise", "cells", "cells64", "affinities", "fragments", "real", "mitochondria"):
             self.__dict__.pop(name, None)
 
 
