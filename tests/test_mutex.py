@@ -47,15 +47,15 @@ def far(offsets):
     return [sum(map(abs, o)) != 1 for o in offsets]
 
 
-@pytest.fixture(params=[16, 5, 3, 0])
-def tile_bits(request, monkeypatch):
-    """Whole volumes in one tile, and tiles of a few voxels."""
-    monkeypatch.setattr(mutex, "_TILE_BITS", request.param)
+@pytest.fixture(params=[0, 1, 20])
+def at_once(request, monkeypatch):
+    """All edges sorted at once, and few."""
+    monkeypatch.setattr(mutex, "_AT_ONCE", request.param)
     return request.param
 
 
 @given(data=volumes())
-def test_equals_the_sequential_rule(backend, tile_bits, data):
+def test_equals_the_sequential_rule(backend, at_once, data):
     values, offsets = data
     expected = oracles.mutex_watershed(values, offsets, far(offsets))
     out = backend.host(emfast.mutex_watershed(backend(values), offsets))
@@ -64,14 +64,14 @@ def test_equals_the_sequential_rule(backend, tile_bits, data):
 
 
 @given(data=volumes(signed=True))
-def test_signed_weights(backend, tile_bits, data):
+def test_signed_weights(backend, at_once, data):
     values, offsets = data
     expected = oracles.mutex_watershed(values, offsets, far(offsets), signed=True)
     assert np.array_equal(backend.host(emfast.mutex_watershed(backend(values), offsets, signed=True)), expected)
 
 
 @given(data=volumes(), more=st.data())
-def test_masks_seeds_strides_and_chosen_channels(backend, tile_bits, data, more):
+def test_masks_seeds_strides_and_chosen_channels(backend, at_once, data, more):
     values, offsets = data
     shape = values.shape[1:]
     rng = np.random.default_rng(more.draw(st.integers(0, 999)))
@@ -107,12 +107,12 @@ def phantom(shape=(12, 32, 120), seed=3):
     return np.concatenate([near, far]), offsets
 
 
-def test_a_phantom_in_tiles_in_rounds_and_as_a_graph(backend, threads, monkeypatch):
+def test_a_phantom_in_levels_in_rounds_and_as_a_graph(backend, threads, monkeypatch):
     values, offsets = phantom()
     whole = emfast.mutex_watershed(values, offsets)
     assert 100 < whole.max() < whole.size / 3
-    for bits in (16, 12, 9):
-        monkeypatch.setattr(mutex, "_TILE_BITS", bits)
+    for number in (0, 5000, 100):
+        monkeypatch.setattr(mutex, "_AT_ONCE", number)
         assert np.array_equal(backend.host(emfast.mutex_watershed(backend(values), offsets)), whole)
     edges, weights, places = edge_list(values, offsets)
     table = emfast.mutex_watershed_graph(edges, weights)
@@ -166,7 +166,7 @@ def test_voxels_without_attraction_stay_alone(backend):
     ("value", "signed"), [(np.nan, False), (1.5, False), (-0.1, False), (np.inf, True), (np.nan, True)]
 )
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_unwelcome_values_are_refused_with_their_place(backend, tile_bits, value, signed, dtype):
+def test_unwelcome_values_are_refused_with_their_place(backend, at_once, value, signed, dtype):
     offsets = [*emfast.NEAREST, (0, 0, -2)]
     values = np.full((4, 3, 4, 5), 0.5, dtype)
     values[0, 0] = values[1, :, 0] = values[2, ..., 0] = values[3, ..., :2] = value  # no edges there

@@ -46,7 +46,7 @@ struct Grid {
     std::vector<Channel> channels;
     Thinning thinning;
     bool has_sign;  // float types alone
-    int tile_bits = 16;  // host: tiles of up to 2^tile_bits voxels, at most 16
+    int64_t edges_at_once = 0;  // host: how many are sorted at once; 0 lets it choose
 };
 
 struct Outcome {
@@ -55,9 +55,9 @@ struct Outcome {
 };
 
 // Labels of segments: those with a seed bear its number, the others follow from seed_count + 1 on, by their first voxel.
-// 0 outside the mask.
-template <class A, class Out>
-Outcome watershed(Executor& ex, const Grid<A>& grid, Out* labels);
+// 0 outside the mask. Fewer than 2^32 - 1 voxels.
+template <class A>
+Outcome watershed(Executor& ex, const Grid<A>& grid, uint32_t* labels);
 
 // The same on a graph of n nodes. Edge e joins ends[2 e] and ends[2 e + 1], less than n, and has the id e. Weights are
 // finite. Labels count from 1 by the first node of each cluster; their number is returned.

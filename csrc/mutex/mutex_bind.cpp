@@ -5,12 +5,12 @@ namespace emfast {
 
 void register_mutex(py::module_& m) {
     // (affinities, offsets, which repel, mask or None, seeds (uint32) or None, their number, has sign, strides, random,
-    // seed of chance, bits of a tile) -> (labels, count), or the place of the first value that is not welcome
+    // seed of chance, edges to sort at once or 0) -> (labels, count), or the place of the first value that is not welcome
     m.def("mutex_watershed",
           [](const py::object& library, const py::object& affinities_,
              const std::vector<std::array<int64_t, 3>>& offsets, const std::vector<bool>& repulsive,
              const py::object& mask_, const py::object& seeds_, uint32_t seed_count, bool has_sign,
-             const std::array<int64_t, 3>& strides, bool random, uint64_t chance, int tile_bits) -> py::object {
+             const std::array<int64_t, 3>& strides, bool random, uint64_t chance, int64_t edges_at_once) -> py::object {
               Call call(library);
               const Array affinities = call.in(affinities_, "affinities");
               const Array mask = mask_.is_none() ? Array{} : call.in(mask_, "mask");
@@ -21,9 +21,10 @@ void register_mutex(py::module_& m) {
               for (size_t k = 0; k < offsets.size(); ++k)
                   channels.push_back({{offsets[k][0], offsets[k][1], offsets[k][2]}, repulsive[k]});
               const mutex::Thinning thinning{{strides[0], strides[1], strides[2]}, random, chance};
-              const bool wide = shape.voxels() + seed_count > (int64_t(1) << 32) - 2;
+              if (shape.voxels() > (int64_t(1) << 32) - 2)
+                  refuse("affinities must have fewer than 2**32 - 1 voxels, got ", shape.voxels());
               const std::vector<int64_t> out_shape(affinities.shape.begin() + 1, affinities.shape.end());
-              const Array out = call.out(out_shape, wide ? "u8" : "u4");
+              const Array out = call.out(out_shape, "u4");
               mutex::Outcome outcome{};
               visit_affinity(affinities.dtype, [&](auto zero) {
                   using A = decltype(zero);
@@ -35,11 +36,8 @@ void register_mutex(py::module_& m) {
                                             channels,
                                             thinning,
                                             has_sign,
-                                            tile_bits};
-                  call.run([&](Executor& ex) {
-                      outcome = wide ? mutex::watershed(ex, grid, out.as<uint64_t>())
-                                     : mutex::watershed(ex, grid, out.as<uint32_t>());
-                  });
+                                            edges_at_once};
+                  call.run([&](Executor& ex) { outcome = mutex::watershed(ex, grid, out.as<uint32_t>()); });
               });
               if (outcome.bad >= 0) return py::int_(outcome.bad);
               return py::make_tuple(out.object, outcome.segments);

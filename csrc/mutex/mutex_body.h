@@ -190,26 +190,24 @@ struct IsUnseededRoot {
     }
 };
 
-template <class Out>
 struct WriteLabels {
     const uint32_t *parent, *rank, *seeds;
     const uint8_t* mask;
     uint32_t seed_count;
-    Out* labels;
+    uint32_t* labels;
     EMFAST_HD void operator()(int64_t i) const {
         const uint32_t root = parent[i];
         const bool seeded = seeds && seeds[root];
-        labels[i] = mask && !mask[i] ? Out(0) : seeded ? Out(seeds[root]) : Out(seed_count) + Out(rank[root]) + Out(1);
+        labels[i] = mask && !mask[i] ? 0 : seeded ? seeds[root] : seed_count + rank[root] + 1;
     }
 };
 
-template <class Out>
-int64_t write_labels(Executor& ex, int64_t n, const uint32_t* parent, const uint8_t* mask, const uint32_t* seeds,
-                     uint32_t seed_count, Out* labels) {
+inline int64_t write_labels(Executor& ex, int64_t n, const uint32_t* parent, const uint8_t* mask, const uint32_t* seeds,
+                            uint32_t seed_count, uint32_t* labels) {
     auto rank = ex.scratch<uint32_t>(n);
     ex.for_each(n, IsUnseededRoot{parent, mask, seeds, rank.data()});
     const uint32_t count = ex.scan(rank.data(), rank.data(), n);
-    ex.for_each(n, WriteLabels<Out>{parent, rank.data(), seeds, mask, seed_count, labels});
+    ex.for_each(n, WriteLabels{parent, rank.data(), seeds, mask, seed_count, labels});
     return int64_t(seed_count) + count;
 }
 
@@ -329,15 +327,15 @@ struct JoinSeed {
     }
 };
 
-template <class A, class Out>
-Outcome by_rounds(Executor& ex, const Grid<A>& grid, Out* labels) {
+template <class A>
+Outcome by_rounds(Executor& ex, const Grid<A>& grid, uint32_t* labels) {
     constexpr int rounds_on_grid = 3;
     const int64_t n = grid.shape.voxels(), channels = static_cast<int64_t>(grid.channels.size());
     if (n == 0) return {0, -1};
     const int order_bits = grid.has_sign ? 31 : sizeof(A) == 1 ? 9 : 30;
     int id_bits = 1;
     while (id_bits < 62 && (n * channels - 1) >> id_bits) ++id_bits;
-    if (id_bits + 1 + order_bits > 64 || n >> 32)
+    if (id_bits + 1 + order_bits > 64)
         refuse("affinities must have fewer than 2**", 63 - order_bits, " edges on a device, got ", n * channels);
     const auto table = ex.scratch<Channel>(channels);
     ex.store(table.data(), grid.channels);
@@ -446,11 +444,9 @@ inline int64_t graph_by_rounds(Executor& ex, int64_t n, int64_t edges, const uin
     EdgeList list{kept.size(), ex.scratch<uint64_t>(kept.size()), ex.scratch<uint64_t>(kept.size())};
     ex.for_each(list.n, Picked{kept.data(), all.view(), list.view()});
     contract(ex, n, std::move(list), parent.data(), nullptr);
-    return write_labels<uint32_t>(ex, n, parent.data(), nullptr, nullptr, 0, labels);
+    return write_labels(ex, n, parent.data(), nullptr, nullptr, 0, labels);
 }
 
-#define EMFAST_INSTANTIATE(A)                                                      \
-    template Outcome watershed<A, uint32_t>(Executor&, const Grid<A>&, uint32_t*); \
-    template Outcome watershed<A, uint64_t>(Executor&, const Grid<A>&, uint64_t*);
+#define EMFAST_INSTANTIATE(A) template Outcome watershed<A>(Executor&, const Grid<A>&, uint32_t*);
 
 }  // namespace emfast::mutex

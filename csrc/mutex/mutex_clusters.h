@@ -1,71 +1,89 @@
 // Clusters and the mutexes between them, for one thread: union-find, a set of pairs of roots, and a list of partners per
 // root. When two clusters join, the one with the shorter list goes into the other, so that few pairs are entered anew;
-// pairs of roots that are no more are never asked for and stay where they are.
+// pairs of roots that are no more are never asked for, and are forgotten when the set grows.
+//
+// Nodes are voxels in random order, and memory is far: whoever walks over edges asks for it some edges ahead (prefetch).
+// Meanwhile another thread may ask whether two nodes are together.
 #pragma once
 
-#include <cstdint>
+#include <algorithm>
 #include <cstring>
-#include <type_traits>
 #include <utility>
-#include <vector>
 
-#include "core/union_find.h"
+#include "core/atomic.h"
+#include "core/check.h"
+#include "core/exec.h"
 
 namespace emfast::mutex {
 
-// Node is uint16_t or uint32_t.
-template <class Node>
 class Clusters {
   public:
-    using Pair = std::conditional_t<sizeof(Node) == 2, uint32_t, uint64_t>;
-
-    void reset(int64_t n) {
-        parent_.resize(n);
-        lists_.resize(n);
-        for (int64_t i = 0; i < n; ++i) parent_[i] = static_cast<Node>(i);
-        std::memset(static_cast<void*>(lists_.data()), 0, n * sizeof(List));
-        partners_.resize(1);
-        if (places_.empty()) places_.resize(1 << 12);
-        std::memset(places_.data(), 0, places_.size() * sizeof(Pair));
-        shift_ = 8 * int(sizeof(uint64_t)) - bits_of(places_.size());
-        held_ = 0;
+    // n clusters of one node each. There will be at most so many pairs.
+    Clusters(Executor& ex, int64_t n, int64_t most_pairs)
+        : ex_(ex),
+          parent_(ex.scratch<uint32_t>(n)),
+          lists_(ex.scratch<List>(n)),
+          partners_(ex.scratch<Partner>(2 * std::min(most_pairs, int64_t(1) << 31) + 1)) {
+        ex.for_chunks(n, ex.grain(n, 1 << 16), [&](int64_t begin, int64_t end, int) {
+            for (int64_t i = begin; i < end; ++i) parent_[i] = static_cast<uint32_t>(i);
+            std::memset(static_cast<void*>(lists_.data() + begin), 0, (end - begin) * sizeof(List));
+        });
+        take(1 << 12);
     }
 
-    Node root(Node i) { return find(parent_.data(), i); }
-    bool has_partners(Node root) const { return lists_[root].first != 0; }
+    uint32_t root(uint32_t i) {
+        for (;;) {
+            const uint32_t up = atomic_load(parent_[i]);
+            if (up == i) return i;
+            const uint32_t above = atomic_load(parent_[up]);
+            if (above == up) return up;
+            atomic_store(parent_[i], above);
+            i = above;
+        }
+    }
 
-    // Whether a pair of roots is entered.
-    bool apart(Node a, Node b) const {
+    // For other threads too: true only if they are, false perhaps too late.
+    bool together(uint32_t a, uint32_t b) const { return seen_root(a) == seen_root(b); }
+
+    void prefetch(uint32_t i) const { __builtin_prefetch(&parent_[i]); }
+
+    // Whether a mutex is between two roots.
+    bool apart(uint32_t a, uint32_t b) const {
         if (!lists_[a].first || !lists_[b].first) return false;
         return places_[place_of(pair_of(a, b))] != 0;
     }
 
-    // Enters a pair of roots; false if it was there.
-    bool keep_apart(Node a, Node b) {
-        if (!enter(pair_of(a, b))) return false;
+    // Puts a mutex between two roots.
+    void keep_apart(uint32_t a, uint32_t b) {
+        if (!enter(pair_of(a, b))) return;
         link(a, new_partner(b));
         link(b, new_partner(a));
-        return true;
     }
 
     // Joins two roots that are not apart; returns the root of both.
-    Node join(Node a, Node b) {
+    uint32_t join(uint32_t a, uint32_t b) {
         if (lists_[a].count < lists_[b].count || (lists_[a].count == lists_[b].count && a > b)) std::swap(a, b);
-        parent_[b] = a;
-        for (uint32_t at = lists_[b].first; at;) {
-            const uint32_t next = partners_[at].next;
-            if (enter(pair_of(a, root(partners_[at].node)))) link(a, at);
-            at = next;
+        atomic_store(parent_[b], a);
+        constexpr int batch = 16;
+        uint32_t at = lists_[b].first, entries[batch];
+        uint64_t pairs[batch];
+        while (at) {
+            int n = 0;
+            for (; at && n < batch; ++n, at = partners_[at].next) {
+                entries[n] = at;
+                pairs[n] = pair_of(a, root(partners_[at].node));
+                __builtin_prefetch(&places_[home_of(pairs[n])]);
+            }
+            for (int k = 0; k < n; ++k) {
+                if (enter(pairs[k])) {
+                    link(a, entries[k]);
+                } else {
+                    partners_[entries[k]].next = free_;
+                    free_ = entries[k];
+                }
+            }
         }
         return a;
-    }
-
-    // Whether holds(partner's root) for any partner of a root.
-    template <class Holds>
-    bool any_partner(Node a, const Holds& holds) {
-        for (uint32_t at = lists_[a].first; at; at = partners_[at].next)
-            if (holds(root(partners_[at].node))) return true;
-        return false;
     }
 
   private:
@@ -74,60 +92,82 @@ class Clusters {
     };
     struct Partner {
         uint32_t next;
-        Node node;  // any of the partner's
+        uint32_t node;  // any of the partner's
     };
 
-    static int bits_of(size_t power) {
-        int bits = 0;
-        while (power >>= 1) ++bits;
-        return bits;
+    uint32_t seen_root(uint32_t i) const {
+        for (uint32_t up = atomic_load(parent_[i]); up != i; up = atomic_load(parent_[i])) i = up;
+        return i;
     }
 
-    static Pair pair_of(Node a, Node b) {  // never 0: a and b differ
-        return a < b ? (Pair(a) << (8 * sizeof(Node))) | b : (Pair(b) << (8 * sizeof(Node))) | a;
+    static uint64_t pair_of(uint32_t a, uint32_t b) {  // never 0: a and b differ
+        return a < b ? uint64_t(a) << 32 | b : uint64_t(b) << 32 | a;
     }
+
+    int64_t home_of(uint64_t pair) const { return static_cast<int64_t>((pair * 0x9E3779B97F4A7C15ull) >> shift_); }
 
     // Where the pair is, or the free place where it belongs.
-    size_t place_of(Pair pair) const {
-        const size_t mask = places_.size() - 1;
-        size_t at = (uint64_t(pair) * 0x9E3779B97F4A7C15ull) >> shift_;
-        while (places_[at] != 0 && places_[at] != pair) at = (at + 1) & mask;
+    int64_t place_of(uint64_t pair) const {
+        int64_t at = home_of(pair);
+        while (places_[at] != 0 && places_[at] != pair) at = (at + 1) & (places_.size() - 1);
         return at;
     }
 
-    bool enter(Pair pair) {
-        const size_t at = place_of(pair);
+    bool enter(uint64_t pair) {
+        const int64_t at = place_of(pair);
         if (places_[at]) return false;
         places_[at] = pair;
-        if (++held_ * 2 > places_.size()) grow();
+        if (++held_ * 5 > places_.size() * 3) grow();
         return true;
     }
 
     void grow() {
-        std::vector<Pair> old(places_.size() * 4);
-        old.swap(places_);
-        shift_ -= 2;
-        for (const Pair pair : old)
-            if (pair) places_[place_of(pair)] = pair;
+        const Scratch<uint64_t> old = std::move(places_);
+        auto lives = [&](uint32_t i) { return parent_[i] == i; };
+        int64_t living = 0;
+        for (int64_t i = 0; i < old.size(); ++i) {
+            if (old[i] && lives(uint32_t(old[i] >> 32)) && lives(uint32_t(old[i]))) ++living;
+            else old[i] = 0;
+        }
+        take(living * 10 > old.size() * 3 ? old.size() * 2 : old.size());
+        for (int64_t i = 0; i < old.size(); ++i)
+            if (old[i]) places_[place_of(old[i])] = old[i];
+        held_ = living;
     }
 
-    uint32_t new_partner(Node node) {
-        partners_.push_back({0, node});
-        return static_cast<uint32_t>(partners_.size() - 1);
+    void take(int64_t room) {  // a power of two
+        places_ = ex_.scratch<uint64_t>(room);
+        if (room * 8 < HostMemory::mapped_from) std::memset(places_.data(), 0, room * 8);
+        shift_ = 64;
+        while (room >>= 1) --shift_;
     }
 
-    void link(Node root, uint32_t at) {
+    uint32_t new_partner(uint32_t node) {
+        uint32_t at = free_;
+        if (at) {
+            free_ = partners_[at].next;
+        } else {
+            if (used_ == partners_.size() || used_ >> 32) refuse("affinities must need fewer than 2**31 mutexes");
+            at = static_cast<uint32_t>(used_++);
+        }
+        partners_[at].node = node;
+        return at;
+    }
+
+    void link(uint32_t root, uint32_t at) {
         partners_[at].next = lists_[root].first;
         lists_[root].first = at;
         ++lists_[root].count;
     }
 
-    std::vector<Node> parent_;
-    std::vector<List> lists_;
-    std::vector<Partner> partners_;  // 0 is nobody
-    std::vector<Pair> places_;
+    Executor& ex_;
+    Scratch<uint32_t> parent_;
+    Scratch<List> lists_;
+    Scratch<Partner> partners_;  // 0 is nobody
+    Scratch<uint64_t> places_;
+    uint32_t free_ = 0;
+    int64_t used_ = 1, held_ = 0;
     int shift_ = 0;
-    size_t held_ = 0;
 };
 
 }  // namespace emfast::mutex

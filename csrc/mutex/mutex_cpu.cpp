@@ -1,177 +1,96 @@
 #include "mutex/mutex_body.h"
-#include "mutex/mutex_tiles.h"
+#include "mutex/mutex_levels.h"
 
 namespace emfast::mutex {
 namespace {
 
-// Takes edges, sorted, over nodes with mutexes from the start; seeds may be null. Leaves roots in `clusters`.
-[[maybe_unused]] void take_in_order(Clusters<uint32_t>& clusters, const std::vector<Rest>& edges, uint32_t* seeds) {
-    for (const Rest& e : edges) {
-        const uint32_t a = clusters.root(e.a), b = clusters.root(e.b);
-        if (a == b) continue;
-        if (e.order_and_sign & 1) {
-            clusters.keep_apart(a, b);
-        } else if (!(seeds && seeds[a] && seeds[b]) && !clusters.apart(a, b)) {
-            const uint32_t seed = seeds ? seeds[a] | seeds[b] : 0;
-            const uint32_t root = clusters.join(a, b);
-            if (seeds) seeds[root] = seed;
-        }
-    }
-}
-
-// In order of comes_before. The orders are sorted by all threads, ties by one.
-[[maybe_unused]] std::vector<Rest> in_order(Executor& ex, const std::vector<Rest>& edges) {
-    const auto n = static_cast<int64_t>(edges.size());
-    auto keys = ex.scratch<uint32_t>(n);
-    auto index = ex.scratch<uint32_t>(n);
-    for (int64_t i = 0; i < n; ++i) {
-        keys[i] = ~(edges[i].order_and_sign >> 1);
-        index[i] = static_cast<uint32_t>(i);
-    }
-    ex.sort_pairs(keys.data(), index.data(), n);
-    std::vector<Rest> out(n);
-    ex.for_chunks(n, ex.grain(n), [&](int64_t begin, int64_t end, int) {
-        for (int64_t i = begin; i < end; ++i) out[i] = edges[index[i]];
-    });
-    for (int64_t i = 0; i < n;) {
-        int64_t end = i + 1;
-        while (end < n && keys[end] == keys[i]) ++end;
-        if (end - i > 1) std::sort(out.begin() + i, out.begin() + end, comes_before);
-        i = end;
-    }
-    return out;
-}
-
-template <class A, class Out>
-[[maybe_unused]] Outcome by_tiles(Executor& ex, const Grid<A>& grid, Out* labels) {
+template <class A>
+[[maybe_unused]] Outcome by_levels(Executor& ex, const Grid<A>& grid, uint32_t* labels) {
     const Shape s = grid.shape;
-    if (s.voxels() == 0) return {0, -1};
-    if (grid.channels.size() > size_t(Entry::most_channels))
-        refuse("affinities must have at most ", Entry::most_channels, " channels, got ", grid.channels.size());
-    const Tiling tiling(s, grid.channels, grid.tile_bits);
-    const int64_t tiles = tiling.count();
-    std::vector<Solved> solved(tiles);
-    std::vector<int64_t> bad(tiles, -1);
-    {
-        std::vector<std::unique_ptr<TileSolver<A>>> workers(ex.threads());
-        ex.for_chunks(tiles, 1, [&](int64_t begin, int64_t end, int worker) {
-            if (!workers[worker]) workers[worker] = std::make_unique<TileSolver<A>>(grid, tiling);
-            for (int64_t t = begin; t < end; ++t) workers[worker]->solve(t, labels, solved[t], bad[t]);
-        });
-    }
+    const int64_t n = s.voxels(), channels = static_cast<int64_t>(grid.channels.size());
+    if (n == 0) return {0, -1};
+    if (channels > Entry::most_channels)
+        refuse("affinities must have at most ", Entry::most_channels, " channels, got ", channels);
+    int64_t bad = -1;
+    const int64_t at_once = grid.edges_at_once ? grid.edges_at_once : std::max<int64_t>(1 << 20, n * channels / 12);
+    const std::vector<Level> levels = levels_of(ex, grid, at_once, bad);
+    if (bad >= 0) return {0, bad};
+    int64_t most = 0, edges = 0;
+    for (const Level& l : levels) most = std::max(most, l.edges), edges += l.edges;
+    std::vector<int64_t> steps;
+    for (const Channel& c : grid.channels) steps.push_back(s.index(c.offset.z, c.offset.y, c.offset.x));
 
-    std::vector<uint32_t> base(tiles);
-    uint64_t nodes = 0;
-    for (int64_t t = 0; t < tiles; ++t) {
-        base[t] = static_cast<uint32_t>(nodes);
-        nodes += solved[t].clusters;
-        if (nodes >> 32) refuse("affinities must leave fewer than 2**32 clusters in tiles, got more");
-    }
-    std::vector<uint8_t> open(nodes);
-    std::vector<uint32_t> seeds(grid.seeds ? nodes : 0);
-    std::vector<int64_t> first(nodes);
-    ex.for_chunks(tiles, 1, [&](int64_t begin, int64_t end, int) {
-        for (int64_t t = begin; t < end; ++t) {
-            std::copy(solved[t].open.begin(), solved[t].open.end(), open.begin() + base[t]);
-            std::copy(solved[t].first.begin(), solved[t].first.end(), first.begin() + base[t]);
-            if (grid.seeds) std::copy(solved[t].seed.begin(), solved[t].seed.end(), seeds.begin() + base[t]);
-        }
-    });
-    std::vector<std::vector<Rest>> outer(tiles);
-    ex.for_chunks(tiles, 1, [&](int64_t begin, int64_t end, int) {
-        for (int64_t t = begin; t < end; ++t)
-            outer_edges(grid, tiling, t, labels, base.data(), open.data(), outer[t], bad[t]);
-    });
-    for (int64_t t = 1; t < tiles; ++t)
-        if (bad[t] >= 0 && (bad[0] < 0 || bad[t] < bad[0])) bad[0] = bad[t];
-    if (bad[0] >= 0) return {0, bad[0]};
-
-    Clusters<uint32_t> clusters;
-    clusters.reset(static_cast<int64_t>(nodes));
-    std::vector<Rest> rest;
-    for (int64_t t = 0; t < tiles; ++t) {
-        for (Rest r : solved[t].rest) {
-            r.a += base[t], r.b += base[t];
-            rest.push_back(r);
-        }
-        rest.insert(rest.end(), outer[t].begin(), outer[t].end());
-        outer[t] = {};
-        for (const auto& [a, b] : solved[t].mutexes) clusters.keep_apart(base[t] + a, base[t] + b);
-        solved[t] = {};
-    }
+    Clusters clusters(ex, n, edges);
+    auto seeds = ex.scratch<uint32_t>(grid.seeds ? n : 0);
     if (grid.seeds) {
         std::vector<uint32_t> seeded(size_t(grid.seed_count) + 1, ~0u);
-        for (uint32_t i = 0; i < nodes; ++i) {
+        for (int64_t i = 0; i < n; ++i) {
+            seeds[i] = grid.mask && !grid.mask[i] ? 0 : grid.seeds[i];
             if (!seeds[i]) continue;
             uint32_t& root = seeded[seeds[i]];
-            if (root != ~0u) {
-                const uint32_t seed = seeds[i];
-                root = clusters.join(root, i);
-                seeds[root] = seed;
-            } else {
-                root = i;
-            }
+            root = root == ~0u ? static_cast<uint32_t>(i) : clusters.join(root, static_cast<uint32_t>(i));
         }
     }
-    take_in_order(clusters, in_order(ex, rest), grid.seeds ? seeds.data() : nullptr);
-
-    // Labels: seeds, then ranks of first voxels. Nodes of a tile are numbered by their first voxels already.
-    std::vector<uint32_t> roots(nodes);
-    std::vector<int64_t> first_of(nodes, std::numeric_limits<int64_t>::max());
-    for (uint32_t i = 0; i < nodes; ++i) {
-        roots[i] = clusters.root(i);
-        first_of[roots[i]] = std::min(first_of[roots[i]], first[i]);
+    uint32_t* at_roots = grid.seeds ? seeds.data() : nullptr;
+    {
+        Scratch<uint64_t> memory[3] = {ex.scratch<uint64_t>(most), ex.scratch<uint64_t>(most),
+                                       ex.scratch<uint64_t>(most)};
+        uint64_t *now = memory[0].data(), *next = memory[1].data(), *other = memory[2].data();
+        int64_t now_count = 0, next_count = 0;
+        for (size_t l = 0; l <= levels.size(); ++l) {
+            ex.for_chunks(2, 1, [&](int64_t begin, int64_t end, int) {
+                for (int64_t part = begin; part < end; ++part) {
+                    if (part == 0) take_level(clusters, now, now_count, steps, at_roots);
+                    else if (l < levels.size()) next_count = read_level(grid, levels[l], clusters, steps, next, other);
+                }
+            });
+            std::swap(now, next);
+            now_count = std::exchange(next_count, 0);
+        }
     }
-    std::vector<std::pair<int64_t, uint32_t>> order;
-    for (uint32_t i = 0; i < nodes; ++i)
-        if (roots[i] == i && !(grid.seeds && seeds[i])) order.push_back({first_of[i], i});
-    std::sort(order.begin(), order.end());
-    std::vector<Out> name(nodes);
-    Out next = static_cast<Out>(grid.seed_count);
-    for (const auto& [at, root] : order) name[root] = ++next;
+
+    // A root may come after other voxels of its cluster: labels are kept at roots until all have one.
+    std::fill(labels, labels + n, 0u);
     if (grid.seeds)
-        for (uint32_t i = 0; i < nodes; ++i)
-            if (roots[i] == i && seeds[i]) name[i] = static_cast<Out>(seeds[i]);
-    for (uint32_t i = 0; i < nodes; ++i)
-        if (roots[i] != i) name[i] = name[roots[i]];
-    ex.for_chunks(s.rows(), ex.grain(s.rows(), (1 << 15) / s.x + 1), [&](int64_t begin, int64_t end, int) {
-        for (int64_t r = begin; r < end; ++r)
-            for (int64_t x = 0; x < s.x; ++x) {
-                Out& label = labels[r * s.x + x];
-                if (label) label = name[base[tiling.of(r / s.y, r % s.y, x)] + label - 1];
-            }
-    });
-    return {static_cast<int64_t>(next), -1};
+        for (int64_t i = 0; i < n; ++i)
+            if (seeds[i]) labels[clusters.root(static_cast<uint32_t>(i))] = seeds[i];
+    uint32_t last = grid.seed_count;
+    for (int64_t i = 0; i < n; ++i) {
+        if (grid.mask && !grid.mask[i]) continue;
+        uint32_t& label = labels[clusters.root(static_cast<uint32_t>(i))];
+        if (!label) label = ++last;
+        labels[i] = label;
+    }
+    return {last, -1};
 }
 
 [[maybe_unused]] int64_t in_sequence(Executor& ex, int64_t n, int64_t edges, const uint32_t* ends,
                                      const double* weights, uint32_t* labels) {
-    auto index = edges_in_order(ex, edges, weights);
-    Clusters<uint32_t> clusters;
-    clusters.reset(n);
+    const auto index = edges_in_order(ex, edges, weights);
+    Clusters clusters(ex, n, edges);
     for (int64_t k = 0; k < edges; ++k) {
         const uint32_t e = index[k];
-        const uint32_t a = clusters.root(ends[2 * e]), b = clusters.root(ends[2 * e + 1]);
+        const uint32_t a = clusters.root(ends[2 * int64_t(e)]), b = clusters.root(ends[2 * int64_t(e) + 1]);
         if (a == b) continue;
         if (weights[e] < 0) clusters.keep_apart(a, b);
         else if (weights[e] > 0 && !clusters.apart(a, b)) clusters.join(a, b);
     }
-    std::vector<uint32_t> name(n);
-    uint32_t next = 0;
+    std::fill(labels, labels + n, 0u);
+    uint32_t last = 0;
     for (int64_t i = 0; i < n; ++i) {
-        uint32_t& label = name[clusters.root(static_cast<uint32_t>(i))];
-        if (!label) label = ++next;
+        uint32_t& label = labels[clusters.root(static_cast<uint32_t>(i))];
+        if (!label) label = ++last;
         labels[i] = label;
     }
-    return next;
+    return last;
 }
 
 }  // namespace
 
-template <class A, class Out>
-Outcome watershed(Executor& ex, const Grid<A>& grid, Out* labels) {
+template <class A>
+Outcome watershed(Executor& ex, const Grid<A>& grid, uint32_t* labels) {
     if constexpr (scrambled) return by_rounds(ex, grid, labels);
-    else return by_tiles(ex, grid, labels);
+    else return by_levels(ex, grid, labels);
 }
 
 int64_t watershed_of_graph(Executor& ex, int64_t n, int64_t edges, const uint32_t* ends, const double* weights,

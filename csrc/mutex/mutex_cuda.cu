@@ -2,8 +2,8 @@
 
 namespace emfast::mutex {
 
-template <class A, class Out>
-Outcome watershed(Executor& ex, const Grid<A>& grid, Out* labels) {
+template <class A>
+Outcome watershed(Executor& ex, const Grid<A>& grid, uint32_t* labels) {
     return by_rounds(ex, grid, labels);
 }
 
