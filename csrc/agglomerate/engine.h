@@ -194,15 +194,18 @@ class Engine {
                 marks_[w] = slot;
                 marked_.push_back(w);
             });
-        look_ahead(small, large);
-        each_edge(small, [&](uint32_t slot, Edge& e) {
+        find_twins(small, large);
+        const List list = lists_[small];
+        for (uint32_t i = 0; i < list.length; ++i) {
+            const uint32_t slot = slot_in(list.data[i]), twin = twins_[i];
+            Edge& e = edges_[slot];
+            if (!joins(e, small)) continue;  // no more, or met twice
             const uint32_t w = other(e, small);
             if (w == large) {
                 e.a = e.b = no_slot;
                 if (hub_[large]) table(large).remove(small);
-                return;
+                continue;
             }
-            const uint32_t twin = hub_[large] ? table(large).get(w) : marks_[w];
             uint32_t kept = slot;
             if (twin == no_slot) {
                 (e.a == small ? e.a : e.b) = large;
@@ -210,12 +213,12 @@ class Engine {
             } else {
                 kept = join(large, w, slot, twin);
             }
-            if (hub_[large]) table(large).set(w, kept);
+            if (hub_[large] && kept != twin) table(large).set(w, kept);
             if (hub_[w]) {
                 table(w).remove(small);
-                table(w).set(large, kept);
+                if (kept != twin) table(w).set(large, kept);
             }
-        });
+        }
         for (const uint32_t w : marked_) marks_[w] = no_slot;
         marked_.clear();
         pool_.give(lists_[small].data, lists_[small].capacity);
@@ -229,16 +232,25 @@ class Engine {
         return large;
     }
 
-    // Asks for the memory that a merge will touch.
-    void look_ahead(uint32_t small, uint32_t large) {
+    // twins_[i] is the edge of large with the neighbour at the other end of edge i of small. All are looked up before the
+    // merge, so that the memory of many can be on its way at once.
+    void find_twins(uint32_t small, uint32_t large) {
         const List& list = lists_[small];
+        twins_.assign(list.length, no_slot);
         for (uint32_t i = 0; i < list.length; ++i) __builtin_prefetch(&edges_[slot_in(list.data[i])]);
+        if (hub_[large])
+            for (uint32_t i = 0; i < list.length; ++i) {
+                const Edge& e = edges_[slot_in(list.data[i])];
+                if (joins(e, small)) table(large).prefetch(other(e, small));
+            }
         for (uint32_t i = 0; i < list.length; ++i) {
             const Edge& e = edges_[slot_in(list.data[i])];
             if (!joins(e, small)) continue;
             const uint32_t w = other(e, small);
+            const uint32_t twin = hub_[large] ? table(large).get(w) : marks_[w];
+            twins_[i] = twin;
+            if (twin != no_slot) __builtin_prefetch(&edges_[twin]);
             __builtin_prefetch(&lists_[w]);
-            if (hub_[large]) table(large).prefetch(w);
             if (hub_[w]) table(w).prefetch(small);
         }
     }
@@ -402,6 +414,8 @@ class Engine {
     // The best edge of x, or no_slot.
     uint32_t best(uint32_t x, double& value) {
         List& list = lists_[x];
+        if (list.length > 4)  // one of these is the next top
+            for (int c = 1; c <= 4; ++c) __builtin_prefetch(&edges_[slot_of(list.data[c])]);
         while (list.length) {
             const Key top = list.data[0];
             const uint32_t slot = slot_of(top);
@@ -531,7 +545,7 @@ class Engine {
     Scratch<uint32_t> rows_;  // of slots
     std::vector<List> lists_;
     std::vector<uint32_t> marks_;  // slot by neighbour
-    std::vector<uint32_t> marked_;
+    std::vector<uint32_t> marked_, twins_;
     std::vector<uint32_t> hub_;  // 0, or one more than the place of its table
     std::vector<uint32_t> free_tables_;
     std::vector<Table<uint32_t>> tables_;
