@@ -28,6 +28,8 @@ def cases(inputs: Inputs) -> Iterator[Case]:
     def gasp(linkage: str, values: np.ndarray) -> Any:
         return np.asarray(GaspClusterPolicy(linkage=linkage).optimize(theirs, values, edge_sizes=counts))
 
+    # waterz must have our partition. bioimage-cpp breaks ties by other numbers, and adds and divides in doubles: there
+    # a fragment in a thousand may differ.
     def at(threshold: float) -> Callable[[emfast.MergeTree, Any], bool]:
         def agree(ours: emfast.MergeTree, other: Any) -> bool:
             if isinstance(other, emfast.MergeTree):
@@ -37,7 +39,9 @@ def cases(inputs: Inputs) -> Iterator[Case]:
                 return same_partition(
                     *(emfast.renumber(v)[0] for v in (emfast.remap(fragments, table, missing=0), other))
                 )
-            return same_partition(emfast.renumber(table[1])[0], emfast.renumber(other.astype("u4") + 1)[0])
+            pairs = np.unique(np.stack([table[1], other.astype(table[1].dtype)]), axis=1)
+            segments = max(len(np.unique(pairs[0])), len(np.unique(pairs[1])))
+            return pairs.shape[1] - segments <= len(table[1]) * 1e-3
 
         return agree
 
