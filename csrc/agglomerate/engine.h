@@ -228,7 +228,8 @@ class Engine {
             free_tables_.push_back(hub_[small]);
             hub_[small] = 0;
         }
-        if constexpr (Policy::sized) each_edge(large, [&](uint32_t slot, Edge& e) { renew(slot, e); });
+        if constexpr (Policy::sized)
+            if (policy_.by_size) each_edge(large, [&](uint32_t slot, Edge& e) { renew(slot, e); });
         return large;
     }
 

@@ -249,7 +249,9 @@ struct Formula {
         Histograms::Data bins;
     };
 
-    Formula(const Problem& p, const Rules& r) : problem(p), rules(r), histograms(p) {}
+    Formula(const Problem& p, const Rules& r) : problem(p), rules(r), histograms(p) {
+        for (const Instruction& i : r.program) by_size |= i.op == Op::smaller || i.op == Op::larger;
+    }
 
     Data load(int64_t row) {
         Data d{problem.sums[row], problem.counts[row], problem.low[row], problem.high[row], {nullptr, 0, 0, 0}};
@@ -305,6 +307,7 @@ struct Formula {
     const Problem& problem;
     const Rules& rules;
     Histograms histograms;
+    bool by_size = false;  // all edges of a segment get new scores when it grows
 };
 
 }  // namespace emfast::agglomerate

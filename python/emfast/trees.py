@@ -286,7 +286,8 @@ def agglomerate(
         - a formula* of ``mean``, ``min``, ``max``, ``sum``, ``median``, ``quantile(0.75)``, ``contact`` (voxel edges),
           ``smaller`` and ``larger`` (the two segments' voxels), with ``+ - * /``, ``sqrt``, ``least(x, y)``,
           ``greatest(x, y)``, ``step(x)`` (1 above 0, else 0) and numbers; in double precision. A formula without value
-          (0 / 0) is worst. Not reducible, so taken strictly in order, and slower;
+          (0 / 0) is worst. Not reducible, so taken strictly in order, and slower; with ``smaller`` or ``larger`` much
+          slower, for every merge gives new scores to all edges of a segment;
         - ``"mean_by_size"``* is ``"mean * (1 / smaller + 1 / larger)"``, ``"mean_by_contact"``* is
           ``"mean * sqrt(contact)"``.
     until : float, optional
