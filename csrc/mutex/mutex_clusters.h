@@ -45,7 +45,13 @@ class Clusters {
     // For other threads too: true only if they are, false perhaps too late.
     bool together(uint32_t a, uint32_t b) const { return seen_root(a) == seen_root(b); }
 
+    // Asks for what a later call will need of node i: first its parent, then, that being here, what is above it.
     void prefetch(uint32_t i) const { __builtin_prefetch(&parent_[i]); }
+    void prefetch_above(uint32_t i) const {
+        const uint32_t up = atomic_load(parent_[i]);
+        __builtin_prefetch(&parent_[up]);
+        __builtin_prefetch(&lists_[up]);
+    }
 
     // Whether a mutex is between two roots.
     bool apart(uint32_t a, uint32_t b) const {

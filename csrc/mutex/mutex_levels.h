@@ -209,16 +209,21 @@ int64_t read_level(const Grid<A>& grid, const Level& level, const Clusters& clus
 // Takes edges in order. seeds, at the roots of clusters, may be null.
 inline void take_level(Clusters& clusters, const uint64_t* entries, int64_t n, const std::vector<int64_t>& steps,
                        uint32_t* seeds) {
-    constexpr int64_t ahead = 24;
+    constexpr int64_t far = 48, near = 20;
+    auto other_end = [&](const Entry& e) { return static_cast<uint32_t>(e.voxel() + steps[e.channel()]); };
     for (int64_t i = 0; i < n; ++i) {
-        if (i + ahead < n) {
-            const Entry later{entries[i + ahead]};
+        if (i + far < n) {
+            const Entry later{entries[i + far]};
             clusters.prefetch(later.voxel());
-            clusters.prefetch(static_cast<uint32_t>(later.voxel() + steps[later.channel()]));
+            clusters.prefetch(other_end(later));
+        }
+        if (i + near < n) {
+            const Entry later{entries[i + near]};
+            clusters.prefetch_above(later.voxel());
+            clusters.prefetch_above(other_end(later));
         }
         const Entry e{entries[i]};
-        const uint32_t a = clusters.root(e.voxel()),
-                       b = clusters.root(static_cast<uint32_t>(e.voxel() + steps[e.channel()]));
+        const uint32_t a = clusters.root(e.voxel()), b = clusters.root(other_end(e));
         if (a == b) continue;
         if (e.repulsive()) {
             clusters.keep_apart(a, b);
