@@ -688,3 +688,36 @@ def merge_tree(nodes, edges, score, unit, until, cannot=(), must=(), seeds=None,
             parted.add(pair)
             continue
         out.append((*merge(*pair), float(value), edge_id))
+
+
+# --- multicut
+
+
+def multicut(edges, costs, fixation):
+    """Greedy contraction of integer costs, one edge at a time. Returns node -> part."""
+    nodes = sorted({int(v) for pair in edges for v in pair})
+    part = {v: v for v in nodes}
+    fixed = set()
+    while True:
+        between = {}
+        for e, (a, b) in enumerate(edges):
+            pair = frozenset((part[int(a)], part[int(b)]))
+            if len(pair) == 2:
+                cost, _ = between.get(pair, (0, 0))
+                between[pair] = (cost + int(costs[e]), e)
+        choices = [
+            (-abs(cost), e, cost, pair)
+            for pair, (cost, e) in between.items()
+            if pair not in fixed and (cost > 0 or (fixation and cost < 0))
+        ]
+        if not choices:
+            break
+        _, _, cost, pair = min(choices, key=lambda c: c[:2])
+        if cost < 0:
+            fixed.add(pair)
+            continue
+        a, b = pair
+        part = {v: a if p == b else p for v, p in part.items()}
+        fixed = {frozenset(a if p == b else p for p in q) for q in fixed}
+    names = {}
+    return {v: names.setdefault(part[v], len(names) + 1) for v in nodes}

@@ -11,6 +11,7 @@ void register_contacts(py::module_&);
 void register_distance(py::module_&);
 void register_example(py::module_&);
 void register_morphology(py::module_&);
+void register_multicut(py::module_&);
 void register_mutex(py::module_&);
 void register_phantom(py::module_&);
 void register_labels(py::module_&);
@@ -57,6 +58,7 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_distance(m);
     emfast::register_example(m);
     emfast::register_morphology(m);
+    emfast::register_multicut(m);
     emfast::register_mutex(m);
     emfast::register_phantom(m);
     emfast::register_labels(m);

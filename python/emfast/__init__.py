@@ -33,6 +33,7 @@ from .labels import (
 )
 from .measurement import contacts, statistics
 from .morphology import dilate, erode
+from .multicuts import Multicut, multicut, multicut_costs
 from .mutex import mutex_watershed, mutex_watershed_graph
 from .trees import MergeTree, agglomerate, agglomerate_block
 
@@ -42,6 +43,7 @@ __all__ = [
     "NEAREST",
     "LabelMap",
     "MergeTree",
+    "Multicut",
     "PointCloud",
     "RegionGraph",
     "Table",
@@ -69,6 +71,8 @@ __all__ = [
     "mask",
     "mask_except",
     "minmax",
+    "multicut",
+    "multicut_costs",
     "mutex_watershed",
     "mutex_watershed_graph",
     "nearest_background",

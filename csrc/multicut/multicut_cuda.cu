@@ -1,0 +1,1 @@
+#include "multicut/engine.h"
