@@ -721,3 +721,172 @@ def multicut(edges, costs, fixation):
         fixed = {frozenset(a if p == b else p for p in q) for q in fixed}
     names = {}
     return {v: names.setdefault(part[v], len(names) + 1) for v in nodes}
+
+
+# --- seeds
+
+
+def neighbours_around(p, shape, axes, per_section=False):
+    """Neighbours in raster order: they differ along at most so many axes."""
+    for step in itertools.product((-1, 0, 1), repeat=len(shape)):
+        if 0 < sum(map(abs, step)) <= axes and not (per_section and step[0]):
+            q = moved(p, step, shape)
+            if q is not None:
+                yield q
+
+
+def seeded_watershed(height, seeds, axes, mask=None, per_section=False):
+    """The cut of the minimum spanning forest, an edge at a time."""
+    shape = height.shape
+    inside = [p for p in np.ndindex(shape) if mask is None or mask[p]]
+    place = {p: k for k, p in enumerate(np.ndindex(shape))}
+    around = {p: [q for q in neighbours_around(p, shape, axes, per_section) if mask is None or mask[q]] for p in inside}
+    steps = {p: 0 for p in inside if seeds[p] or any(height[q] < height[p] for q in around[p])}
+    queue = list(steps)
+    for p in queue:
+        for q in around[p]:
+            if q not in steps and height[q] == height[p]:
+                steps[q] = steps[p] + 1
+                queue.append(q)
+    edges = []
+    for p in inside:
+        for q in around[p]:
+            if place[q] < place[p]:
+                both = steps.get(p, 65535) + steps.get(q, 65535) if height[p] == height[q] else 0
+                high, low = max(height[p], height[q]), min(height[p], height[q])
+                edges.append((high, low, both, place[p], place[q], p, q))
+    tree = {p: [p] for p in inside}
+    for *_, p, q in sorted(edges):
+        if tree[p] is tree[q] or (any(seeds[r] for r in tree[p]) and any(seeds[r] for r in tree[q])):
+            continue
+        tree[p] += tree[q]
+        for r in tree[q]:
+            tree[r] = tree[p]
+    out = np.zeros_like(seeds)
+    for p in inside:
+        out[p] = next((seeds[r] for r in tree[p] if seeds[r]), 0)
+    return out
+
+
+def lines_between(labels, height, seeds, axes, mask=None, per_section=False):
+    """The labels with one voxel cleared of every pair of neighbours of different labels."""
+    shape = labels.shape
+    place = {p: k for k, p in enumerate(np.ndindex(shape))}
+    out = labels.copy()
+    for p in np.ndindex(shape):
+        for q in neighbours_around(p, shape, axes, per_section):
+            if not labels[p] or not labels[q] or labels[p] == labels[q]:
+                continue
+            later, earlier = sorted((p, q), key=lambda r: (height[r], place[r]), reverse=True)
+            free = [r for r in (later, earlier) if not seeds[r]]
+            if free:
+                out[free[0]] = 0
+    return out
+
+
+def h_maxima(values, h, axes, mask=None, per_section=False):
+    """Maxima by floods: from each, over ever lower values, until a higher one is met."""
+    shape = values.shape
+    inside = [p for p in np.ndindex(shape) if mask is None or mask[p]]
+    around = {p: [q for q in neighbours_around(p, shape, axes, per_section) if mask is None or mask[q]] for p in inside}
+
+    def reached(p, least):
+        seen, queue = {p}, [p]
+        for r in queue:
+            for q in around[r]:
+                if q not in seen and values[q] >= least:
+                    seen.add(q)
+                    queue.append(q)
+        return seen
+
+    out = np.zeros(shape, bool)
+    levels = sorted({float(values[p]) for p in inside}, reverse=True)
+    for p in inside:
+        own = float(values[p])
+        plateau = reached(p, own)
+        if any(values[q] > own for q in plateau):
+            continue  # there is a way up
+        passes = [v for v in levels if v < own and any(values[q] > own for q in reached(p, v))]
+        out[p] = not passes or own - passes[0] >= h
+    return out
+
+
+def distance_peaks(values, separation, threshold, spacing, mask=None, per_section=False):
+    shape = values.shape
+    inside = [p for p in np.ndindex(shape) if mask is None or mask[p]]
+    part = None if mask is None else component_labels(mask, per_section)
+    kept = []
+    for p in sorted(inside, key=lambda p: (-float(values[p]), p)):
+        around = neighbours_around(p, shape, len(shape), per_section)
+        if not values[p] > threshold or any((mask is None or mask[q]) and values[q] > values[p] for q in around):
+            continue
+        apart = [
+            sum(((a - b) * s) ** 2 for a, b, s in zip(p, q, spacing, strict=True)) >= separation**2
+            or (per_section and p[0] != q[0])
+            or (part is not None and part[p] != part[q])
+            for q in kept
+        ]
+        if all(apart):
+            kept.append(p)
+    out = np.zeros(shape, np.int64)
+    for k, p in enumerate(sorted(kept)):
+        out[p] = k + 1
+    return out
+
+
+def component_labels(mask, per_section=False):
+    """Parts of a mask, joined over faces."""
+    links = []
+    place = {p: k for k, p in enumerate(np.ndindex(mask.shape))}
+    for p in place:
+        if mask[p]:
+            links.append((place[p], place[p]))
+            links += [(place[p], place[q]) for q in neighbours_around(p, mask.shape, 1, per_section) if mask[q]]
+    return labels_of_links(mask.size, links).reshape(mask.shape)
+
+
+def distance_watershed(affinities, threshold, separation, spacing, per_section=False):
+    """From the other oracles; distances from a loop over what is outside. affinities: floats, on their grid."""
+    shape = affinities.shape[1:]
+    total, edges = np.zeros(shape), np.zeros(shape)
+    place = list(np.ndindex(shape))
+    for value, _, a, b, _ in nearest_edges(affinities, None, per_section):
+        for v in (a, b):
+            total[place[v]] += value
+            edges[place[v]] += 1
+    inside = total > threshold * edges
+    distance = np.zeros(shape, "f4")
+    for p in place:
+        if not inside[p]:
+            continue
+        box = [range(-1, n + 1) for n in shape]
+        if per_section:
+            box[0] = [p[0]]
+        outside = [q for q in itertools.product(*box) if any(c < 0 or c >= n for c, n in zip(q, shape, strict=True))]
+        outside += [q for q in place if not inside[q] and (not per_section or q[0] == p[0])]
+        least = min(sum(((a - b) * s) ** 2 for a, b, s in zip(p, q, spacing, strict=True)) for q in outside)
+        distance[p] = np.float32(np.sqrt(least))
+    seeds = distance_peaks(distance, separation, 0, spacing, inside, per_section)
+    return seeded_watershed(-distance, seeds, 1, inside, per_section)
+
+
+def link_by_size(affinities, fragments, merge_size, merge_threshold, dust, per_section=False):
+    """Zlateski and Seung: the graph of maxima, the largest first; regions as lists of voxels."""
+    flat = fragments.ravel()
+    best = {}
+    for value, name, a, b, _ in nearest_edges(affinities, None, per_section):
+        pair = tuple(sorted((int(flat[a]), int(flat[b]))))
+        if pair[0] and pair[0] != pair[1]:
+            most, first = best.get(pair, (-1, name))
+            best[pair] = (max(most, float(value)), min(first, name))
+    regions = {int(k): np.flatnonzero(flat == k).tolist() for k in np.unique(flat) if k}
+    for (value, _), (a, b) in sorted(((v, p) for p, v in best.items()), key=lambda e: (-e[0][0], e[0][1])):
+        joinable = value >= merge_threshold and min(len(regions[a]), len(regions[b])) < merge_size
+        if regions[a] is not regions[b] and joinable:
+            both = regions[a] + regions[b]
+            regions = {k: both if r is regions[a] or r is regions[b] else r for k, r in regions.items()}
+    out = np.zeros(flat.shape, np.int64)
+    kept = {id(r): r for r in regions.values() if len(r) >= dust}
+    for k, region in enumerate(sorted(kept.values(), key=min)):
+        out[region] = k + 1
+    return out.reshape(fragments.shape)

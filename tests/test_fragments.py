@@ -258,3 +258,56 @@ def test_errors_name_the_argument():
         run(affinities[:, :2], halo=1)
     with pytest.raises(ValueError, match='halo must be 0 with plateau="waterz"'):
         run(affinities, halo=1, plateau="waterz")
+
+
+@given(data=st.data(), affinities=affinity_arrays(max_side=4, dtypes=("uint8", "float32")))
+def test_distance_watershed_equals_the_oracle(backend, data, affinities):
+    if affinities[0].size > 80 or affinities.size == 0:
+        return
+    dims = affinities.ndim - 1
+    per_section = dims == 3 and data.draw(st.booleans())
+    spacing = data.draw(st.sampled_from([(1, 1, 1), (4, 1, 1)]))[3 - dims :]
+    separation = data.draw(st.sampled_from([0, 2, 3.5]))
+    out, count = emfast.distance_watershed(
+        backend(affinities),
+        threshold=0.375,
+        separation=separation,
+        spacing=spacing,
+        per_section=per_section,
+        return_count=True,
+    )
+    grid = affinities.astype("f8") if affinities.dtype == np.uint8 else np.floor(affinities.astype("f8") * 2**24 + 0.5)
+    limit = 0.375 * (255 if affinities.dtype == np.uint8 else 2**24)
+    expected = oracles.distance_watershed(grid, limit, separation, spacing, per_section)
+    assert np.array_equal(backend.host(out), expected)
+    assert count == expected.max(initial=0)
+
+
+@given(data=st.data(), affinities=affinity_arrays())
+def test_linkage_by_size_equals_the_oracle(backend, data, affinities):
+    merge_size, dust = data.draw(st.sampled_from([(0, 3), (3, 0), (10, 2), (1000, 4)]))
+    threshold = data.draw(st.sampled_from([0.0, 0.25, 0.5]))
+    per_section = affinities.ndim == 4 and data.draw(st.booleans())
+    plain = {"low": 0.1, "per_section": per_section}
+    out, count = emfast.watershed(
+        backend(affinities), merge_size=merge_size, merge_threshold=threshold, dust=dust, return_count=True, **plain
+    )
+    fragments = backend.host(emfast.watershed(backend(affinities), **plain))
+    limit = np.float32(threshold)
+    expected = oracles.link_by_size(as_float(affinities), fragments, merge_size, limit, dust, per_section)
+    out = backend.host(out)
+    assert out.dtype == np.uint32
+    assert np.array_equal(out, expected)
+    assert count == expected.max(initial=0)
+
+
+def test_errors_of_linkage_name_the_argument():
+    affinities = np.zeros((3, 4, 5, 6), "f4")
+    with pytest.raises(TypeError, match=r"merge_size must be an integer, got 2\.5"):
+        emfast.watershed(affinities, merge_size=2.5)
+    with pytest.raises(ValueError, match=r"dust must be at least 0, got -1"):
+        emfast.watershed(affinities, dust=-1)
+    with pytest.raises(ValueError, match=r"merge_threshold must be from 0 to 1, got 2"):
+        emfast.watershed(affinities, merge_threshold=2)
+    with pytest.raises(ValueError, match=r"halo must be 0 with merge_size or dust"):
+        emfast.watershed(affinities, dust=5, halo=1)

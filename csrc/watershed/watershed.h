@@ -69,4 +69,11 @@ int64_t fragments(Executor& ex, const Edges<A>& edges, const Options& options, O
 template <class A>
 std::vector<float> quantiles(Executor& ex, const Edges<A>& edges, const std::vector<double>& q);
 
+// Size-dependent single linkage (Zlateski & Seung 2015). pairs: n edges of the region graph of fragments 1 .. sizes.size() - 1,
+// the largest affinity first. In that order each unites the regions at its ends if one of them has fewer than merge_size
+// voxels by then. Regions of fewer than dust voxels are left out. table[k]: what fragment k becomes, numbered from 1 by the regions'
+// smallest fragments; table[0] is 0. Returns the number of regions. One thread, host memory, also in _cuda.
+int64_t link_by_size(const int64_t* pairs, int64_t n, std::vector<int64_t> sizes, int64_t merge_size, int64_t dust,
+                     uint64_t* table);
+
 }  // namespace emfast::watershed

@@ -61,6 +61,21 @@ void register_watershed(py::module_& m) {
         });
         return found;
     });
+    // (pairs (n, 2) int64, sizes int64, merge_size, dust) -> (table, regions); host arrays alone
+    m.def("link_by_size", [](const py::object& library, const py::object& pairs_, const py::object& sizes_,
+                             int64_t merge_size, int64_t dust) {
+        Call call(library);
+        const Array pairs = call.in(pairs_, "pairs"), sizes = call.in(sizes_, "sizes");
+        const Array table = call.out(sizes.shape, "u8");
+        int64_t count = 0;
+        call.run([&](Executor&) {
+            const auto* first = sizes.as<const int64_t>();
+            count = watershed::link_by_size(pairs.as<const int64_t>(), pairs.shape[0],
+                                            std::vector<int64_t>(first, first + sizes.size()), merge_size, dust,
+                                            table.as<uint64_t>());
+        });
+        return py::make_tuple(table.object, count);
+    });
 }
 
 }  // namespace emfast

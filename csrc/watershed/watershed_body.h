@@ -433,6 +433,28 @@ std::vector<float> quantiles_anywhere(Executor& ex, const Edges<A>& edges, const
     });
 }
 
+// ---- Linkage ----
+
+inline int64_t link_in_order(const int64_t* pairs, int64_t n, std::vector<int64_t> sizes, int64_t merge_size,
+                             int64_t dust, uint64_t* table) {
+    const auto m = static_cast<int64_t>(sizes.size());
+    std::vector<int64_t> region(m);
+    for (int64_t k = 0; k < m; ++k) region[k] = k;
+    for (int64_t j = 0; j < n; ++j) {
+        int64_t a = find(region.data(), pairs[2 * j]), b = find(region.data(), pairs[2 * j + 1]);
+        if (a == b || std::min(sizes[a], sizes[b]) >= merge_size) continue;
+        if (b < a) std::swap(a, b);
+        region[b] = a;
+        sizes[a] += sizes[b];
+    }
+    uint64_t count = 0;
+    for (int64_t k = 0; k < m; ++k) {  // a region's name is its smallest fragment, so it comes first
+        const int64_t r = find(region.data(), k);
+        table[k] = r < k ? table[r] : k > 0 && sizes[k] >= dust ? ++count : 0;
+    }
+    return static_cast<int64_t>(count);
+}
+
 }  // namespace emfast::watershed
 
 #define EMFAST_INSTANTIATE(A)                                                                       \

@@ -11,7 +11,7 @@ from .affinities import NEAREST, affinities, boundaries, convert_affinities
 from .components import connected_components
 from .connectivity import components_of_graph, voxel_graph
 from .distance import edt, nearest_background, signed_distance
-from .fragments import watershed
+from .fragments import distance_watershed, watershed
 from .graphs import RegionGraph, open_fragments, region_graph
 from .labels import (
     LabelMap,
@@ -35,6 +35,7 @@ from .measurement import contacts, statistics
 from .morphology import dilate, erode
 from .multicuts import Multicut, multicut, multicut_costs
 from .mutex import mutex_watershed, mutex_watershed_graph
+from .seeds import distance_peaks, h_maxima, seeded_watershed
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 __version__ = "0.1.0"
@@ -59,6 +60,8 @@ __all__ = [
     "convert_affinities",
     "cuda",
     "dilate",
+    "distance_peaks",
+    "distance_watershed",
     "dust",
     "each",
     "edt",
@@ -66,6 +69,7 @@ __all__ = [
     "errors",
     "fill_holes",
     "get_threads",
+    "h_maxima",
     "inverse_component_map",
     "largest_k",
     "mask",
@@ -83,6 +87,7 @@ __all__ = [
     "region_graph",
     "remap",
     "renumber",
+    "seeded_watershed",
     "segmentation",
     "set_threads",
     "signed_distance",

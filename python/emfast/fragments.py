@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Operand, take
-from .affinities import mask_of
+from . import _native
+from ._arrays import Host, Operand, take
+from .affinities import NEAREST, mask_of
+from .distance import edt
+from .graphs import region_graph
+from .labels import remap
+from .seeds import distance_peaks, seeded_watershed
 
-__all__ = ["watershed"]
+__all__ = ["distance_watershed", "watershed"]
 
 
 def watershed(
@@ -24,6 +29,9 @@ def watershed(
     per_section: bool = False,
     quantile: bool = False,
     halo: Any = 0,
+    merge_size: int = 0,
+    merge_threshold: float = 0.0,
+    dust: int = 0,
     return_count: bool = False,
 ) -> Any:
     """Fragments (supervoxels) by steepest ascent on nearest affinities.
@@ -56,6 +64,15 @@ def watershed(
         along each axis. The block's own voxels join as they do in the whole volume, and halo voxels are labelled only
         where a voxel of the block joins them. Uniting, over all blocks, labels that one voxel has in several blocks
         (0 excepted) gives exactly the fragments of the whole. Only ``plateau="strict"`` can be taken in blocks.
+    merge_size : int
+        Size-dependent single linkage of Zlateski and Seung (arXiv:1505.00249), if above 0. Pairs of touching fragments
+        are taken in order of the largest affinity between them, descending, then of the smallest id of an edge between
+        them; each joins two regions if that affinity is ``merge_threshold`` or more and one of the two has fewer than
+        ``merge_size`` voxels by then. Regions are numbered anew, by their first voxel.
+    merge_threshold : float
+        The least affinity to join over, compared in float32; a quantile too with ``quantile=True``.
+    dust : int
+        What is smaller than this in the end becomes background. Sizes are those of the whole: no blocks here.
     return_count : bool
         Return the number of fragments as well.
 
@@ -82,11 +99,15 @@ def watershed(
     if per_section and len(shape) == 2:
         raise ValueError("per_section needs a volume (3, z, y, x), got a picture")
     low, high = _number(low, "low"), _number(high, "high")
+    merge_size, dust = _count(merge_size, "merge_size"), _count(dust, "dust")
+    merge_threshold = _number(merge_threshold, "merge_threshold")
+    if not 0 <= merge_threshold <= 1:
+        raise ValueError(f"merge_threshold must be from 0 to 1, got {merge_threshold}")
     if quantile:
         if not 0 <= low < high <= 1:
             raise ValueError(f"low and high must be quantiles, 0 <= low < high <= 1, got {low} and {high}")
-        low, high = values.native.affinity_quantiles(
-            values.library, values.array, inside, bool(per_section), [low, high]
+        low, high, merge_threshold = values.native.affinity_quantiles(
+            values.library, values.array, inside, bool(per_section), [low, high, merge_threshold]
         )
         if not low < high:
             high = math.nextafter(low, 2) if low >= 1 else float(np.nextafter(np.float32(low), np.float32(2)))
@@ -95,11 +116,97 @@ def watershed(
     box = _inner(halo, shape)
     if plateau == "waterz" and box != _inner(0, shape):
         raise ValueError('halo must be 0 with plateau="waterz", whose plateaus reach across blocks')
+    if (merge_size or dust) and box != _inner(0, shape):
+        raise ValueError("halo must be 0 with merge_size or dust, which need the sizes of whole fragments")
     out, count = values.native.watershed(
         values.library, values.array, inside, low, high, plateau == "waterz", bool(per_section), box
     )
     result = values.give(out, plain=True)
+    if merge_size or dust:
+        result, count = _link(affinities, result, count, per_section, merge_size, merge_threshold, dust)
     return (result, count) if return_count else result
+
+
+def _link(
+    affinities: Any, fragments: Any, count: int, per_section: bool, merge_size: int, threshold: float, dust: int
+) -> tuple[Any, int]:
+    """Size-dependent single linkage of fragments 1 to ``count``, and their number then."""
+    if per_section:
+        graph = region_graph(affinities[1:], fragments, offsets=NEAREST[1:])
+    else:
+        graph = region_graph(affinities, fragments)
+    strength = graph.maxima.astype(np.float32)
+    if graph.maxima.dtype == np.uint8:
+        strength /= np.float32(255)
+    sizes = np.zeros(count + 1, np.int64)
+    sizes[graph.nodes] = graph.sizes
+    kept = np.flatnonzero(strength >= np.float32(threshold))
+    kept = kept[np.lexsort((graph.ids[kept], -strength[kept]))]
+    pairs = np.ascontiguousarray(graph.edges[kept], np.int64)
+    table, regions = _native.host.link_by_size(Host(), pairs, sizes, merge_size, dust)
+    return remap(fragments, table.astype("u4" if regions < 2**32 else "u8")), int(regions)
+
+
+def distance_watershed(
+    affinities: Any,
+    *,
+    threshold: float = 0.5,
+    separation: float = 10.0,
+    spacing: Any = (1, 1, 1),
+    per_section: bool = False,
+    return_count: bool = False,
+) -> Any:
+    """Fragments from a distance transform: what lies inside, split where it is narrow.
+
+    A voxel is inside if the mean of its edges is above ``threshold``. Seeds are the peaks of the distance to the
+    outside, where beyond the volume is outside too (:func:`distance_peaks`), and grow inside along the largest
+    distances (:func:`seeded_watershed` on the distance, turned upside down). Every connected part of the inside has a
+    seed.
+
+    Parameters
+    ----------
+    affinities : (3, z, y, x) or (2, y, x) array of uint8, float16 or float32
+        As for :func:`watershed`. The mean is over a voxel's edges to both sides along each axis.
+    threshold : float
+        From 0 to 1.
+    separation : float
+        The least distance between seeds of a connected part, in the unit of ``spacing``.
+    spacing : sequence of float
+        Size of a voxel along each axis.
+    per_section : bool
+        Take each section by itself, without the edges along z: for stacks of thick sections.
+    return_count : bool
+        Return the number of fragments as well.
+
+    Returns
+    -------
+    fragments : (z, y, x) or (y, x) array of uint32
+        0 outside; else numbered from 1 by their seeds in C order.
+    count : int
+        Only with ``return_count``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emfast
+    >>> inside = np.array([[1, 1, 1, 1, 0, 1, 1]], "float32")
+    >>> emfast.distance_watershed(np.stack([inside, inside]), separation=3)
+    array([[1, 1, 1, 0, 0, 2, 2]], dtype=uint32)
+    """
+    values = affinities_of(affinities)
+    if per_section and len(values.shape) == 3:
+        raise ValueError("per_section needs a volume (3, z, y, x), got a picture")
+    threshold = _number(threshold, "threshold")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must be from 0 to 1, got {threshold}")
+    inside = values.library.give(values.native.above_mean(values.library, values.array, bool(per_section), threshold))
+    sizes = tuple(spacing)[1:] if per_section and hasattr(spacing, "__len__") else spacing
+    distance = edt(inside, spacing=sizes, border=True, batch=bool(per_section))
+    seeds, count = distance_peaks(
+        distance, separation=separation, spacing=spacing, mask=inside, per_section=per_section, return_count=True
+    )
+    out = seeded_watershed(-distance, seeds, mask=inside, per_section=per_section)
+    return (out, count) if return_count else out
 
 
 def affinities_of(affinities: Any) -> Operand:
@@ -125,6 +232,16 @@ def _number(value: Any, name: str) -> float:
     if math.isnan(number):
         raise ValueError(f"{name} must be a number, got nan")
     return number
+
+
+def _count(value: Any, name: str) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if number < 0:
+        raise ValueError(f"{name} must be at least 0, got {number}")
+    return min(number, 2**62)
 
 
 def _inner(halo: Any, shape: tuple[int, ...]) -> list[int]:
