@@ -30,14 +30,22 @@ def by_first_appearance(names: np.ndarray) -> np.ndarray:
     return np.array([table.setdefault(n, len(table)) for n in names.ravel()], np.int64).reshape(names.shape)
 
 
-@given(values=probabilities(), threshold=st.sampled_from([0.0, 0.1, 0.5, 51 / 255, 0.7, 1.0]), below=st.integers(0, 4))
-def test_threshold_components(backend, values, threshold, below):
-    out = backend.host(segmentation.threshold_components(backend(values), threshold=threshold, below=below))
+@given(
+    values=probabilities(),
+    threshold=st.sampled_from([0.0, 0.1, 0.5, 51 / 255, 0.7, 1.0]),
+    below=st.integers(0, 4),
+    connectivity=st.sampled_from([6, 18, 26]),
+)
+def test_threshold_components(backend, values, threshold, below, connectivity):
+    out = segmentation.threshold_components(
+        backend(values), threshold=threshold, below=below, connectivity=connectivity
+    )
+    out = backend.host(out)
     if values.dtype == np.uint8:
         inside = np.vectorize(lambda v: Fraction(int(v), 255) >= Fraction(threshold), otypes=[bool])(values)
     else:
         inside = values >= values.dtype.type(threshold)
-    expected = oracles.connected_components(inside, 6)
+    expected = oracles.connected_components(inside, connectivity)
     sizes = np.bincount(expected.ravel(), minlength=1)
     names = np.vectorize(lambda v: None if v == 0 or sizes[v] < below else int(v), otypes=[object])(expected)
     assert np.array_equal(out, by_first_appearance(names))
@@ -170,3 +178,99 @@ def test_errors_name_the_argument():
 
 def test_emfast_names_the_module():
     assert emfast.segmentation is segmentation
+
+
+@given(data=st.data(), values=probabilities(max_side=5), flood=st.sampled_from(["probability", "distance"]))
+def test_boundary_contour_watershed(backend, data, values, flood):
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    if values.dtype == np.float64:
+        values = values.astype("f4")
+    contour = rng.integers(0, 256, values.shape).astype("u1")
+    distance = rng.integers(-2, 3, values.shape).astype("f4") / 2 if flood == "distance" or rng.random() < 0.5 else None
+    seed_size, below = data.draw(st.integers(0, 3)), data.draw(st.integers(0, 4))
+    out = segmentation.boundary_contour_watershed(
+        backend(values),
+        backend(contour),
+        distance=None if distance is None else backend(distance),
+        seed=0.6,
+        seed_contour=0.5,
+        seed_distance=0.0,
+        inside=0.3,
+        inside_distance=-0.5,
+        flood=flood,
+        seed_size=seed_size,
+        below=below,
+    )
+    p = values / 255 if values.dtype == np.uint8 else values
+    seeds, mask = (p >= p.dtype.type(0.6)) & (contour < 127.5), p >= p.dtype.type(0.3)
+    if distance is not None:
+        seeds, mask = seeds & (distance > 0), mask & (distance > -0.5)
+    marks = without_small(oracles.connected_components(seeds, 6), seed_size)
+    height = -distance if flood == "distance" else -p.astype("f4")
+    flooded = oracles.seeded_watershed(height, marks, 1, mask)
+    assert np.array_equal(backend.host(out), without_small(flooded, below))
+
+
+def without_small(labels: np.ndarray, below: int) -> np.ndarray:
+    sizes = np.bincount(labels.ravel(), minlength=1)
+    names = np.full(labels.shape, None, object)
+    for p in np.ndindex(labels.shape):
+        if labels[p] and sizes[labels[p]] >= below:
+            names[p] = int(labels[p])
+    return by_first_appearance(names)
+
+
+def near(shape, p, squared):
+    """Places within a distance of p."""
+    return [q for q in np.ndindex(shape) if sum((a - b) ** 2 for a, b in zip(p, q, strict=True)) <= squared]
+
+
+@given(data=st.data(), values=probabilities(max_side=4), radius=st.sampled_from([0.0, 1.0, 1.5, np.inf]))
+def test_seeds_grow(backend, data, values, radius):
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    contour = rng.integers(0, 3, values.shape) / 2
+    out = segmentation.seeds_grow(
+        backend(values), backend(contour), seed=0.7, seed_contour=0.5, inside=0.4, radius=radius
+    )
+    p = values / 255 if values.dtype == np.uint8 else values
+    seeds = oracles.connected_components((p >= p.dtype.type(0.7)) & (contour < 0.5), 6)
+    names = np.full(p.shape, None, object)
+    for q in np.ndindex(p.shape):
+        found = [s for s in near(p.shape, q, radius**2) if seeds[s]]
+        if found and p[q] >= p.dtype.type(0.4):
+            names[q] = int(seeds[min(found, key=lambda s: (sum((a - b) ** 2 for a, b in zip(s, q, strict=True)), s))])
+    assert np.array_equal(backend.host(out), by_first_appearance(names))
+
+
+@given(labels=label_arrays(max_side=5, values=3), radius=st.sampled_from([1.0, 1.5, 2.0]))
+def test_opening_and_closing(backend, labels, radius):
+    labels = labels[tuple(slice(6) for _ in labels.shape)]
+    shape, squared = labels.shape, radius**2
+    kernel = {
+        q for q in np.ndindex(shape) if labels[q] and all(labels[r] == labels[q] for r in near(shape, q, squared))
+    }
+    opened = np.zeros_like(labels)
+    for q in np.ndindex(shape):
+        if any(r in kernel and labels[r] == labels[q] for r in near(shape, q, squared)):
+            opened[q] = labels[q]
+    assert np.array_equal(backend.host(segmentation.smooth(backend(labels), opening=radius)), opened)
+    closed = backend.host(segmentation.smooth(backend(labels), closing=radius))
+    assert np.array_equal(closed[labels != 0], labels[labels != 0])
+    grown = backend.host(emfast.dilate(backend(labels), radius=radius))
+    for q in np.ndindex(shape):
+        if not labels[q]:
+            alone = {grown[r].item() for r in near(shape, q, squared)} == {grown[q].item()}
+            assert closed[q] == (grown[q] if alone else 0)
+
+
+@given(labels=label_arrays(max_side=6, dims=(3,)), gap=st.integers(1, 3))
+def test_gaps_along_z(labels, gap):
+    expected = labels.copy()
+    for _, y, x in np.ndindex((1, *labels.shape[1:])):
+        column = labels[:, y, x]
+        filled = np.flatnonzero(column)
+        for a, b in zip(filled[:-1], filled[1:], strict=True):
+            if column[a] == column[b] and b - a - 1 <= gap:
+                expected[a:b, y, x] = column[a]
+    assert np.array_equal(segmentation.smooth(labels, gap=gap), expected)
+    assert np.array_equal(segmentation.smooth(labels, gap=gap, holes=True), emfast.fill_holes(expected))
