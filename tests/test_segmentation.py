@@ -42,7 +42,7 @@ def test_threshold_components(backend, values, threshold, below, connectivity):
     )
     out = backend.host(out)
     if values.dtype == np.uint8:
-        inside = np.vectorize(lambda v: Fraction(int(v), 255) >= Fraction(threshold), otypes=[bool])(values)
+        inside = np.vectorize(lambda v: Fraction(int(v), 255) >= Fraction(repr(threshold)), otypes=[bool])(values)
     else:
         inside = values >= values.dtype.type(threshold)
     expected = oracles.connected_components(inside, connectivity)
@@ -165,6 +165,11 @@ def test_errors_name_the_argument():
         (lambda: segmentation.z_median(ones[0]), ValueError, "probability must"),
         (lambda: segmentation.link_slices(ones), TypeError, "labels must"),
         (lambda: segmentation.link_slices(ones.astype(int), overlap=2), ValueError, "overlap must be from 0 to 1"),
+        (lambda: segmentation.segment_affinities(ones, threshold=2), ValueError, "threshold must be from 0 to 1"),
+        (lambda: segmentation.segment_affinities(ones, threshold=[]), ValueError, "threshold must be from 0 to 1"),
+        (lambda: segmentation.seeds_grow(ones, ones[:1]), ValueError, "contour must have the shape of probability"),
+        (lambda: segmentation.boundary_contour_watershed(ones, ones, flood="x"), ValueError, "flood must be"),
+        (lambda: segmentation.boundary_contour_watershed(ones, ones, flood="distance"), ValueError, "needs distance"),
         (lambda: segmentation.consensus([]), ValueError, "segmentations must hold at least one"),
         (
             lambda: segmentation.consensus([np.ones((2, 2), int), np.ones((2, 3), int)]),
@@ -274,3 +279,31 @@ def test_gaps_along_z(labels, gap):
                 expected[a:b, y, x] = column[a]
     assert np.array_equal(segmentation.smooth(labels, gap=gap), expected)
     assert np.array_equal(segmentation.smooth(labels, gap=gap, holes=True), emfast.fill_holes(expected))
+
+
+@given(data=st.data(), score=st.sampled_from(["mean", "max", "median", "mean_by_contact"]))
+def test_segment_affinities_is_its_steps(backend, data, score):
+    shape = data.draw(shapes(6, min_side=1))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    values = rng.integers(0, 256, (len(shape), *shape)).astype("u1")
+    thresholds = [0.2, 0.5, 0.8]
+    several = emfast.segment_affinities(backend(values), threshold=thresholds, score=score, low=0.1, high=0.9)
+    fragments = emfast.watershed(values, low=0.1, high=0.9)
+    graph = emfast.region_graph(values, fragments, histogram=True)
+    for threshold, labels in zip(thresholds, several, strict=True):
+        labels = backend.host(labels)
+        tree = emfast.agglomerate(graph, score=score, until=threshold)
+        segments = tree.relabel(fragments, threshold)
+        names = np.where(segments == 0, None, segments.astype(object))
+        assert labels.dtype == fragments.dtype
+        assert np.array_equal(labels, by_first_appearance(names))
+    one = emfast.segment_affinities(values, threshold=0.5, score=score, low=0.1, high=0.9)
+    assert np.array_equal(one, backend.host(several[1]))
+
+
+def test_segments_of_the_phantom():
+    """Whole cells: more right than the fragments, and nested as thresholds fall."""
+    made = emfast.phantom.make((24, 96, 96), seed=1)
+    coarse, fine = emfast.segment_affinities(made.affinities, threshold=[0.3, 0.7])
+    assert len({(int(a), int(b)) for a, b in zip(fine.ravel(), coarse.ravel(), strict=True) if a}) == fine.max()
+    assert 0 < coarse.max() < fine.max()

@@ -36,6 +36,7 @@ from .morphology import dilate, erode
 from .multicuts import Multicut, multicut, multicut_costs
 from .mutex import mutex_watershed, mutex_watershed_graph
 from .seeds import distance_peaks, h_maxima, seeded_watershed
+from .segmentation import segment_affinities
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 __version__ = "0.1.0"
@@ -88,6 +89,7 @@ __all__ = [
     "remap",
     "renumber",
     "seeded_watershed",
+    "segment_affinities",
     "segmentation",
     "set_threads",
     "signed_distance",

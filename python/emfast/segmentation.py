@@ -19,10 +19,13 @@ import numpy as np
 
 from ._arrays import take
 from .components import connected_components
-from .labels import dust, fill_holes, refit, renumber, unique
+from .fragments import watershed
+from .graphs import region_graph
+from .labels import dust, fill_holes, refit, remap, renumber, unique
 from .labels import mask as mask_ids
 from .morphology import dilate, erode
 from .seeds import seeded_watershed
+from .trees import agglomerate
 
 __all__ = [
     "Between",
@@ -32,6 +35,7 @@ __all__ = [
     "link_slices",
     "ranges",
     "seeds_grow",
+    "segment_affinities",
     "smooth",
     "threshold_components",
     "z_median",
@@ -136,6 +140,61 @@ def distance_threshold(distance: Any, *, threshold: Distance = 0.0, connectivity
         raise ValueError(f"threshold must be finite, got {threshold}")
     _finite(distance, "distance")
     return _components(distance > threshold, connectivity, below)
+
+
+def segment_affinities(
+    affinities: Any,
+    *,
+    threshold: Annotated[float | Sequence[float], Between(0.0, 1.0)] = 0.5,
+    score: str = "mean",
+    low: Probability = 1e-4,
+    high: Probability = 0.9999,
+    plateau: str = "strict",
+    mask: Any = None,
+    per_section: bool = False,
+) -> Any:
+    """Segments from affinities in one call: watershed, region graph, agglomeration, cut.
+
+    Parameters
+    ----------
+    affinities : (3, z, y, x) or (2, y, x) array of uint8, float16 or float32
+        Nearest affinities, as :func:`emfast.watershed` takes them.
+    threshold : float, or a sequence of them
+        Segments are merged while their score is this or more.
+    score : str
+        Of two touching segments, as :func:`emfast.agglomerate` names it.
+    low, high, plateau, mask, per_section
+        As in :func:`emfast.watershed`. Pieces of one section each are merged across sections all the same.
+
+    Returns
+    -------
+    labels : (z, y, x) or (y, x) array of uint32, uint64 beyond 2**32 - 2 voxels; a list of them for several thresholds
+        Numbered by first appearance.
+
+    See Also
+    --------
+    watershed, region_graph, agglomerate : the steps, where more can be chosen
+
+    Examples
+    --------
+    >>> import numpy as np, emfast
+    >>> along_x = np.array([[[0, 0.9, 0.2, 0.8, 0.1]]], "float32")
+    >>> affinities = np.concatenate([np.zeros_like(along_x), along_x])
+    >>> emfast.segment_affinities(affinities, threshold=0.5)
+    array([[1, 1, 2, 2, 2]], dtype=uint32)
+    """
+    thresholds = list(threshold) if isinstance(threshold, Sequence | np.ndarray) else [threshold]
+    if not thresholds or not all(0 <= t <= 1 for t in thresholds):
+        raise ValueError(f"threshold must be from 0 to 1, one or several, got {threshold!r}")
+    fragments = watershed(affinities, low=low, high=high, plateau=plateau, mask=mask, per_section=per_section)
+    graph = region_graph(affinities, fragments, histogram="median" in score or "quantile" in score)
+    tree = agglomerate(graph, score=score, until=min(thresholds))
+    found = []
+    for t in thresholds:
+        old, names = tree.cut(t)
+        _, ranks = np.unique(names, return_inverse=True)  # names are smallest fragments: their order is appearance
+        found.append(remap(fragments, (old, (ranks + 1).astype(old.dtype)), missing=0))
+    return found if isinstance(threshold, Sequence | np.ndarray) else found[0]
 
 
 def boundary_contour_watershed(
@@ -448,11 +507,11 @@ def probability_of(array: Any, name: str) -> Any:
 
 
 def at_least(probability: Any, threshold: float, name: str) -> Any:
-    """Where probabilities reach the threshold; v of uint8 counts as v / 255, exactly."""
+    """Where probabilities reach the threshold; v of uint8 counts as v / 255 exactly, the threshold as its decimals."""
     if not 0 <= threshold <= 1:
         raise ValueError(f"{name} must be from 0 to 1, got {threshold}")
     if str(probability.dtype).endswith("uint8"):
-        return probability >= math.ceil(Fraction(threshold) * 255)
+        return probability >= math.ceil(Fraction(repr(float(threshold))) * 255)
     return probability >= threshold
 
 
@@ -485,7 +544,10 @@ def _sized(labels: Any, below: int) -> Any:
 def _close_gaps(labels: Any, gap: int) -> Any:
     values = take(labels, "labels", dims=(3,))
     out = values.library.to_numpy(values.array).copy()
-    last, age = np.zeros(out.shape[1:], out.dtype), np.full(out.shape[1:], gap + 1)  # the label seen last, and how long ago
+    last, age = (
+        np.zeros(out.shape[1:], out.dtype),
+        np.full(out.shape[1:], gap + 1),
+    )  # the label seen last, and how long ago
     for z in range(len(out)):
         here = out[z] != 0
         between = here & (out[z] == last) & (age > 0) & (age <= gap)
