@@ -26,7 +26,17 @@ import emfast
 from . import harness
 from .inputs import Inputs
 
-GROUPS = ("components", "distance", "labels", "statistics", "watershed", "region_graph", "agglomerate", "mutex")
+GROUPS = (
+    "components",
+    "distance",
+    "labels",
+    "statistics",
+    "watershed",
+    "region_graph",
+    "agglomerate",
+    "mutex",
+    "multicut",
+)
 PEERS = ("connected-components-3d", "edt", "fastremap", "fill-voids", "scipy", "scikit-image")
 PEERS += ("waterz", "bioimage-cpp", "mwatershed")
 PEERS += ("diplib", "fastmorph", "cupy-cuda12x", "cucim-cu12")
