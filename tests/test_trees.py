@@ -274,6 +274,23 @@ def test_saved_trees_come_back_the_same(tmp_path, graph):
     np.savez(tmp_path / "x.npz", a=1)
     with pytest.raises(ValueError, match=r"must be a file of MergeTree\.save"):
         MergeTree.load(tmp_path / "x.npz")
+    (tmp_path / "y.npz").write_bytes((tmp_path / "tree.npz").read_bytes()[:200])
+    with pytest.raises(ValueError, match="or a damaged one"):
+        MergeTree.load(tmp_path / "y.npz")
+    with pytest.raises(ValueError, match="threshold must be a number, got nan"):
+        tree.cut(np.nan)
+    with pytest.raises(FileNotFoundError):
+        tree.save(tmp_path / "no" / "tree.npz")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    tree = emfast.agglomerate(emfast.region_graph(np.ones((2, 1, 2), "f4"), np.array([[1, 2]])))
+    tree.save(tmp_path / "tree.npz")
+    monkeypatch.setattr(np, "savez", lambda file, **_: file.write(b"half") and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        tree.save(tmp_path / "tree.npz")
+    assert [p.name for p in tmp_path.iterdir()] == ["tree.npz"]
+    assert MergeTree.load(tmp_path / "tree.npz") == tree
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i8", "u8"])

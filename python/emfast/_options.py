@@ -60,4 +60,20 @@ def ids_of(bits: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return bits.astype(f"u{dtype.itemsize}").view("u1" if dtype.kind == "b" else dtype)
 
 
-__all__ = ["background_of", "connectivity_of", "ids_of", "periodic_of", "spacing_of"]
+def number_of(value: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """A real number of the user, within its range; infinities pass where the range has them."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if isinstance(value, str):
+        raise TypeError(f"{name} must be a number, got the string {value!r}")
+    if math.isnan(number):
+        raise ValueError(f"{name} must be a number, got nan")
+    if not low <= number <= high:
+        ends = f"from {low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
+        raise ValueError(f"{name} must be {ends}, got {value!r}")
+    return number
+
+
+__all__ = ["background_of", "connectivity_of", "ids_of", "number_of", "periodic_of", "spacing_of"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _native
 from ._arrays import Host, Operand, take
+from ._options import number_of
 from .affinities import NEAREST, mask_of
 from .distance import edt
 from .graphs import region_graph
@@ -98,9 +99,9 @@ def watershed(
         raise ValueError(f'plateau must be "strict" or "waterz", got {plateau!r}')
     if per_section and len(shape) == 2:
         raise ValueError("per_section needs a volume (3, z, y, x), got a picture")
-    low, high = _number(low, "low"), _number(high, "high")
+    low, high = number_of(low, "low"), number_of(high, "high")
     merge_size, dust = _count(merge_size, "merge_size"), _count(dust, "dust")
-    merge_threshold = _number(merge_threshold, "merge_threshold")
+    merge_threshold = number_of(merge_threshold, "merge_threshold")
     if not 0 <= merge_threshold <= 1:
         raise ValueError(f"merge_threshold must be from 0 to 1, got {merge_threshold}")
     if quantile:
@@ -196,7 +197,7 @@ def distance_watershed(
     values = affinities_of(affinities)
     if per_section and len(values.shape) == 3:
         raise ValueError("per_section needs a volume (3, z, y, x), got a picture")
-    threshold = _number(threshold, "threshold")
+    threshold = number_of(threshold, "threshold")
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be from 0 to 1, got {threshold}")
     inside = values.library.give(values.native.above_mean(values.library, values.array, bool(per_section), threshold))
@@ -222,16 +223,6 @@ def affinities_of(affinities: Any) -> Operand:
             f"in an array of shape {values.shape}"
         )
     return values
-
-
-def _number(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if math.isnan(number):
-        raise ValueError(f"{name} must be a number, got nan")
-    return number
 
 
 def _count(value: Any, name: str) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _npz
 from ._arrays import Operand, take
 from ._options import ids_of, spacing_of
 from ._table import Table
@@ -240,16 +241,12 @@ class RegionGraph:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an .npz file that :meth:`load` reads back equal."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        with open(path, "wb") as file:
-            np.savez(file, format=_FORMAT, **{k: v for k, v in arrays.items() if v is not None})
+        _npz.save(path, _FORMAT, {k: v for k, v in arrays.items() if v is not None})
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> RegionGraph:
         """Read what :meth:`save` wrote."""
-        with np.load(path) as file:
-            if "format" not in file or str(file["format"]) != _FORMAT:
-                raise ValueError(f"{os.fspath(path)} must be a file of RegionGraph.save, got another kind")
-            arrays: dict[str, Any] = {name: file[name] for name in file.files if name != "format"}
+        arrays: dict[str, Any] = dict(_npz.load(path, _FORMAT, "RegionGraph.save"))
         arrays["unit"] = int(arrays["unit"])
         arrays["spacing"] = tuple(arrays["spacing"].tolist())
         return RegionGraph(**arrays)

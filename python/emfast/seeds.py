@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _native
 from ._arrays import Host, Operand, take
-from ._options import connectivity_of, spacing_of
+from ._options import connectivity_of, number_of, spacing_of
 from .affinities import mask_of
 
 __all__ = ["distance_peaks", "h_maxima", "seeded_watershed"]
@@ -133,7 +133,7 @@ def _by_queue(
 
 
 def _compactness_of(compactness: Any) -> float:
-    value = _number(compactness, "compactness")
+    value = number_of(compactness, "compactness")
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"compactness must be finite and at least 0, got {compactness!r}")
     return value
@@ -177,7 +177,7 @@ def h_maxima(values: Any, h: float, *, mask: Any = None, connectivity: int = 26,
     axes = {4: 1, 6: 1, 8: 2, 18: 2, 26: 3}[connectivity_of(connectivity, dims)]
     if per_section and dims == 2:
         raise ValueError("per_section needs a volume (z, y, x), got a picture")
-    h = _number(h, "h")
+    h = number_of(h, "h")
     if not h > 0:
         raise ValueError(f"h must be above 0, got {h}")
     inside = None if mask is None else mask_of(mask, operand, operand.shape, "values").array
@@ -236,7 +236,7 @@ def distance_peaks(
     dims = len(operand.shape)
     if per_section and dims == 2:
         raise ValueError("per_section needs a volume (z, y, x), got a picture")
-    separation, threshold = _number(separation, "separation"), _number(threshold, "threshold")
+    separation, threshold = number_of(separation, "separation"), number_of(threshold, "threshold")
     if not (separation >= 0 and math.isfinite(separation)):
         raise ValueError(f"separation must be finite and at least 0, got {separation}")
     inside = None if mask is None else mask_of(mask, operand, operand.shape, "distance").array
@@ -254,13 +254,3 @@ def _check_height(operand: Operand, name: str) -> None:
             f"{name} must be integers of 8 (unsigned), 16 or 32 bits, float16 or float32, got {operand.dtype}; "
             f"convert it{hint}"
         )
-
-
-def _number(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if math.isnan(number):
-        raise ValueError(f"{name} must be a number, got nan")
-    return number

@@ -18,6 +18,7 @@ from typing import Annotated, Any, get_type_hints
 import numpy as np
 
 from ._arrays import take
+from ._options import number_of
 from .components import connected_components
 from .fragments import watershed
 from .graphs import region_graph
@@ -136,8 +137,7 @@ def distance_threshold(distance: Any, *, threshold: Distance = 0.0, connectivity
         return [
             distance_threshold(one, threshold=threshold, connectivity=connectivity, below=below) for one in distance
         ]
-    if not math.isfinite(threshold):
-        raise ValueError(f"threshold must be finite, got {threshold}")
+    threshold = number_of(threshold, "threshold")
     _finite(distance, "distance")
     return _components(distance > threshold, connectivity, below)
 
@@ -183,9 +183,11 @@ def segment_affinities(
     >>> emfast.segment_affinities(affinities, threshold=0.5)
     array([[1, 1, 2, 2, 2]], dtype=uint32)
     """
-    thresholds = list(threshold) if isinstance(threshold, Sequence | np.ndarray) else [threshold]
-    if not thresholds or not all(0 <= t <= 1 for t in thresholds):
-        raise ValueError(f"threshold must be from 0 to 1, one or several, got {threshold!r}")
+    several = np.ndim(threshold) > 0
+    thresholds: list[Any] = list(threshold) if several else [threshold]  # type: ignore[arg-type]
+    if not thresholds:
+        raise ValueError("threshold must be from 0 to 1, one or several, got none")
+    thresholds = [number_of(t, "threshold", 0, 1) for t in thresholds]
     fragments = watershed(affinities, low=low, high=high, plateau=plateau, mask=mask, per_section=per_section)
     graph = region_graph(affinities, fragments, histogram="median" in score or "quantile" in score)
     tree = agglomerate(graph, score=score, until=min(thresholds))
@@ -194,7 +196,7 @@ def segment_affinities(
         old, names = tree.cut(t)
         _, ranks = np.unique(names, return_inverse=True)  # names are smallest fragments: their order is appearance
         found.append(remap(fragments, (old, (ranks + 1).astype(old.dtype)), missing=0))
-    return found if isinstance(threshold, Sequence | np.ndarray) else found[0]
+    return found if several else found[0]
 
 
 def boundary_contour_watershed(
@@ -390,8 +392,8 @@ def z_median(probability: Any, *, size: Annotated[int, Between(1, 9)] = 3) -> An
     >>> emfast.segmentation.z_median(np.array([1, 9, 2, 3], "uint8").reshape(4, 1, 1)).ravel()
     array([1, 2, 3, 2], dtype=uint8)
     """
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"size must be an odd number of sections, got {size}")
+    if not isinstance(size, (int, np.integer)) or size < 1 or size % 2 == 0:
+        raise ValueError(f"size must be an odd number of sections, got {size!r}")
     values = take(probability, "probability", kinds="biuf", dims=(3,))
     stack = values.library.to_numpy(values.array)
     out = np.empty_like(stack)
@@ -430,8 +432,7 @@ def link_slices(labels: Any, *, overlap: Annotated[float, Between(0.0, 1.0)] = 0
     <BLANKLINE>
            [[1, 1, 1, 2]]], dtype=uint32)
     """
-    if not 0 <= overlap <= 1:
-        raise ValueError(f"overlap must be from 0 to 1, got {overlap}")
+    overlap = number_of(overlap, "overlap", 0, 1)
     values = take(labels, "labels", dims=(3,))
     stack = values.library.to_numpy(values.array)
     out = np.zeros(stack.shape, np.uint32)
@@ -508,10 +509,9 @@ def probability_of(array: Any, name: str) -> Any:
 
 def at_least(probability: Any, threshold: float, name: str) -> Any:
     """Where probabilities reach the threshold; v of uint8 counts as v / 255 exactly, the threshold as its decimals."""
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"{name} must be from 0 to 1, got {threshold}")
+    threshold = number_of(threshold, name, 0, 1)
     if str(probability.dtype).endswith("uint8"):
-        return probability >= math.ceil(Fraction(repr(float(threshold))) * 255)
+        return probability >= math.ceil(Fraction(repr(threshold)) * 255)
     return probability >= threshold
 
 

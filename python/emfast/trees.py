@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from . import _npz
 from ._arrays import take
+from ._options import number_of
 from .graphs import RegionGraph
 
 _FORMAT = "emfast merge tree 1"
@@ -235,22 +237,18 @@ class MergeTree:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an .npz file that :meth:`load` reads back equal."""
-        with open(path, "wb") as file:
-            np.savez(file, format=_FORMAT, **{f.name: getattr(self, f.name) for f in fields(self)})
+        _npz.save(path, _FORMAT, {f.name: getattr(self, f.name) for f in fields(self)})
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> MergeTree:
         """Read what :meth:`save` wrote."""
-        with np.load(path) as file:
-            if "format" not in file or str(file["format"]) != _FORMAT:
-                raise ValueError(f"{os.fspath(path)} must be a file of MergeTree.save, got another kind")
-            return MergeTree(**{name: file[name] for name in file.files if name != "format"})
+        return MergeTree(**_npz.load(path, _FORMAT, "MergeTree.save"))
 
     # ---- inside
 
     def _merges_at(self, threshold: float) -> int:
         """How many merges come before the first with a score below the threshold."""
-        return int(np.searchsorted(-self.heights, -float(threshold), side="right"))
+        return int(np.searchsorted(-self.heights, -number_of(threshold, "threshold"), side="right"))
 
     def _numbers(self, labels: np.ndarray) -> np.ndarray:
         return _numbers(labels, self.fragments)
