@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from fractions import Fraction
 
@@ -890,3 +891,62 @@ def link_by_size(affinities, fragments, merge_size, merge_threshold, dust, per_s
     for k, region in enumerate(sorted(kept.values(), key=min)):
         out[region] = k + 1
     return out.reshape(fragments.shape)
+
+
+# --- skeletons
+
+
+def _steps_along(p, members, spacing):
+    """Neighbours of p among the members, with the lengths of steps in 1024ths of the longest spacing."""
+    for step in itertools.product((-1, 0, 1), repeat=len(p)):
+        q = tuple(a + b for a, b in zip(p, step, strict=True))
+        if any(step) and q in members:
+            length = np.sqrt(sum((abs(s) * nm) ** 2 for s, nm in zip(step, spacing, strict=True)))
+            yield q, max(1, round(float(length / (max(spacing) / 1024))))
+
+
+def _cheapest(sources, members, spacing, cost):
+    """Dijkstra: voxel -> least cost from the sources (voxel -> cost there)."""
+    found: dict = {}
+    queue = [(c, p) for p, c in sources.items()]
+    heapq.heapify(queue)
+    while queue:
+        key, p = heapq.heappop(queue)
+        if p in found:
+            continue
+        found[p] = key
+        for q, length in _steps_along(p, members, spacing):
+            if q not in found:
+                heapq.heappush(queue, (key + cost(p, q, length), q))
+    return found
+
+
+def skeleton_tree(members, radius, spacing, scale, const, penalty, exponent):
+    """The vertices of one connected object with their parents (None for the root), in order; radius: voxel -> nm."""
+    largest = max(radius[p] for p in members)
+    rate = {p: 1 + round(penalty * (1 - radius[p] / largest) ** exponent) for p in members}
+    far = _cheapest({min(members): 0}, members, spacing, lambda p, q, length: length)
+    root = min(members, key=lambda p: (-far[p], p))
+    far = _cheapest({root: 0}, members, spacing, lambda p, q, length: length)
+    tree = {root: None}
+    covered = {}
+
+    def cost(p, q, length):
+        return length * (rate[p] + rate[q])
+
+    for tip in sorted(members, key=lambda p: (-far[p], p)):
+        if tip in covered:
+            continue
+        price = _cheapest({tip: 0}, members, spacing, cost)
+        at = min(tree, key=lambda p: (price[p], p))
+        while at != tip:
+            ways = [
+                q for q, length in _steps_along(at, members, spacing) if price[q] + cost(q, at, length) == price[at]
+            ]
+            tree[min(ways)] = at
+            at = min(ways)
+        reach = {p: round((scale * radius[p] + const) / (max(spacing) / 1024)) for p in tree}
+        most = max(reach.values())
+        at_cost = _cheapest({p: most - r for p, r in reach.items()}, members, spacing, lambda p, q, length: length)
+        covered = {p for p, c in at_cost.items() if c <= most}
+    return tree

@@ -37,6 +37,7 @@ from .multicuts import Multicut, multicut, multicut_costs
 from .mutex import mutex_watershed, mutex_watershed_graph
 from .seeds import distance_peaks, h_maxima, seeded_watershed
 from .segmentation import segment_affinities
+from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 __version__ = "0.1.0"
@@ -48,6 +49,8 @@ __all__ = [
     "Multicut",
     "PointCloud",
     "RegionGraph",
+    "Skeleton",
+    "Skeletons",
     "Table",
     "affinities",
     "agglomerate",
@@ -93,6 +96,7 @@ __all__ = [
     "segmentation",
     "set_threads",
     "signed_distance",
+    "skeletonize",
     "statistics",
     "unique",
     "voxel_graph",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import numpy as np
 
 
-def save(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:
-    """Write the arrays beside ``path``, then put them in its place."""
+@contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write beside ``path``, which takes its place when all is written."""
     part = f"{os.fspath(path)}.part"
     try:
         with open(part, "wb") as file:
-            np.savez(file, format=kind, **arrays)
+            yield file
         os.replace(part, path)
     except BaseException:
         if os.path.exists(part):
@@ -23,8 +24,16 @@ def save(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> 
         raise
 
 
+def save(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:
+    """Write the arrays and what kind they are."""
+    with whole(path) as file:
+        np.savez(file, format=kind, **arrays)
+
+
 def load(path: str | os.PathLike[str], kind: str, writer: str) -> dict[str, np.ndarray]:
     """The arrays of a file that :func:`save` wrote as this kind; ``writer`` is how users know it."""
+    import zipfile  # not at the top, for a quick start of the package
+
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
             if "format" in arrays and str(arrays["format"]) == kind:
@@ -34,4 +43,4 @@ def load(path: str | os.PathLike[str], kind: str, writer: str) -> dict[str, np.n
     raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got another kind or a damaged one")
 
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "whole"]
