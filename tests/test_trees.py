@@ -198,6 +198,41 @@ def test_chains_make_the_tree_of_the_queue(backend, score, levels):
             assert np.array_equal(chains.heights, chains.scores)  # reducible: scores fall by themselves
 
 
+def near_graph(rng, nodes, hubs, levels):
+    """Neighbours in number are neighbours, but for a few hubs: what ranges of nodes can share out."""
+    ends = np.concatenate(
+        [np.stack([np.arange(nodes - step), np.arange(step, nodes)], axis=1) for step in (1, 7, 90)]
+        + [np.stack([np.full(400, h), rng.integers(0, nodes, 400)], axis=1) for h in rng.integers(0, nodes, hubs)]
+    )
+    ends = np.unique(np.sort(ends[ends[:, 0] != ends[:, 1]], axis=1), axis=0)
+    n, names = len(ends), np.arange(1, nodes + 1, dtype="u4")
+    counts = rng.integers(1, 9, n)
+    values = (rng.integers(0, levels, (n, 2)) * (255 // levels)).astype("u1")
+    sums = rng.integers(0, levels + 1, n) * counts * (255 // levels)
+    return graph_of(names[ends], counts, sums, values, rng.permutation(n), names, rng.integers(1, 20, nodes), 255, rng)
+
+
+@pytest.mark.parametrize("score", ["mean", "median", "max"])
+def test_threads_share_ranges_of_nodes(score):
+    rng = np.random.default_rng(5)
+    graph = near_graph(rng, 30_000, 3, 100)
+    some = rng.choice(graph.nodes, (40, 2), replace=False)
+    seeds = dict(zip(rng.choice(graph.nodes, 300, replace=False).tolist(), [1, 2, 3] * 100, strict=True))
+    frozen = rng.choice(graph.nodes, 200)
+    for rules in ({}, {"big_size": 60}, {"cannot_link": some}, {"must_link": some}, {"seeds": seeds}, {"open": frozen}):
+        found = []
+        for threads in (1, 2, 3, 7):
+            emfast.set_threads(threads)
+            try:
+                if "open" in rules:
+                    found.append(emfast.agglomerate_block(graph, frozen, score=score, until=0.1))
+                else:
+                    found.append(emfast.agglomerate(graph, score=score, until=0.1, **rules))
+            finally:
+                emfast.set_threads(0)
+        assert all(f == found[0] for f in found)
+
+
 def partition(tree, threshold):
     fragments, segments = tree.cut(threshold)
     return dict(zip(fragments.tolist(), segments.tolist(), strict=True))

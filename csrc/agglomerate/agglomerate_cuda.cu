@@ -31,7 +31,8 @@ Merges run(Executor& ex, const Problem& device, const Rules& r) {
     bring(ex, p.sizes, p.nodes, sizes);
     bring(ex, p.seeds, p.nodes, seeds);
     bring(ex, p.frozen, p.nodes, frozen);
-    return run_on_host(p, r, [] {});
+    Team team(get_threads(), {});
+    return run_on_host(p, r, team);
 }
 
 }  // namespace emfast::agglomerate

@@ -19,15 +19,22 @@
 // and then that one is as large as it will be when the queue comes to e (all its merges were better than e).
 // So chains may start anywhere, and start in the order of nodes: neighbours in number are neighbours in memory.
 //
+// Threads: the nodes are cut in ranges by number. A merge writes to the two segments and to their neighbours, so a worker
+// that leaves alone every node with a neighbour in another range, and all that wait for one, meets nobody: it follows the
+// chains of its range with nothing locked. Then ranges are joined in pairs and the chains followed again, until all is
+// one range. By the argument above the merges are the same.
+//
 // The edge of a pair is found in one of two ways. The few edges of a small segment are marked in an array by neighbour; a
 // hub, a segment with many, keeps a table of its own.
 #pragma once
 
-#include <functional>
+#include <memory>
 #include <numeric>
 
 #include "agglomerate/scores.h"
 #include "agglomerate/table.h"
+#include "core/team.h"
+#include "core/threads.h"
 
 namespace emfast::agglomerate {
 
@@ -61,7 +68,9 @@ template <class Policy, bool chains>
 class Engine {
     using Entry = std::conditional_t<chains, Key, uint32_t>;
     using Data = typename Policy::Data;
+    using Neighbours = Table<uint32_t>;  // slots of a segment's edges, by neighbour
     static constexpr uint32_t many = scrambled ? 5 : 32;  // edges of a segment that has a table
+    static constexpr int64_t least_range = scrambled ? 2 : 1 << 12;  // nodes worth a worker
 
     struct Edge {
         Key key;  // current
@@ -73,18 +82,33 @@ class Engine {
         uint32_t length = 0, capacity = 0;
     };
 
+    // What belongs to one thread.
+    struct Worker {
+        Worker(const Problem& p, const Rules& r) : policy(p, r) {}
+        Policy policy;
+        bool on_caller = true;  // in the thread that may ask for Ctrl-C
+        Pool<Entry> pool;
+        std::vector<uint32_t> marked, twins, walk;
+        Merges merges;
+        std::vector<Key> keys;  // of the merges, where their order is yet to be found
+        int64_t steps = 0;
+    };
+
   public:
-    Engine(const Problem& p, const Rules& r, std::function<void()> poll)
-        : problem_(p), rules_(r), policy_(p, r), poll_(std::move(poll)) {
+    Engine(const Problem& p, const Rules& r, Team& team) : problem_(p), rules_(r), team_(team) {
         const auto extra = static_cast<int64_t>(r.cannot.size() / 2);
         if (p.edges + extra >= int64_t(no_slot) || p.nodes >= int64_t(no_slot))
             refuse("agglomerate takes fewer than 2^32 edges in a call");
         sizes_.resize(needs_sizes() ? p.nodes : 0);
         if (needs_sizes()) std::copy_n(p.sizes, p.nodes, sizes_.data());
         if (p.seeds) seeds_.assign(p.seeds, p.seeds + p.nodes);
+        workers_.resize(chains ? std::clamp<int64_t>(p.nodes / least_range, 1, team.threads()) : 1);
+        const auto ranges = static_cast<int64_t>(workers_.size());
+        width_ = p.nodes / ranges + 1;
+        team.run(ranges, 1, [&](int64_t i, int64_t, int) { workers_[i] = std::make_unique<Worker>(p, r); });
         load(extra);
         marks_.assign(p.nodes, no_slot);
-        hub_.resize(p.nodes);
+        hubs_.resize(p.nodes);
     }
 
     Merges run() {
@@ -95,6 +119,17 @@ class Engine {
     }
 
   private:
+    Worker& first() { return *workers_[0]; }
+    const Policy& policy() const { return workers_[0]->policy; }  // for what changes nothing in it
+
+    // f(range, first node, end) for every range, by its worker.
+    template <class F>
+    void each_range(const F& f) {
+        team_.run(static_cast<int64_t>(workers_.size()), 1, [&](int64_t i, int64_t, int) {
+            f(i, std::min(i * width_, problem_.nodes), std::min((i + 1) * width_, problem_.nodes));
+        });
+    }
+
     static uint32_t slot_in(Entry entry) {
         if constexpr (chains) return slot_of(entry);
         else return entry;
@@ -104,9 +139,9 @@ class Engine {
 
     // The key of an edge that is not forbidden.
     Key key_for(const Edge& e, uint32_t slot) const {
-        Key value = policy_.value(e.data, size(e.a), size(e.b));
+        Key value = policy().value(e.data, size(e.a), size(e.b));
         if (rules_.constrained) {  // by magnitude, whatever the sign
-            const double score = policy_.score(e.data, size(e.a), size(e.b));
+            const double score = policy().score(e.data, size(e.a), size(e.b));
             if (score < rules_.until) value = mirrored(e);
         }
         return key_of(value, slot);
@@ -116,7 +151,7 @@ class Engine {
         Data data = e.data;
         if constexpr (requires { data.value; }) data.value = -data.value;
         else if constexpr (requires { data.sum; }) data.sum = -data.sum;
-        return policy_.value(data, size(e.a), size(e.b));
+        return policy().value(data, size(e.a), size(e.b));
     }
 
     // ---- the graph
@@ -131,28 +166,48 @@ class Engine {
             std::copy_n(p.ids, m, ids.data());
             sort_by_key(ids.data(), rows_.data(), m);
         }
-        lists_.resize(n);
-        for (int64_t i = 0; i < 2 * m; ++i) ++lists_[p.ends[i]].capacity;
-        for (size_t i = 0; i < rules_.cannot.size(); ++i) ++lists_[rules_.cannot[i]].capacity;
-        Entry* block = pool_.exactly(2 * (m + extra));
-        for (List& list : lists_) {
-            list.data = block;
-            block += list.capacity;
-        }
         edges_ = lazy<Edge>(m + extra);
-        for (int64_t slot = 0; slot < m; ++slot) {
-            const int64_t row = rows_[slot];
-            Edge& e = edges_[slot];
-            e.a = p.ends[2 * row];
-            e.b = p.ends[2 * row + 1];
-            e.data = policy_.load(row);
-            e.key = key_for(e, static_cast<uint32_t>(slot));
-            append(lists_[e.a], entry(e.key));
-            append(lists_[e.b], entry(e.key));
-        }
+        const int64_t share = m / static_cast<int64_t>(workers_.size()) + 1;
+        each_range([&](int64_t range, int64_t, int64_t) {
+            const int64_t begin = range * share, end = std::min(begin + share, m);
+            for (int64_t slot = begin; slot < end; ++slot) load_edge(*workers_[range], static_cast<uint32_t>(slot));
+        });
+        lists_.resize(n);
+        each_range([&](int64_t range, int64_t begin, int64_t end) { load_lists(*workers_[range], begin, end); });
         slots_ = m;
+    }
+
+    void load_edge(Worker& worker, uint32_t slot) {
+        const int64_t row = rows_[slot];
+        Edge& e = edges_[slot];
+        e.a = problem_.ends[2 * row];
+        e.b = problem_.ends[2 * row + 1];
+        e.data = worker.policy.load(row);
+        e.key = key_for(e, slot);
+    }
+
+    // The lists of the nodes from begin to end.
+    void load_lists(Worker& worker, int64_t begin, int64_t end) {
+        const int64_t m = problem_.edges, n = end - begin;
+        auto mine = [&](uint32_t x) { return static_cast<uint64_t>(x - begin) < static_cast<uint64_t>(n); };
+        int64_t entries = 0;
+        auto count = [&](uint32_t x) {
+            if (mine(x)) ++lists_[x].capacity, ++entries;
+        };
+        for (int64_t i = 0; i < 2 * m; ++i) count(problem_.ends[i]);
+        for (const uint32_t x : rules_.cannot) count(x);
+        Entry* block = worker.pool.exactly(entries);
+        for (int64_t x = begin; x < end; ++x) {
+            lists_[x].data = block;
+            block += lists_[x].capacity;
+        }
+        for (int64_t slot = 0; slot < m; ++slot) {
+            const Edge& e = edges_[slot];
+            if (mine(e.a)) append(lists_[e.a], entry(e.key));
+            if (mine(e.b)) append(lists_[e.b], entry(e.key));
+        }
         if constexpr (chains)
-            for (const List& list : lists_) make_heap(list);
+            for (int64_t x = begin; x < end; ++x) make_heap(lists_[x]);
     }
 
     static Entry entry(Key key) {
@@ -161,13 +216,13 @@ class Engine {
     }
     static void append(List& list, Entry e) { list.data[list.length++] = e; }
 
-    void push(uint32_t x, Entry e) {
+    void push(Worker& worker, uint32_t x, Entry e) {
         List& list = lists_[x];
         if (list.length == list.capacity) {
             const uint32_t capacity = std::bit_ceil(std::max<uint32_t>(8, list.capacity + 1));
-            Entry* data = pool_.take(capacity);
+            Entry* data = worker.pool.take(capacity);
             std::copy_n(list.data, list.length, data);
-            pool_.give(list.data, list.capacity);
+            worker.pool.give(list.data, list.capacity);
             list.data = data;
             list.capacity = capacity;
         }
@@ -181,78 +236,74 @@ class Engine {
     // ---- one merge
 
     // Makes one segment of x and y, which keeps the name of one of them: that is returned.
-    uint32_t merge(uint32_t x, uint32_t y) {
+    uint32_t merge(Worker& worker, uint32_t x, uint32_t y) {
         uint32_t large = x, small = y;
-        if (std::pair(hub_[small] > 0, lists_[small].length) > std::pair(hub_[large] > 0, lists_[large].length))
+        if (std::pair(!!hubs_[small], lists_[small].length) > std::pair(!!hubs_[large], lists_[large].length))
             std::swap(large, small);
         if (!sizes_.empty()) sizes_[large] += sizes_[small];
         if (!seeds_.empty() && !seeds_[large]) seeds_[large] = seeds_[small];
-        if (!hub_[large] && lists_[large].length > many) make_hub(large);
-        if (!hub_[large])
+        if (!hubs_[large] && lists_[large].length > many) make_hub(large);
+        if (!hubs_[large])
             each_edge(large, [&](uint32_t slot, Edge& e) {
                 const uint32_t w = other(e, large);
                 marks_[w] = slot;
-                marked_.push_back(w);
+                worker.marked.push_back(w);
             });
-        find_twins(small, large);
+        find_twins(worker, small, large);
         const List list = lists_[small];
         for (uint32_t i = 0; i < list.length; ++i) {
-            const uint32_t slot = slot_in(list.data[i]), twin = twins_[i];
+            const uint32_t slot = slot_in(list.data[i]), twin = worker.twins[i];
             Edge& e = edges_[slot];
             if (!joins(e, small)) continue;  // no more, or met twice
             const uint32_t w = other(e, small);
             if (w == large) {
                 e.a = e.b = no_slot;
-                if (hub_[large]) table(large).remove(small);
+                if (hubs_[large]) hubs_[large]->remove(small);
                 continue;
             }
             uint32_t kept = slot;
             if (twin == no_slot) {
                 (e.a == small ? e.a : e.b) = large;
-                push(large, entry(e.key));
+                push(worker, large, entry(e.key));
             } else {
-                kept = join(large, w, slot, twin);
+                kept = join(worker, large, w, slot, twin);
             }
-            if (hub_[large] && kept != twin) table(large).set(w, kept);
-            if (hub_[w]) {
-                table(w).remove(small);
-                if (kept != twin) table(w).set(large, kept);
+            if (hubs_[large] && kept != twin) hubs_[large]->set(w, kept);
+            if (hubs_[w]) {
+                hubs_[w]->remove(small);
+                if (kept != twin) hubs_[w]->set(large, kept);
             }
         }
-        for (const uint32_t w : marked_) marks_[w] = no_slot;
-        marked_.clear();
-        pool_.give(lists_[small].data, lists_[small].capacity);
+        for (const uint32_t w : worker.marked) marks_[w] = no_slot;
+        worker.marked.clear();
+        worker.pool.give(lists_[small].data, lists_[small].capacity);
         lists_[small] = {};
-        if (hub_[small]) {
-            table(small) = {};
-            free_tables_.push_back(hub_[small]);
-            hub_[small] = 0;
-        }
+        hubs_[small].reset();
         if constexpr (Policy::sized)
-            if (policy_.by_size) each_edge(large, [&](uint32_t slot, Edge& e) { renew(slot, e); });
+            if (policy().by_size) each_edge(large, [&](uint32_t slot, Edge& e) { renew(slot, e); });
         return large;
     }
 
-    // twins_[i] is the edge of large with the neighbour at the other end of edge i of small. All are looked up before the
+    // twins[i] is the edge of large with the neighbour at the other end of edge i of small. All are looked up before the
     // merge, so that the memory of many can be on its way at once.
-    void find_twins(uint32_t small, uint32_t large) {
+    void find_twins(Worker& worker, uint32_t small, uint32_t large) {
         const List& list = lists_[small];
-        twins_.assign(list.length, no_slot);
+        worker.twins.assign(list.length, no_slot);
         for (uint32_t i = 0; i < list.length; ++i) __builtin_prefetch(&edges_[slot_in(list.data[i])]);
-        if (hub_[large])
+        if (hubs_[large])
             for (uint32_t i = 0; i < list.length; ++i) {
                 const Edge& e = edges_[slot_in(list.data[i])];
-                if (joins(e, small)) table(large).prefetch(other(e, small));
+                if (joins(e, small)) hubs_[large]->prefetch(other(e, small));
             }
         for (uint32_t i = 0; i < list.length; ++i) {
             const Edge& e = edges_[slot_in(list.data[i])];
             if (!joins(e, small)) continue;
             const uint32_t w = other(e, small);
-            const uint32_t twin = hub_[large] ? table(large).get(w) : marks_[w];
-            twins_[i] = twin;
+            const uint32_t twin = hubs_[large] ? hubs_[large]->get(w) : marks_[w];
+            worker.twins[i] = twin;
             if (twin != no_slot) __builtin_prefetch(&edges_[twin]);
             __builtin_prefetch(&lists_[w]);
-            if (hub_[w]) table(w).prefetch(small);
+            if (hubs_[w]) hubs_[w]->prefetch(small);
         }
     }
 
@@ -268,12 +319,12 @@ class Engine {
     }
 
     // The edges (small, w) and (large, w) become one, in the slot of the larger id: that is returned.
-    uint32_t join(uint32_t large, uint32_t w, uint32_t from_small, uint32_t from_large) {
+    uint32_t join(Worker& worker, uint32_t large, uint32_t w, uint32_t from_small, uint32_t from_large) {
         const uint32_t kept = std::max(from_small, from_large), lost = std::min(from_small, from_large);
         Edge &e = edges_[kept], &gone = edges_[lost];
         const Key kept_key = e.key, lost_key = gone.key;
         const bool parted = is_forbidden(kept_key) || is_forbidden(lost_key);
-        if (!parted) policy_.join(e.data, gone.data);
+        if (!parted) worker.policy.join(e.data, gone.data);
         gone.a = gone.b = no_slot;
         e.a = large;
         e.b = w;
@@ -281,41 +332,34 @@ class Engine {
         if constexpr (chains) {
             // In each list an entry must bound the edge from above. That of the lost edge bounds nothing any more.
             const bool short_of = lost_key >> 32 > kept_key >> 32;
-            if (kept == from_small || short_of) push(large, entry(e.key));
-            if (short_of) push(w, entry(e.key));
+            if (kept == from_small || short_of) push(worker, large, entry(e.key));
+            if (short_of) push(worker, w, entry(e.key));
         } else {
-            if (kept == from_small) push(large, kept);
+            if (kept == from_small) push(worker, large, kept);
             if (!is_forbidden(e.key)) put(e.key);
         }
         return kept;
     }
 
-    Table<uint32_t>& table(uint32_t x) { return tables_[hub_[x] - 1]; }
-
     void make_hub(uint32_t x) {
-        if (free_tables_.empty()) {
-            tables_.emplace_back();
-            hub_[x] = static_cast<uint32_t>(tables_.size());
-        } else {
-            hub_[x] = free_tables_.back();
-            free_tables_.pop_back();
-        }
-        each_edge(x, [&](uint32_t slot, Edge& e) { table(x).set(other(e, x), slot); });
+        hubs_[x] = std::make_unique<Neighbours>();
+        each_edge(x, [&](uint32_t slot, Edge& e) { hubs_[x]->set(other(e, x), slot); });
     }
 
-    void record(uint32_t a, uint32_t b, double score, Key key, const Data& data = {}) {
-        if (chains) keys_.push_back(key);
-        merges_.a.push_back(a);
-        merges_.b.push_back(b);
-        merges_.scores.push_back(score);
-        merges_.rows.push_back(key == 0 ? -1 : int64_t(rows_[slot_of(key)]));
+    void record(Worker& worker, uint32_t a, uint32_t b, double score, Key key, const Data& data = {}) {
+        if (chains) worker.keys.push_back(key);
+        Merges& merges = worker.merges;
+        merges.a.push_back(a);
+        merges.b.push_back(b);
+        merges.scores.push_back(score);
+        merges.rows.push_back(key == 0 ? -1 : int64_t(rows_[slot_of(key)]));
         if constexpr (std::is_same_v<Policy, Mean>) {
-            merges_.sums.push_back(data.sum);
-            merges_.counts.push_back(data.count);
+            merges.sums.push_back(data.sum);
+            merges.counts.push_back(data.count);
         }
     }
 
-    double score(const Edge& e) const { return policy_.score(e.data, size(e.a), size(e.b)); }
+    double score(const Edge& e) const { return policy().score(e.data, size(e.a), size(e.b)); }
 
     bool rivals(uint32_t a, uint32_t b) const {
         return !seeds_.empty() && seeds_[a] && seeds_[b] && seeds_[a] != seeds_[b];
@@ -341,8 +385,8 @@ class Engine {
                 continue;
             }
             edges_[slots_++] = {forbidden(slot), Data{}, a, b};
-            push(a, entry(forbidden(slot)));
-            push(b, entry(forbidden(slot)));
+            push(first(), a, entry(forbidden(slot)));
+            push(first(), b, entry(forbidden(slot)));
         }
         if (rules_.must.empty()) return;
         std::vector<uint32_t> names(problem_.nodes);
@@ -357,11 +401,11 @@ class Engine {
             bool apart = rivals(a, b);
             each_edge(a, [&](uint32_t, Edge& e) { apart |= other(e, a) == b && is_forbidden(e.key); });
             if (apart) refuse("must_link and cannot_link must agree, but some fragments are in both");
-            const uint32_t left = merge(a, b);
+            const uint32_t left = merge(first(), a, b);
             names[a ^ b ^ left] = left;
-            record(a, b, HUGE_VAL, 0);
+            record(first(), a, b, HUGE_VAL, 0);
         }
-        musts_ = merges_.a.size();
+        musts_ = first().merges.a.size();
     }
 
     // ---- the queue
@@ -400,16 +444,17 @@ class Engine {
                 continue;
             }
             const uint32_t a = e.a, b = e.b;
-            record(a, b, value, top, e.data);
-            merge(a, b);
-            poll();
+            record(first(), a, b, value, top, e.data);
+            merge(first(), a, b);
+            poll(first());
         }
     }
 
     // ---- chains
 
-    void poll() {
-        if ((++steps_ & 0xffff) == 0) poll_();
+    // Looks for Ctrl-C now and then.
+    void poll(Worker& worker) {
+        if ((++worker.steps & 0xffff) == 0) team_.poll(worker.on_caller);
     }
 
     // The best edge of x, or no_slot.
@@ -464,34 +509,67 @@ class Engine {
         data[at] = key;
     }
 
+    // Ranges are joined in pairs, level by level; at the last all nodes are one.
     void follow() {
-        std::vector<uint32_t> walk;
-        std::vector<uint8_t> stuck(problem_.frozen ? problem_.nodes : 0);  // waits for a frozen node
-        if (problem_.frozen) std::copy_n(problem_.frozen, problem_.nodes, stuck.data());
-        auto is_stuck = [&](uint32_t x) { return !stuck.empty() && stuck[x]; };
-        for (uint32_t start = 0; start < problem_.nodes; ++start) {
-            walk.assign(1, start);
-            while (!walk.empty()) {
-                const uint32_t x = walk.back();
-                double value = 0;
-                const uint32_t slot = is_stuck(x) ? no_slot : best(x, value);
-                if (slot == no_slot) {
-                    walk.pop_back();
-                    continue;
-                }
-                const uint32_t y = other(edges_[slot], x);
-                if (is_stuck(y)) {
-                    stuck[x] = 1;
-                    continue;
-                }
-                if (best(y, value) != slot) {
-                    walk.push_back(y);
-                    continue;
-                }
-                record(x, y, value, edges_[slot].key, edges_[slot].data);
-                walk.back() = merge(x, y);
-                poll();
+        const auto ranges = static_cast<int64_t>(workers_.size());
+        const int levels = std::bit_width(static_cast<uint64_t>(ranges - 1));
+        std::vector<uint8_t> reach = reaches(levels);
+        std::vector<uint8_t> stuck(reach.size());  // waits for a node that must be left alone
+        for (int level = 0; level <= levels; ++level) {
+            const int64_t step = int64_t(1) << level;
+            for (size_t x = 0; x < stuck.size(); ++x) stuck[x] = reach[x] > level;
+            if (level == levels && !problem_.frozen) stuck.clear();
+            team_.run((ranges - 1) / step + 1, 1, [&](int64_t i, int64_t, int thread) {
+                Worker& worker = *workers_[i * step];
+                worker.on_caller = thread == 0;
+                const int64_t end = std::min((i + 1) * step * width_, problem_.nodes);
+                for (int64_t x = i * step * width_; x < end; ++x) follow_from(worker, static_cast<uint32_t>(x), stuck);
+            });
+        }
+    }
+
+    // For each node the level at which all its neighbours are in one range with it; frozen ones never are. Empty if
+    // there is but one level and nothing frozen.
+    std::vector<uint8_t> reaches(int levels) {
+        std::vector<uint8_t> reach(levels > 0 || problem_.frozen ? problem_.nodes : 0);
+        if (reach.empty()) return reach;
+        each_range([&](int64_t range, int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) {
+                const auto x = static_cast<uint32_t>(i);
+                int level = problem_.frozen && problem_.frozen[x] ? 255 : 0;
+                each_edge(x, [&](uint32_t, Edge& e) {
+                    const auto apart = static_cast<uint64_t>(other(e, x) / width_ ^ range);
+                    level = std::max<int>(level, std::bit_width(apart));
+                });
+                reach[x] = static_cast<uint8_t>(level);
             }
+        });
+        return reach;
+    }
+
+    void follow_from(Worker& worker, uint32_t start, std::vector<uint8_t>& stuck) {
+        auto is_stuck = [&](uint32_t x) { return !stuck.empty() && stuck[x]; };
+        worker.walk.assign(1, start);
+        while (!worker.walk.empty()) {
+            const uint32_t x = worker.walk.back();
+            double value = 0;
+            const uint32_t slot = is_stuck(x) ? no_slot : best(x, value);
+            if (slot == no_slot) {
+                worker.walk.pop_back();
+                continue;
+            }
+            const uint32_t y = other(edges_[slot], x);
+            if (is_stuck(y)) {
+                stuck[x] = 1;
+                continue;
+            }
+            if (best(y, value) != slot) {
+                worker.walk.push_back(y);
+                continue;
+            }
+            record(worker, x, y, value, edges_[slot].key, edges_[slot].data);
+            worker.walk.back() = merge(worker, x, y);
+            poll(worker);
         }
     }
 
@@ -499,7 +577,8 @@ class Engine {
 
     // In the queue's order, each merge named after the smallest nodes of its two segments.
     Merges finish() {
-        const auto n = static_cast<int64_t>(merges_.a.size());
+        const Merges found = collect();
+        const auto n = static_cast<int64_t>(found.a.size());
         std::vector<uint32_t> order(n);
         std::iota(order.begin(), order.end(), 0u);
         if (chains) sort(order);
@@ -518,65 +597,79 @@ class Engine {
         out.counts.resize(n);
         for (int64_t i = 0; i < n; ++i) {
             const uint32_t from = order[i];
-            const uint32_t a = root(merges_.a[from]), b = root(merges_.b[from]);
+            const uint32_t a = root(found.a[from]), b = root(found.b[from]);
             smallest[std::max(a, b)] = std::min(a, b);
             out.a[i] = std::min(a, b);
             out.b[i] = std::max(a, b);
-            out.scores[i] = merges_.scores[from];
-            out.rows[i] = merges_.rows[from];
-            if (merges_.sums.empty()) continue;
-            out.sums[i] = merges_.sums[from];
-            out.counts[i] = merges_.counts[from];
+            out.scores[i] = found.scores[from];
+            out.rows[i] = found.rows[from];
+            if (found.sums.empty()) continue;
+            out.sums[i] = found.sums[from];
+            out.counts[i] = found.counts[from];
         }
         return out;
     }
 
+    // All workers' merges and keys; the first has those that had to be.
+    Merges collect() {
+        Merges all = std::move(first().merges);
+        for (size_t i = 1; i < workers_.size(); ++i) {
+            auto append = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
+            const Merges& more = workers_[i]->merges;
+            append(all.a, more.a);
+            append(all.b, more.b);
+            append(all.scores, more.scores);
+            append(all.rows, more.rows);
+            append(all.sums, more.sums);
+            append(all.counts, more.counts);
+            append(first().keys, workers_[i]->keys);
+        }
+        return all;
+    }
+
     // Best first; those that had to be merged stay at the head.
     void sort(std::vector<uint32_t>& order) {
+        const std::vector<Key>& keys = first().keys;
         std::sort(order.begin() + static_cast<int64_t>(musts_), order.end(),
-                  [&](uint32_t i, uint32_t j) { return keys_[i] > keys_[j]; });
+                  [&](uint32_t i, uint32_t j) { return keys[i] > keys[j]; });
     }
 
     const Problem& problem_;
     const Rules& rules_;
-    Policy policy_;
-    std::function<void()> poll_;  // asks for Ctrl-C
-    Pool<Entry> pool_;
+    Team& team_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+    int64_t width_ = 0;  // nodes of a range
     Scratch<Edge> edges_;
     Scratch<uint32_t> rows_;  // of slots
     std::vector<List> lists_;
     std::vector<uint32_t> marks_;  // slot by neighbour
-    std::vector<uint32_t> marked_, twins_;
-    std::vector<uint32_t> hub_;  // 0, or one more than the place of its table
-    std::vector<uint32_t> free_tables_;
-    std::vector<Table<uint32_t>> tables_;
+    std::vector<std::unique_ptr<Neighbours>> hubs_;
     std::vector<int64_t> sizes_;
     std::vector<uint32_t> seeds_;
-    std::vector<Key> queue_, keys_;
-    Merges merges_;
+    std::vector<Key> queue_;
     size_t musts_ = 0;
-    int64_t slots_ = 0, steps_ = 0;
+    int64_t slots_ = 0;
 };
 
 // Runs the engine that the rules ask for.
 template <class Policy>
-Merges run_with(const Problem& p, const Rules& r, const std::function<void()>& poll) {
+Merges run_with(const Problem& p, const Rules& r, Team& team) {
     if constexpr (Policy::reducible)
-        if (!r.in_order && !r.constrained) return Engine<Policy, true>(p, r, poll).run();
-    return Engine<Policy, false>(p, r, poll).run();
+        if (!r.in_order && !r.constrained) return Engine<Policy, true>(p, r, team).run();
+    return Engine<Policy, false>(p, r, team).run();
 }
 
-inline Merges run_on_host(const Problem& p, const Rules& r, const std::function<void()>& poll) {
+inline Merges run_on_host(const Problem& p, const Rules& r, Team& team) {
     switch (r.score) {
-        case Score::mean: return run_with<Mean>(p, r, poll);
-        case Score::maximum: return run_with<Extreme<Score::maximum>>(p, r, poll);
-        case Score::minimum: return run_with<Extreme<Score::minimum>>(p, r, poll);
-        case Score::absolute: return run_with<Extreme<Score::absolute>>(p, r, poll);
-        case Score::quantile: return run_with<Quantile>(p, r, poll);
-        case Score::sum: return run_with<Sum>(p, r, poll);
+        case Score::mean: return run_with<Mean>(p, r, team);
+        case Score::maximum: return run_with<Extreme<Score::maximum>>(p, r, team);
+        case Score::minimum: return run_with<Extreme<Score::minimum>>(p, r, team);
+        case Score::absolute: return run_with<Extreme<Score::absolute>>(p, r, team);
+        case Score::quantile: return run_with<Quantile>(p, r, team);
+        case Score::sum: return run_with<Sum>(p, r, team);
         case Score::formula: break;
     }
-    return run_with<Formula>(p, r, poll);
+    return run_with<Formula>(p, r, team);
 }
 
 }  // namespace emfast::agglomerate

@@ -9,11 +9,9 @@
 //   - two earlier neighbours of v[x] that touch each other need but one union with it, for theirs is made elsewhere. With 26
 //     neighbours the voxel behind, where equal, stands for all; in real volumes hardly anything else is left to do.
 //
-// The volume is cut into slabs of rows, each worked by one thread with plain unions; ids of a slab begin at the index of its
-// first voxel, so they need no counting beforehand, keep raster order across slabs, and the array of parents (mapped
-// lazily) is touched only at its used stretches. The first rows of each slab, whose earlier neighbours belong to the slab
-// before, are joined afterwards with shared unions. Roots are smallest members, so numbering them in order of id is
-// numbering by first appearance.
+// The volume is cut into slabs of rows, each worked by one thread with plain unions (slabs.h, run_numbers.h). The first rows
+// of each slab, whose earlier neighbours belong to the slab before, are joined afterwards with shared unions. The array of
+// parents is mapped lazily and touched only at its used stretches.
 //
 // Scratch: 3 bits a voxel and 4 bytes a run.
 
@@ -21,8 +19,7 @@
 
 #include <bit>
 
-#include "components/components_body.h"
-#include "components/slabs.h"
+#include "components/run_numbers.h"
 #include "core/isa.h"
 #include "core/runs.h"
 
@@ -310,9 +307,8 @@ class RunLabelling final : public Labelling {
     template <class T>
     RunLabelling(Executor& ex, View<const T> labels, const Options& options)
         : rows_{labels.shape, bit_words(labels.shape.x), nullptr, nullptr, nullptr, nullptr},
-          slabs_(labels.shape.rows(), labels.shape.z > 1 ? labels.shape.y : 0, labels.size(), ex.threads()),
-          end_(slabs_.count),
-          base_(slabs_.count) {
+          slabs_(labels.shape, ex.threads()),
+          numbers_(slabs_, labels.shape.x) {
         const int64_t words = labels.shape.rows() * rows_.words;
         bits_ = ex.scratch<uint64_t>(2 * words);
         before_ = ex.scratch<Id>(words);
@@ -328,86 +324,30 @@ class RunLabelling final : public Labelling {
         auto work_slab = [&](Part part, int64_t s) {
             return work(part, rows_, job, slabs_.row(s), slabs_.joined_from(s), slabs_.row(s + 1));
         };
-        ex.for_chunks(slabs_.count, 1, [&](int64_t s, int64_t, int) { end_[s] = work_slab(Part::slab, s); });
+        ex.for_chunks(slabs_.count, 1, [&](int64_t s, int64_t, int) { numbers_.ends[s] = work_slab(Part::slab, s); });
         ex.for_chunks(slabs_.count - 1, 1, [&](int64_t s, int64_t, int) { work_slab(Part::seam, s + 1); });
         if (options.periodic)
             ex.for_each(labels.size(), JoinPeriodic<T, Equal<T>, RunLinks<Id>>{labels.data, labels.shape, Equal<T>{},
                                                                                job.background, options.has_background,
                                                                                neighbours_before(options.connectivity),
                                                                                RunLinks<Id>{rows_}});
-        number(ex);
+        count = numbers_.number(ex, rows_);
     }
 
     void write(Executor& ex, void* out, int bytes) override {
         visit_width(bytes, [&](auto zero) {
             using Out = decltype(zero);
-            if (rows_.shape.voxels() == 0) return;
-            const int64_t total = rows_.shape.rows(),
-                          grain = std::max<int64_t>(1, (1 << 18) / std::max<int64_t>(1, rows_.shape.x));
-            ex.for_chunks(total, grain, [&](int64_t begin, int64_t end, int) {
-                std::vector<Out> run_labels(rows_.shape.x + 1);
-                for (int64_t r = begin; r < end; ++r) {
-                    collect(r, run_labels.data());
-                    spread(rows_, run_labels.data(), r, static_cast<Out*>(out) + r * rows_.shape.x);
-                }
-            });
+            numbers_.write(ex, rows_, static_cast<Out*>(out),
+                           [&](const Out* run_labels, int64_t r, Out* row) { spread(rows_, run_labels, r, row); });
         });
     }
 
   private:
-    Id first_id(int64_t slab) const { return static_cast<Id>(slabs_.row(slab) * rows_.shape.x); }
-
-    // Each slab replaces the parents of its runs: by the root's rank in its slab, marked, where the root is in the slab; by
-    // an id of an earlier slab otherwise. base_ turns ranks in slabs into labels.
-    void number(Executor& ex) {
-        constexpr Id top = Marks<Id>::top;
-        ex.for_chunks(slabs_.count, 1, [&](int64_t s, int64_t, int) {
-            Id* parent = rows_.parent;
-            const Id first = first_id(s), end = end_[s];
-            Id roots = 0;
-            for (Id i = first; i < end; ++i) {
-                const Id up = parent[i];
-                if (up == i) parent[i] = top | roots++;
-                else if (up >= first) parent[i] = parent[up];
-            }
-            base_[s] = roots;
-        });
-        Id sum = 1;
-        for (Id& b : base_) sum += std::exchange(b, sum);
-        count = static_cast<int64_t>(sum) - 1;
-    }
-
-    int64_t slab_of(Id i) const {
-        int64_t s = 0;
-        while (s + 1 < slabs_.count && first_id(s + 1) <= i) ++s;
-        return s;
-    }
-
-    // The labels of the runs of row r, from [1] on.
-    template <class Out>
-    void collect(int64_t r, Out* run_labels) const {
-        constexpr Id top = Marks<Id>::top;
-        const int64_t last = (r + 1) * rows_.words - 1;
-        const Id first = rows_.before[r * rows_.words];
-        const Id runs = rows_.before[last] + static_cast<Id>(std::popcount(rows_.start[last])) - first;
-        const Id own = base_[slab_of(first + 1)];
-        for (Id k = 1; k <= runs; ++k) {
-            Id up = rows_.parent[first + k];
-            if (up & top) {
-                run_labels[k] = static_cast<Out>(own + (up & ~top));
-                continue;
-            }
-            Id at = up;
-            for (; !(up & top); up = rows_.parent[up]) at = up;  // the root is in an earlier slab
-            run_labels[k] = static_cast<Out>(base_[slab_of(at)] + (up & ~top));
-        }
-    }
-
     Rows<Id> rows_;
     Slabs slabs_;
     Scratch<uint64_t> bits_;
     Scratch<Id> before_, parent_;
-    std::vector<Id> end_, base_;
+    RunNumbers<Rows<Id>> numbers_;
 };
 
 }  // namespace

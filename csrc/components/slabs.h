@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/isa.h"
+#include "core/view.h"
 
 namespace emfast::components {
 
@@ -14,6 +15,8 @@ struct Slabs {
     static constexpr int64_t voxels = int64_t(1) << 25;  // a slab at most: bounds the time between looks at Ctrl-C
 
     int64_t rows, reach, count;
+
+    Slabs(const Shape& shape, int threads) : Slabs(shape.rows(), shape.z > 1 ? shape.y : 0, shape.voxels(), threads) {}
 
     // layer: rows from one to the same place in the next layer, 0 if there is but one layer.
     Slabs(int64_t rows, int64_t layer, int64_t all_voxels, int threads)

@@ -64,6 +64,7 @@ class Executor {
         : team_(scrambled ? std::max(3, get_threads()) : get_threads(), std::move(poll)) {}
 
     int threads() const { return team_.threads(); }
+    Team& team() { return team_; }
 
     // The piece for work that costs about a nanosecond an item: enough pieces to balance, none too small to pay.
     int64_t grain(int64_t n, int64_t least = 1 << 14) const {

@@ -59,6 +59,12 @@ class Team {
         region(work, static_cast<int>(std::min<int64_t>(threads_, pieces)));
     }
 
+    // For pieces that take long: ends them by Interrupted once the user asked or another piece failed.
+    void poll(bool is_caller) {
+        if (stop_.load(std::memory_order_relaxed)) throw Interrupted();
+        if (is_caller) check_interrupt();
+    }
+
   private:
     void check_interrupt() {
         if (!poll_) return;
@@ -85,7 +91,11 @@ class Team {
         wake_.notify_all();
         attempt(work, 0);
         std::unique_lock lock(mutex_);
-        done_.wait(lock, [&] { return busy_ == 0; });
+        while (!done_.wait_for(lock, std::chrono::milliseconds(50), [&] { return busy_ == 0; })) {
+            lock.unlock();
+            attempt([this](int) { check_interrupt(); }, 0);
+            lock.lock();
+        }
         work_ = nullptr;
         if (error_) std::rethrow_exception(error_);
     }

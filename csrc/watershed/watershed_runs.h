@@ -9,10 +9,9 @@
 //
 // Each is implied by links of voxels that come before it, so what remains connects the same.
 //
-// The volume is cut into slabs of rows, each worked by one thread with plain unions; ids of a slab begin at the index of its
-// first voxel, so they keep raster order across slabs, and the array of parents (mapped lazily) is touched only at its used
-// stretches. The first rows of each slab, whose earlier neighbours belong to the slab before, are joined afterwards with
-// shared unions. Roots are smallest members, so numbering them in order of id is numbering by first voxel.
+// The volume is cut into slabs of rows, each worked by one thread with plain unions, numbered as components are
+// (components/run_numbers.h). The first rows of each slab, whose neighbours belong to the slab before, are joined afterwards
+// with shared unions.
 //
 // Scratch: 6 bits a voxel, 4 bytes a run; with waterz's plateaus or a halo a byte a voxel for the picks.
 #pragma once
@@ -20,6 +19,7 @@
 #include <atomic>
 #include <bit>
 
+#include "components/run_numbers.h"
 #include "core/isa.h"
 #include "core/runs.h"
 #include "core/union_find.h"
@@ -27,6 +27,8 @@
 
 namespace emfast::watershed {
 namespace {
+
+using components::Slabs;
 
 // ---- Picks of a row ----
 
@@ -338,25 +340,10 @@ EMFAST_INLINE void spread_row(const Rows<Id>& rows, const uint64_t* run_labels, 
 EMFAST_RUNS(EMFAST_CLONES_BITS, uint32_t)
 EMFAST_RUNS(, uint64_t)
 
-// Rows cut into slabs thick enough that seams are little of them.
-struct Slabs {
-    static constexpr int64_t voxels = int64_t(1) << 25;  // a slab at most: bounds the time between looks at Ctrl-C
-    int64_t rows, reach, count;
-
-    Slabs(const Shape& s, int threads) : rows(s.rows()), reach(s.z > 1 ? s.y : 1) {
-        const int64_t wanted = std::max<int64_t>(s.voxels() / voxels + 1, threads > 1 ? threads * 4 : 1);
-        count = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, rows / (s.z > 1 ? 8 * s.y : 64)));
-    }
-    int64_t row(int64_t k) const { return rows * k / count; }
-    // Rows before this one of a slab have neighbours in the slab before: a row's links need the row above the one behind it.
-    int64_t joined_from(int64_t k) const { return k == 0 ? 0 : std::min(row(k + 1), row(k) + reach + 1); }
-};
-
 template <class Id>
 class FragmentRuns {
   public:
-    FragmentRuns(Executor& ex, const Shape& shape)
-        : slabs_(shape, ex.threads()), end_(slabs_.count), base_(slabs_.count) {
+    FragmentRuns(Executor& ex, const Shape& shape) : slabs_(shape, ex.threads()), numbers_(slabs_, shape.x) {
         const int64_t words = bit_words(shape.x), all = shape.rows() * words;
         bits_ = ex.scratch<uint64_t>(6 * all);
         before_ = ex.scratch<Id>(all);
@@ -371,85 +358,31 @@ class FragmentRuns {
     int64_t join_all(Executor& ex, const RowPicks& row_picks) {
         ex.for_chunks(slabs_.count, 1, [&](int64_t k, int64_t, int) {
             auto picks_of = row_picks(k);
-            Id next = first_id(k);
+            Id next = numbers_.first_id(k);
             for (int64_t r = slabs_.row(k), from = slabs_.joined_from(k); r < slabs_.row(k + 1); ++r)
                 next = work(rows_, r, picks_of(r), next, r >= from);
-            end_[k] = next;
+            numbers_.ends[k] = next;
         });
         ex.for_chunks(slabs_.count - 1, 1, [&](int64_t k, int64_t, int) {
             for (int64_t r = slabs_.row(k + 1); r < slabs_.joined_from(k + 1); ++r) join_seam(rows_, r);
         });
-        return number(ex);
+        return numbers_.number(ex, rows_);
     }
 
     template <class Out>
     void write(Executor& ex, Out* out) const {
-        const Shape s = rows_.shape;
-        ex.for_chunks(s.rows(), std::max<int64_t>(1, (1 << 18) / s.x), [&](int64_t begin, int64_t end, int) {
-            std::vector<Out> run_labels(s.x + 16);
-            for (int64_t r = begin; r < end; ++r) {
-                collect(r, run_labels.data());
-                spread(rows_, run_labels.data(), r, out + r * s.x);
-            }
-        });
+        numbers_.write(ex, rows_, out,
+                       [&](const Out* run_labels, int64_t r, Out* row) { spread(rows_, run_labels, r, row); });
     }
 
     const Slabs& slabs() const { return slabs_; }
 
   private:
-    static constexpr Id top = components::Marks<Id>::top;
-
-    Id first_id(int64_t k) const { return static_cast<Id>(slabs_.row(k) * rows_.shape.x); }
-
-    // Each slab replaces the parents of its runs: by the root's rank in its slab, marked, where the root is in the slab; by
-    // an id of an earlier slab otherwise. base_ turns ranks in slabs into labels.
-    int64_t number(Executor& ex) {
-        ex.for_chunks(slabs_.count, 1, [&](int64_t k, int64_t, int) {
-            Id* parent = rows_.parent;
-            const Id first = first_id(k), end = end_[k];
-            Id roots = 0;
-            for (Id i = first; i < end; ++i) {
-                const Id up = parent[i];
-                if (up == i) parent[i] = top | roots++;
-                else if (up >= first) parent[i] = parent[up];
-            }
-            base_[k] = roots;
-        });
-        Id sum = 1;
-        for (Id& b : base_) sum += std::exchange(b, sum);
-        return static_cast<int64_t>(sum) - 1;
-    }
-
-    int64_t slab_of(Id i) const {
-        int64_t k = 0;
-        while (k + 1 < slabs_.count && first_id(k + 1) <= i) ++k;
-        return k;
-    }
-
-    // The labels of the runs of row r, from [1] on.
-    template <class Out>
-    void collect(int64_t r, Out* run_labels) const {
-        const int64_t last = (r + 1) * rows_.words - 1;
-        const Id first = rows_.before[r * rows_.words];
-        const Id runs = rows_.before[last] + static_cast<Id>(std::popcount(rows_.start[last])) - first;
-        const Id own = base_[slab_of(first + 1)];
-        for (Id k = 1; k <= runs; ++k) {
-            Id up = rows_.parent[first + k];
-            if (up & top) {
-                run_labels[k] = static_cast<Out>(own + (up & ~top));
-                continue;
-            }
-            Id at = up;
-            for (; !(up & top); up = rows_.parent[up]) at = up;  // the root is in an earlier slab
-            run_labels[k] = static_cast<Out>(base_[slab_of(at)] + (up & ~top));
-        }
-    }
-
     Slabs slabs_;
     Rows<Id> rows_{};
     Scratch<uint64_t> bits_;
     Scratch<Id> before_, parent_;
-    std::vector<Id> end_, base_;
+    components::RunNumbers<Rows<Id>> numbers_;
 };
 
 // ---- Plateaus as waterz divides them, on the host ----
