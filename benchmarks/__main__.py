@@ -37,9 +37,23 @@ GROUPS = (
     "mutex",
     "multicut",
 )
-PEERS = ("connected-components-3d", "edt", "fastremap", "fill-voids", "scipy", "scikit-image")
-PEERS += ("waterz", "bioimage-cpp", "mwatershed")
-PEERS += ("diplib", "fastmorph", "cupy-cuda12x", "cucim-cu12")
+PEERS = (
+    "connected-components-3d",
+    "edt",
+    "fastremap",
+    "fill-voids",
+    "scipy",
+    "scikit-image",
+    "waterz",
+    "bioimage-cpp",
+    "mwatershed",
+    "diplib",
+    "fastmorph",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "cucim-cu12",
+    "cucim-cu13",
+)
 HERE = Path(__file__).parent
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import cc3d
 import numpy as np
-import scipy.ndimage
-import skimage.measure
 
 import emfast
 
-from .harness import Case, Contender, DeviceCase, cupy_or_none, same, same_partition
+from .harness import Case, Contender, DeviceCase, cupy_or_none, optional, same, same_partition
 from .inputs import Inputs
+
+cc3d = optional("cc3d")
+scipy_ndimage = optional("scipy.ndimage")
+skimage = optional("skimage.measure")
 
 # Read the input, write the labels: what any algorithm must move, in bytes a voxel.
 LEAST_MASK, LEAST_LABELS = 1 + 4, 4 + 4
@@ -21,12 +22,16 @@ LEAST_MASK, LEAST_LABELS = 1 + 4, 4 + 4
 def _case(name: str, labels: np.ndarray, connectivity: int, *, binary: bool) -> Case:
     order = {6: 1, 18: 2, 26: 3}[connectivity]
     peers = [
-        Contender("cc3d", lambda: cc3d.connected_components(labels, connectivity=connectivity, binary_image=binary)),
-        Contender("skimage", lambda: skimage.measure.label(labels, connectivity=order, background=0), slow=not binary),
+        cc3d
+        and Contender(
+            "cc3d", lambda: cc3d.connected_components(labels, connectivity=connectivity, binary_image=binary)
+        ),
+        skimage
+        and Contender("skimage", lambda: skimage.label(labels, connectivity=order, background=0), slow=not binary),
     ]
-    if binary:
-        shape = scipy.ndimage.generate_binary_structure(3, order)
-        peers.append(Contender("scipy", lambda: scipy.ndimage.label(labels, structure=shape)[0]))
+    if binary and scipy_ndimage:
+        shape = scipy_ndimage.generate_binary_structure(3, order)
+        peers.append(scipy_ndimage and Contender("scipy", lambda: scipy_ndimage.label(labels, structure=shape)[0]))
     return Case(
         "components",
         f"components {connectivity}, {name}",
@@ -69,7 +74,7 @@ def device_cases(inputs: Inputs) -> Iterator[DeviceCase]:
             order = {6: 1, 26: 3}[connectivity]
             peers = []
             if least == LEAST_MASK:
-                shape = cupy.asarray(scipy.ndimage.generate_binary_structure(3, order))
+                shape = cupy.asarray(scipy_ndimage.generate_binary_structure(3, order))
                 peers.append(Contender("CuPy", lambda t=there, s=shape: ndimage.label(t, structure=s)[0]))
             if measure is not None:
                 peers.append(

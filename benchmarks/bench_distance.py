@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import edt
 import numpy as np
-import scipy.ndimage
 
 import emfast
 
 from .harness import Case, Contender, DeviceCase, close, cupy_or_none, optional
 from .inputs import SPACING, Inputs
+
+edt = optional("edt")
+scipy_ndimage = optional("scipy.ndimage")
+diplib = optional("diplib")
 
 # Three passes that read and write four bytes, and the input: what a separable transform moves, in bytes a voxel.
 LEAST_MASK, LEAST_LABELS = 25, 28
@@ -20,18 +22,19 @@ UNIT = (1.0, 1.0, 1.0)
 
 def _edt(name: str, labels: np.ndarray, spacing: tuple[float, ...], *, binary: bool) -> Case:
     every = emfast.get_threads()
-    peers = [Contender("edt", lambda: edt.edt(labels, anisotropy=spacing, black_border=False, parallel=1))]
+    peers = [edt and Contender("edt", lambda: edt.edt(labels, anisotropy=spacing, black_border=False, parallel=1))]
     if every > 1:
         peers.append(
-            Contender("edt", lambda: edt.edt(labels, anisotropy=spacing, black_border=False, parallel=every), every)
+            edt
+            and Contender("edt", lambda: edt.edt(labels, anisotropy=spacing, black_border=False, parallel=every), every)
         )
     if binary:
         peers.append(
-            Contender("scipy", lambda: scipy.ndimage.distance_transform_edt(labels, sampling=spacing), slow=True)
+            scipy_ndimage
+            and Contender("scipy", lambda: scipy_ndimage.distance_transform_edt(labels, sampling=spacing), slow=True)
         )
-        if diplib := optional("diplib"):
-            mask = diplib.Image(labels.view(bool))
-            peers.append(Contender("DIPlib", lambda: diplib.EuclideanDistanceTransform(mask, "object"), 0))
+        mask = diplib and diplib.Image(labels.view(bool))
+        peers.append(diplib and Contender("DIPlib", lambda: diplib.EuclideanDistanceTransform(mask, "object"), 0))
     return Case(
         "distance",
         f"edt, {name}",
@@ -51,9 +54,9 @@ def cases(inputs: Inputs) -> Iterator[Case]:
     yield _edt("cells, 64-bit ids, anisotropic", inputs.cells64, SPACING, binary=False)
     if inputs.real is not None:
         yield _edt("cortex (real), anisotropic", inputs.real, (40.0, 32.0, 32.0), binary=False)
-    signed = [Contender("edt", lambda: edt.sdf(blobs, black_border=False, parallel=1))]
+    signed = [edt and Contender("edt", lambda: edt.sdf(blobs, black_border=False, parallel=1))]
     if every > 1:
-        signed.append(Contender("edt", lambda: edt.sdf(blobs, black_border=False, parallel=every), every))
+        signed.append(edt and Contender("edt", lambda: edt.sdf(blobs, black_border=False, parallel=every), every))
     yield Case("distance", "signed distance, blobs", blobs.size, lambda: emfast.signed_distance(blobs), signed, close)
     yield Case(
         "distance",
@@ -61,9 +64,10 @@ def cases(inputs: Inputs) -> Iterator[Case]:
         blobs.size,
         lambda: emfast.nearest_background(blobs),
         [
-            Contender(
+            scipy_ndimage
+            and Contender(
                 "scipy",
-                lambda: scipy.ndimage.distance_transform_edt(blobs, return_distances=False, return_indices=True),
+                lambda: scipy_ndimage.distance_transform_edt(blobs, return_distances=False, return_indices=True),
                 slow=True,
             )
         ],

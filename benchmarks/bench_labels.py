@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import cc3d
-import fastremap
-import fill_voids
 import numpy as np
-import scipy.ndimage
-import skimage.segmentation
 
 import emfast
 
 from .harness import Case, Contender, DeviceCase, cupy_or_none, optional, same
 from .inputs import Inputs
+
+cc3d = optional("cc3d")
+fastremap = optional("fastremap")
+fill_voids = optional("fill_voids")
+scipy_ndimage = optional("scipy.ndimage")
+skimage = optional("skimage.segmentation")
+fastmorph = optional("fastmorph")
 
 SMALL = 200  # voxels: what dust removes
 LARGE = 10  # how many largest_k keeps
@@ -39,7 +41,7 @@ def _numbering(name: str, labels: np.ndarray) -> Iterator[Case]:
         n,
         lambda: emfast.unique(labels, counts=True),
         [
-            Contender("fastremap", lambda: fastremap.unique(labels, return_counts=True)),
+            fastremap and Contender("fastremap", lambda: fastremap.unique(labels, return_counts=True)),
             Contender("numpy", lambda: np.unique(labels, return_counts=True), slow=True),
         ],
         _pair,
@@ -50,8 +52,8 @@ def _numbering(name: str, labels: np.ndarray) -> Iterator[Case]:
         n,
         lambda: emfast.renumber(labels)[0],
         [
-            Contender("fastremap", lambda: fastremap.renumber(labels, preserve_zero=True)[0]),
-            Contender("skimage", lambda: skimage.segmentation.relabel_sequential(labels)[0], slow=True),
+            fastremap and Contender("fastremap", lambda: fastremap.renumber(labels, preserve_zero=True)[0]),
+            skimage and Contender("skimage", lambda: skimage.relabel_sequential(labels)[0], slow=True),
         ],
         lambda ours, theirs: same(ours, theirs) or int(ours.max()) == int(theirs.max()),
     )
@@ -63,7 +65,7 @@ def _numbering(name: str, labels: np.ndarray) -> Iterator[Case]:
         f"remap, {name}",
         n,
         lambda: emfast.remap(labels, table),
-        [Contender("fastremap", lambda: fastremap.remap(labels, table))],
+        [fastremap and Contender("fastremap", lambda: fastremap.remap(labels, table))],
         same,
     )
 
@@ -78,7 +80,7 @@ def cases(inputs: Inputs) -> Iterator[Case]:
         blobs.size,
         lambda: emfast.dust(blobs, below=SMALL),
         [
-            Contender("cc3d", lambda: cc3d.dust(blobs, threshold=SMALL, connectivity=6, binary_image=True)),
+            cc3d and Contender("cc3d", lambda: cc3d.dust(blobs, threshold=SMALL, connectivity=6, binary_image=True)),
         ],
         same,
     )
@@ -88,7 +90,7 @@ def cases(inputs: Inputs) -> Iterator[Case]:
         "dust, cells",
         cells.size,
         lambda: emfast.dust(cells, below=SMALL),
-        [Contender("cc3d", lambda: cc3d.dust(cells, threshold=SMALL, connectivity=6))],
+        [cc3d and Contender("cc3d", lambda: cc3d.dust(cells, threshold=SMALL, connectivity=6))],
         same,
     )
     yield Case(
@@ -96,20 +98,19 @@ def cases(inputs: Inputs) -> Iterator[Case]:
         "largest k, blobs",
         blobs.size,
         lambda: emfast.largest_k(blobs, LARGE),
-        [Contender("cc3d", lambda: cc3d.largest_k(blobs, k=LARGE, connectivity=6, binary_image=True))],
+        [cc3d and Contender("cc3d", lambda: cc3d.largest_k(blobs, k=LARGE, connectivity=6, binary_image=True))],
         lambda ours, theirs: same(ours != 0, theirs != 0),
     )
     hollow = _hollow(blobs)
-    fastmorph = optional("fastmorph")
     yield Case(
         "labels",
         "fill holes, hollow blobs",
         hollow.size,
         lambda: emfast.fill_holes(hollow),
         [
-            Contender("fill_voids", lambda: fill_voids.fill(hollow)),
-            Contender("scipy", lambda: scipy.ndimage.binary_fill_holes(hollow), slow=True),
-            *([Contender("fastmorph", lambda: fastmorph.fill_holes(hollow), 0)] if fastmorph else []),
+            fill_voids and Contender("fill_voids", lambda: fill_voids.fill(hollow)),
+            scipy_ndimage and Contender("scipy", lambda: scipy_ndimage.binary_fill_holes(hollow), slow=True),
+            fastmorph and Contender("fastmorph", lambda: fastmorph.fill_holes(hollow), 0),
         ],
         lambda ours, theirs: same(ours != 0, theirs != 0),
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import cc3d
 import numpy as np
 
 import emfast
 
-from .harness import Case, Contender, DeviceCase, cupy_or_none, same
+from .harness import Case, Contender, DeviceCase, cupy_or_none, optional, same
 from .inputs import SPACING, Inputs
+
+cc3d = optional("cc3d")
 
 
 def _equal_tables(ours: Any, theirs: Any) -> bool:
@@ -49,7 +50,7 @@ def cases(inputs: Inputs) -> Iterator[Case]:
             f"statistics, {name}",
             small.size,
             lambda a=small: emfast.statistics(a),
-            [Contender("cc3d", lambda a=small: cc3d.statistics(a))],
+            [cc3d and Contender("cc3d", lambda a=small: cc3d.statistics(a))],
             _like_cc3d,
         )
         yield Case(
@@ -58,7 +59,8 @@ def cases(inputs: Inputs) -> Iterator[Case]:
             small.size,
             lambda a=small: emfast.contacts(a, spacing=SPACING),
             [
-                Contender(
+                cc3d
+                and Contender(
                     "cc3d",
                     lambda a=small: cc3d.contacts(a, connectivity=6, surface_area=True, anisotropy=SPACING),
                 )

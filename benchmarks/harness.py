@@ -17,7 +17,7 @@ import os
 import statistics
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,13 +41,14 @@ class Contender:
 
 @dataclass
 class Case:
-    """One line of the table. ``agree(ours, theirs)`` says whether a peer's answer is ours."""
+    """One line of the table. ``agree(ours, theirs)`` says whether a peer's answer is ours. None among the peers stands
+    for one that is not installed."""
 
     group: str
     name: str
     voxels: int
     ours: Callable[[], Any]
-    peers: list[Contender]
+    peers: list[Contender | None]
     agree: Callable[[Any, Any], bool]
 
 
@@ -78,11 +79,24 @@ class Row:
 
 
 def optional(module: str) -> Any:
-    """A peer that is not among the development tools: timed where somebody has installed it."""
+    """A peer's module, None where it is not installed: not all go everywhere that emfast goes."""
     try:
         return importlib.import_module(module)
     except ImportError:
         return None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing on standard output, from compiled code neither."""
+    kept = os.dup(1)
+    with open(os.devnull, "w") as sink:
+        os.dup2(sink.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def measure(case: Case, *, repeat: int, memory: bool, slow: bool) -> Row:
@@ -102,7 +116,7 @@ def measure(case: Case, *, repeat: int, memory: bool, slow: bool) -> Row:
     contenders = [Contender("emfast", ours(1), 1)]
     if every > 1:
         contenders.append(Contender("emfast", ours(every), every))
-    contenders += [peer for peer in case.peers if slow or not peer.slow]
+    contenders += [peer for peer in case.peers if peer and (slow or not peer.slow)]
     row = Row(case.group, case.name, case.voxels)
     answer, rounds = None, {}
     for k, contender in enumerate(contenders):
