@@ -694,8 +694,8 @@ def merge_tree(nodes, edges, score, unit, until, cannot=(), must=(), seeds=None,
 # --- multicut
 
 
-def multicut(edges, costs, fixation):
-    """Greedy contraction of integer costs, one edge at a time. Returns node -> part."""
+def multicut(edges, costs, fixation=False, lifted=0):
+    """Greedy contraction of integer costs, one edge at a time; the last `lifted` edges are. Returns node -> part."""
     nodes = sorted({int(v) for pair in edges for v in pair})
     part = {v: v for v in nodes}
     fixed = set()
@@ -704,12 +704,12 @@ def multicut(edges, costs, fixation):
         for e, (a, b) in enumerate(edges):
             pair = frozenset((part[int(a)], part[int(b)]))
             if len(pair) == 2:
-                cost, _ = between.get(pair, (0, 0))
-                between[pair] = (cost + int(costs[e]), e)
+                cost, _, plain = between.get(pair, (0, 0, False))
+                between[pair] = (cost + int(costs[e]), e, plain or e < len(edges) - lifted)
         choices = [
             (-abs(cost), e, cost, pair)
-            for pair, (cost, e) in between.items()
-            if pair not in fixed and (cost > 0 or (fixation and cost < 0))
+            for pair, (cost, e, plain) in between.items()
+            if plain and pair not in fixed and (cost > 0 or (fixation and cost < 0))
         ]
         if not choices:
             break
@@ -720,8 +720,117 @@ def multicut(edges, costs, fixation):
         a, b = pair
         part = {v: a if p == b else p for v, p in part.items()}
         fixed = {frozenset(a if p == b else p for p in q) for q in fixed}
+    return by_first_node(part.values(), nodes)
+
+
+def by_first_node(parts, nodes):
+    """node -> part, parts numbered from 1 by their smallest node."""
     names = {}
-    return {v: names.setdefault(part[v], len(names) + 1) for v in nodes}
+    return {v: names.setdefault(p, len(names) + 1) for v, p in zip(nodes, parts, strict=True)}
+
+
+def pieces(nodes, plain):
+    """What hangs together by plain edges within a set of nodes: a list of sets, by their smallest node."""
+    left, out = set(nodes), []
+    while left:
+        piece = {min(left)}
+        while more := {b for a, b in plain if a in piece and b in left and b not in piece}:
+            piece |= more
+        out.append(piece)
+        left -= piece
+    return out
+
+
+def best_moves(sides, waiting, gain, limit, cost, plain):
+    """The best prefix of a sequence of moves between two sets, and the gain with it."""
+    sides = [set(side) for side in sides]
+    moved, best = [], (gain, [])
+    while len(moved) - len(best[1]) < limit:
+        choices = []
+        for i in waiting - set(moved):
+            here, there = sides if i in sides[0] else sides[::-1]
+            choices.append((sum(cost.get((i, j), 0) for j in here) - sum(cost.get((i, j), 0) for j in there), i))
+        if not choices:
+            break
+        loss, i = min(choices)
+        side = i in sides[0]
+        sides[not side].remove(i)
+        sides[side].add(i)
+        gain -= loss
+        moved.append(i)
+        if gain > best[0]:
+            best = (gain, list(moved))
+        if not sides[not side]:
+            break
+        waiting = waiting | {j for k, j in plain if k == i and j in sides[not side]}
+    return best
+
+
+def kernighan_lin(edges, costs, patience, lifted=0, start=None):
+    """Kernighan-Lin with joins of integer costs; the last `lifted` edges are. Returns node -> part."""
+    nodes = sorted({int(v) for pair in edges for v in pair})
+    cost, plain = {}, set()
+    for e, (a, b) in enumerate(edges):
+        for pair in {(int(a), int(b)), (int(b), int(a))} if a != b else ():
+            cost[pair] = cost.get(pair, 0) + int(costs[e])
+            if e < len(edges) - lifted:
+                plain.add(pair)
+    start = multicut(edges, costs, lifted=lifted) if start is None else start
+    parts = [p for q in set(start.values()) for p in pieces({v for v in nodes if start[v] == q}, plain)]
+
+    def between(a, b):
+        return sum(cost.get((i, j), 0) for i in a for j in b)
+
+    def make(a, b, join, gain, new_a, new_b):
+        """Two sets in place of two; returns new parts, or None where pieces take back the gain."""
+        new = pieces(new_a, plain), pieces(new_b, plain)
+        lost = sum(between(p, q) for side in new for p, q in itertools.combinations(side, 2))
+        if gain <= max(lost, 0):
+            return None
+        stay = (1, 0) if join else (1, 1)
+        for side, found, n in zip((a, b), new, stay, strict=True):
+            side.clear()
+            side.update(*found[:n])
+        return new[0][1:] + new[1][stay[1] :]
+
+    def step(a, b):
+        """The sets are changed in place; returns new parts, or None where nothing gains."""
+        limit, both = patience + 4 * min(len(a), len(b)), a | b
+        border = {i for i, j in plain if (i in a and j in b) or (i in b and j in a)}
+        join = between(a, b)
+        gain, moves = best_moves((a, b), border if b else set(a), 0, limit, cost, plain)
+        choices = [(False, gain, (a - set(moves)) | (b & set(moves)), (b - set(moves)) | (a & set(moves)))]
+        if b and join + sum(max(0, -between({i}, both)) for i in border) > 0:
+            gain, moves = best_moves((both, set()), border, join, limit, cost, plain)
+            after = (True, gain, both - set(moves), set(moves))
+            choices = [after, *choices] if gain >= choices[0][1] else [*choices, after]
+            choices.append((True, join, both, set()))
+        for choice in choices:
+            found = make(a, b, *choice)
+            if found is not None:
+                return found
+        return None
+
+    while True:
+        changed, new = False, []
+        parts = sorted(filter(None, parts), key=min)
+        pairs = [(a, b) for a, b in itertools.combinations(parts, 2) if any(i in a and j in b for i, j in plain)]
+        for a, b in pairs:
+            found = step(a, b) if a and b else None
+            if found is not None:
+                changed, new = True, new + found
+        parts = sorted(filter(None, parts + new), key=min)
+        for a in list(parts):
+            while True:
+                b = set()
+                found = step(a, b) if a else None
+                if found is None:
+                    break
+                changed, parts = True, [*parts, b, *found]
+        if not changed:
+            break
+    part = {v: k for k, p in enumerate(parts) for v in p}
+    return by_first_node((part[v] for v in nodes), nodes)
 
 
 # --- seeds

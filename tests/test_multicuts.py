@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import emfast
 import oracles
+from emfast import multicuts
 
 
 @st.composite
@@ -21,28 +22,121 @@ def graphs(draw, most=10):
     return ids[rng.integers(0, n, (m, 2))].reshape(m, 2), rng.integers(-levels, levels + 1, m)
 
 
+KL = {"solver": "kernighan_lin"}
+FAR = {"lifted": [[0, 1]], "lifted_costs": [1.0]}
+
+
+def energy_of(edges, costs, table):
+    return sum(int(c) for (a, b), c in zip(edges.tolist(), costs, strict=True) if table[a] != table[b])
+
+
+def split(edges, costs, data):
+    """The same graph with some of its last edges lifted, those that do not bring new nodes."""
+    nodes, fits = set(edges[: len(edges) - data].ravel().tolist()), len(edges) - data
+    kept = [k for k in range(len(edges)) if k < fits or set(edges[k].tolist()) <= nodes]
+    edges, costs = edges[kept], costs[kept]
+    return edges, costs, len(kept) - fits
+
+
+@st.composite
+def lifted_graphs(draw, most=10):
+    """Edges, costs and how many of the last edges are lifted."""
+    edges, costs = draw(graphs(most))
+    return split(edges, costs, draw(st.sampled_from([0, len(edges) // 2, len(edges) * 2 // 3])))
+
+
+def solve(edges, costs, lifted, **options):
+    plain = len(edges) - lifted
+    far = {"lifted": edges[plain:], "lifted_costs": costs[plain:]} if lifted else {}
+    return emfast.multicut(edges[:plain], costs[:plain], **far, **options)
+
+
 @given(data=graphs(), solver=st.sampled_from(["gaec", "greedy_fixation"]))
 def test_equals_the_oracle(backend, data, solver):
     edges, costs = data
     found = emfast.multicut(edges, costs, solver=solver)
     assert dict(found.table) == oracles.multicut(edges, costs, solver == "greedy_fixation")
-    cut = [found.table[a] != found.table[b] for a, b in edges.tolist()]
-    assert found.energy == costs[cut].sum() if len(edges) else found.energy == 0
+    assert found.energy == energy_of(edges, costs, found.table)
     assert found.bound == costs[costs < 0].sum() <= found.energy
 
 
-@given(data=graphs(most=5), solver=st.sampled_from(["gaec", "greedy_fixation"]))
+@given(data=lifted_graphs())
+def test_lifted_gaec_equals_the_oracle(backend, data):
+    edges, costs, lifted = data
+    found = solve(edges, costs, lifted)
+    assert dict(found.table) == oracles.multicut(edges, costs, lifted=lifted)
+    assert found.energy == energy_of(edges, costs, found.table)
+
+
+@given(data=lifted_graphs(), patience=st.sampled_from([1, 2, 5, 64]), parts=st.integers(0, 4), rng=st.randoms())
+def test_kernighan_lin_equals_the_oracle(backend, monkeypatch, data, patience, parts, rng):
+    edges, costs, lifted = data
+    monkeypatch.setattr(multicuts, "_PATIENCE", patience)
+    nodes = np.unique(edges).tolist()
+    start = {v: rng.randrange(parts) for v in nodes} if parts else None
+    found = solve(edges, costs, lifted, solver="kernighan_lin", start=start)
+    assert dict(found.table) == oracles.kernighan_lin(edges, costs, patience, lifted, start)
+    assert found.energy == energy_of(edges, costs, found.table)
+
+
+@given(data=lifted_graphs(most=5), solver=st.sampled_from(multicuts._SOLVERS))
 def test_is_never_below_the_best(data, solver):
-    edges, costs = data
-    nodes = np.unique(edges)
-    places = np.searchsorted(nodes, edges).reshape(-1, 2)
-    best = 0
-    for parts in product(range(len(nodes)), repeat=len(nodes)):
-        ends = np.array(parts, int)[places]
-        best = min(best, costs[ends[:, 0] != ends[:, 1]].sum())
-    found = emfast.multicut(edges, costs, solver=solver)
+    edges, costs, lifted = data
+    if solver == "greedy_fixation":
+        edges, costs, lifted = edges[: len(edges) - lifted], costs[: len(edges) - lifted], 0
+    nodes = np.unique(edges).tolist()
+    found = solve(edges, costs, lifted, solver=solver)
+    best = min(
+        energy_of(edges, costs, dict(zip(nodes, parts, strict=True)))
+        for parts in product(range(len(nodes)), repeat=len(nodes))
+    )
     assert found.bound <= best <= found.energy
-    assert found.energy <= costs[edges[:, 0] != edges[:, 1]].sum()  # that of single nodes, where both begin
+    assert found.energy <= costs[edges[:, 0] != edges[:, 1]].sum()  # that of single nodes, where all begin
+
+
+@given(data=lifted_graphs(), parts=st.integers(1, 5), rng=st.randoms())
+def test_kernighan_lin_never_ends_above_its_start(data, parts, rng):
+    edges, costs, lifted = data
+    found = solve(edges, costs, lifted, solver="kernighan_lin")
+    assert found.energy <= solve(edges, costs, lifted).energy
+    again = solve(edges, costs, lifted, solver="kernighan_lin", start=found.table)
+    assert (dict(again.table), again.energy) == (dict(found.table), found.energy)
+    start = {v: rng.randrange(parts) for v in np.unique(edges).tolist()}
+    plain = solve(edges, costs, 0, solver="kernighan_lin", start=start)
+    assert plain.energy <= energy_of(edges, costs, start)
+
+
+@given(data=lifted_graphs(), solver=st.sampled_from(["gaec", "kernighan_lin"]))
+def test_parts_hang_together_by_plain_edges(data, solver):
+    edges, costs, lifted = data
+    table = dict(solve(edges, costs, lifted, solver=solver).table)
+    plain = {(a, b) for a, b in edges[: len(edges) - lifted].tolist()}
+    plain |= {(b, a) for a, b in plain}
+    for part in set(table.values()):
+        assert len(oracles.pieces({v for v in table if table[v] == part}, plain)) == 1
+
+
+def _random_problem():
+    rng = np.random.default_rng(2)
+    edges, costs = rng.integers(0, 2000, (9000, 2)), rng.normal(size=9000)
+    nodes = np.unique(edges)
+    return edges, costs, {"lifted": rng.choice(nodes, (500, 2)), "lifted_costs": rng.normal(size=500)}
+
+
+def test_no_lifted_edges_change_nothing():
+    edges, costs, _ = _random_problem()
+    for solver in ("gaec", "kernighan_lin"):
+        plain = emfast.multicut(edges, costs, solver=solver)
+        none = emfast.multicut(edges, costs, solver=solver, lifted=np.zeros((0, 2), int), lifted_costs=[])
+        assert dict(none.table) == dict(plain.table)
+        assert none.energy == plain.energy
+
+
+def test_threads_change_nothing(threads):
+    edges, costs, lifted = _random_problem()
+    found = emfast.multicut(edges, costs, solver="kernighan_lin", **lifted)
+    emfast.set_threads(1)
+    assert dict(found.table) == dict(emfast.multicut(edges, costs, solver="kernighan_lin", **lifted).table)
 
 
 def _fragments():
@@ -50,7 +144,7 @@ def _fragments():
     return emfast.watershed(affinities, low=0.1), affinities
 
 
-@pytest.mark.parametrize("solver", ["gaec", "greedy_fixation"])
+@pytest.mark.parametrize("solver", multicuts._SOLVERS)
 def test_a_region_graph_and_the_energy_of_a_peer(backend, solver):
     fragments, affinities = _fragments()
     graph = emfast.region_graph(affinities, fragments)
@@ -61,7 +155,11 @@ def test_a_region_graph_and_the_energy_of_a_peer(backend, solver):
     places = np.searchsorted(graph.nodes, graph.edges).astype(np.uint64)
     theirs = peer.UndirectedGraph.from_edges(len(graph.nodes), places)
     objective = peer.multicut.MulticutObjective(theirs, emfast.multicut_costs(graph.means))
-    kind = {"gaec": "GreedyAdditiveMulticut", "greedy_fixation": "GreedyFixationMulticut"}[solver]
+    kind = {
+        "gaec": "GreedyAdditiveMulticut",
+        "greedy_fixation": "GreedyFixationMulticut",
+        "kernighan_lin": "KernighanLinMulticut",
+    }[solver]
     labels = getattr(peer.multicut, kind)().optimize(objective)
     assert found.energy <= objective.energy(labels) + 1e-3 * abs(found.energy)  # ties may go either way
 
@@ -88,8 +186,27 @@ def test_scaled_costs_give_the_same_parts():
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "match"),
     [
-        (([[0, 1]], [1.0]), {"solver": "ilp"}, ValueError, "solver must be one of gaec, greedy_fixation, got 'ilp'"),
+        (([[0, 1]], [1.0]), {"solver": "ilp"}, ValueError, "solver must be one of gaec, .*, got 'ilp'"),
         (([[0, 1]],), {}, ValueError, "costs must be given"),
+        (([[0, 1]], [1.0]), {"start": [0, 1]}, ValueError, "start is for the solver kernighan_lin, got solver 'gaec'"),
+        (
+            ([[0, 1]], [1.0]),
+            KL | {"start": [0]},
+            ValueError,
+            r"start must be one integer per node, of shape \(2,\), got",
+        ),
+        (([[0, 1]], [1.0]), KL | {"start": [0.5, 1]}, ValueError, "start must be one integer per node, .* got float64"),
+        (([[0, 1]], [1.0]), KL | {"start": {0: 1}}, ValueError, "start must have every node of graph, got none for 1"),
+        (
+            ([[0, 1]], [1.0]),
+            FAR | {"lifted_costs": []},
+            ValueError,
+            r"lifted_costs must be one per edge, .* got \(0,\)",
+        ),
+        (([[0, 1]], [1.0]), FAR | {"lifted": [[0, 2]]}, ValueError, "lifted must name nodes of graph only, got 2"),
+        (([[0, 1]], [1.0]), FAR | {"lifted": [0, 1]}, ValueError, r"lifted must be an \(m, 2\) array of integers, got"),
+        (([[0, 1]], [1.0]), FAR | {"lifted": None}, ValueError, "lifted and lifted_costs must be given together"),
+        (([[0, 1]], [1.0]), FAR | {"solver": "greedy_fixation"}, ValueError, "lifted edges need the solver gaec or"),
         (([[0, 1]], [1.0, 2.0]), {}, ValueError, "costs must be one per edge"),
         (([[0, 1]], [np.inf]), {}, ValueError, "costs must be finite, got inf at 0"),
         (([[0, 1], [1, 2]], [1e308, 1e308]), {}, ValueError, "costs must have a finite sum"),

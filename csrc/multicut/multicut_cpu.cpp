@@ -1,1 +1,1 @@
-#include "multicut/engine.h"
+#include "multicut/multicut_body.h"

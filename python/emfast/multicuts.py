@@ -6,18 +6,19 @@ A positive cost attracts, a negative one repels; how many parts there are follow
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ._arrays import take
 from .labels import LabelMap
 from .mutex import nodes_and_ends, weights_of
 
 __all__ = ["Multicut", "multicut", "multicut_costs"]
 
-_SOLVERS = ("gaec", "greedy_fixation")
+_SOLVERS = ("gaec", "greedy_fixation", "kernighan_lin")
+_PATIENCE = 8  # moves in vain after which Kernighan-Lin ends a sequence; tests choose few
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,15 @@ class Multicut:
 
 
 def multicut(
-    graph: Any, costs: Any = None, *, solver: str = "gaec", bias: float = 0.5, size_exponent: float = 0.0
+    graph: Any,
+    costs: Any = None,
+    *,
+    solver: str = "gaec",
+    start: Any = None,
+    lifted: Any = None,
+    lifted_costs: Any = None,
+    bias: float = 0.5,
+    size_exponent: float = 0.0,
 ) -> Multicut:
     """Partition a graph by its edges' costs.
 
@@ -51,9 +60,17 @@ def multicut(
         Edges between nodes of any ids. Edges between the same two nodes count as one, with the sum of their costs.
     costs : (n,) array of float, optional
         Positive ones attract. Default, for a RegionGraph: ``multicut_costs`` of its mean affinities.
-    solver : {"gaec", "greedy_fixation"}
+    solver : {"gaec", "greedy_fixation", "kernighan_lin"}
         Greedy additive edge contraction joins along the largest cost while one is positive. Greedy fixation takes
-        costs by their size and keeps apart for good what a negative one separates.
+        costs by their size and keeps apart for good what a negative one separates. Kernighan-Lin improves a
+        partition by moving nodes between neighbouring parts, joining and splitting parts, until nothing helps.
+    start : LabelMap, mapping from nodes to integers, or (nodes,) array of integers, optional
+        For Kernighan-Lin: the partition to improve, an array by ascending node. Of a part that does not hang together
+        each piece is one. Default: what greedy additive edge contraction finds.
+    lifted : (m, 2) array of integers, optional
+        Lifted edges between nodes of the graph: their costs count, but they do not make parts hang together.
+    lifted_costs : (m,) array of float, optional
+        One per lifted edge.
     bias, size_exponent : float
         For the default costs, see :func:`multicut_costs`; sizes are the graph's counts.
 
@@ -64,7 +81,9 @@ def multicut(
     Notes
     -----
     Costs are rounded to the nearest multiple of a power of two, between 2**-60 and 2**-59 of the sum of their sizes, so
-    that sums are exact. Ties go to the edge that comes first; edges that become one count as the later.
+    that sums are exact. Ties go to the edge that comes first, plain ones before lifted ones; edges that become one
+    count as the later. Kernighan-Lin's order is stated in csrc/multicut/kernighan_lin.h; its energy never exceeds that
+    of where it starts.
 
     Examples
     --------
@@ -74,21 +93,38 @@ def multicut(
     >>> found = emfast.multicut(edges, np.array([2.0, 1.0, -1.5]))
     >>> dict(found.table), found.energy
     ({1: 1, 2: 1, 3: 2}, -0.5)
+    >>> far = emfast.multicut(edges[:2], np.array([2.0, 1.0]), lifted=[[1, 3]], lifted_costs=[-1.5])
+    >>> dict(far.table), far.energy
+    ({1: 1, 2: 1, 3: 2}, -0.5)
     """
     if solver not in _SOLVERS:
         raise ValueError(f"solver must be one of {', '.join(_SOLVERS)}, got {solver!r}")
+    if start is not None and solver != "kernighan_lin":
+        raise ValueError(f"start is for the solver kernighan_lin, got solver {solver!r}")
     nodes, ends = nodes_and_ends(graph)
     if costs is None:
         if not hasattr(graph, "means"):
             raise ValueError("costs must be given where graph is not a RegionGraph")
         costs = multicut_costs(graph.means, bias=bias, sizes=graph.counts, size_exponent=size_exponent)
-    values = weights_of(costs, "costs", len(ends.array)).array
+    pairs, values = ends.array, weights_of(costs, "costs", len(ends.array)).array
+    plain = len(pairs)
+    if lifted is not None or lifted_costs is not None:
+        if solver == "greedy_fixation":
+            raise ValueError("lifted edges need the solver gaec or kernighan_lin, got solver 'greedy_fixation'")
+        if lifted is None or lifted_costs is None:
+            raise ValueError("lifted and lifted_costs must be given together")
+        far = _lifted_ends(lifted, nodes)
+        pairs = np.concatenate([pairs, far])
+        values = np.concatenate([values, weights_of(lifted_costs, "lifted_costs", len(far)).array])
     whole, step = _on_grid(values)
-    out, _ = ends.native.multicut_greedy(
-        ends.library, len(nodes), ends.array, take(whole, "costs", dims=(1,)).array, solver == "greedy_fixation"
-    )
-    parts = ends.library.to_numpy(out)
-    cut = parts[ends.array[:, 0]] != parts[ends.array[:, 1]]
+    problem = (ends.library, len(nodes), plain, pairs, whole)
+    if start is None:
+        parts, _ = ends.native.multicut_greedy(*problem, solver == "greedy_fixation")
+    else:
+        parts = _start_of(start, nodes)
+    if solver == "kernighan_lin":
+        ends.native.multicut_kernighan_lin(*problem, parts, _PATIENCE)
+    cut = parts[pairs[:, 0]] != parts[pairs[:, 1]]
     energy, bound = int(whole[cut].sum()), int(whole[whole < 0].sum())
     return Multicut(LabelMap(nodes, parts), math.ldexp(energy, step), math.ldexp(bound, step))
 
@@ -153,3 +189,35 @@ def _on_grid(costs: np.ndarray) -> tuple[np.ndarray, int]:
         raise ValueError("costs must have a finite sum, got one beyond float64")
     step = math.frexp(total)[1] - 60
     return np.rint(np.ldexp(costs, -step)).astype(np.int64), step
+
+
+def _lifted_ends(lifted: Any, nodes: np.ndarray) -> np.ndarray:
+    """The ends of lifted edges as places among the nodes."""
+    edges = np.asarray(lifted)
+    if edges.size == 0:
+        return np.zeros((0, 2), np.uint32)
+    if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
+        raise ValueError(f"lifted must be an (m, 2) array of integers, got {edges.dtype} of shape {edges.shape}")
+    return _places_of(edges, nodes, "lifted")
+
+
+def _places_of(ids: np.ndarray, nodes: np.ndarray, name: str) -> np.ndarray:
+    places = np.searchsorted(nodes, ids)
+    there = nodes[np.minimum(places, len(nodes) - 1)] == ids if len(nodes) else np.zeros(ids.shape, bool)
+    if not there.all():
+        raise ValueError(f"{name} must name nodes of graph only, got {ids[~there][0]}")
+    return places.astype(np.uint32)
+
+
+def _start_of(start: Any, nodes: np.ndarray) -> np.ndarray:
+    """A partition as numbers below the number of nodes, by ascending node."""
+    if isinstance(start, Mapping):
+        missing = next((v for v in nodes.tolist() if v not in start), None)
+        if missing is not None:
+            raise ValueError(f"start must have every node of graph, got none for {missing}")
+        start = [start[v] for v in nodes.tolist()]
+    labels = np.asarray(start)
+    if labels.shape != nodes.shape or (labels.size and labels.dtype.kind not in "iu"):
+        wanted = f"start must be one integer per node, of shape {nodes.shape}"
+        raise ValueError(f"{wanted}, got {labels.dtype} of shape {labels.shape}")
+    return np.unique(labels, return_inverse=True)[1].astype(np.uint32).reshape(-1)

@@ -15,23 +15,23 @@ namespace emfast::multicut {
 
 class Contraction {
   public:
-    Contraction(int64_t n, int64_t edges, const uint32_t* ends, const int64_t* costs, bool fixation)
-        : fixation_(fixation), parent_(n), lists_(n) {
-        for (int64_t i = 0; i < n; ++i) parent_[i] = static_cast<uint32_t>(i);
+    Contraction(const Problem& p, bool fixation) : fixation_(fixation), parent_(p.nodes), lists_(p.nodes) {
+        for (int64_t i = 0; i < p.nodes; ++i) parent_[i] = static_cast<uint32_t>(i);
         size_t room = 1024;
-        while (room < size_t(edges) * 3) room *= 2;
+        while (room < size_t(p.edges) * 3) room *= 2;
         places_.resize(room);
-        edges_.reserve(edges);
-        for (int64_t e = 0; e < edges; ++e) {
-            const uint32_t a = ends[2 * e], b = ends[2 * e + 1];
+        edges_.reserve(p.edges);
+        for (int64_t e = 0; e < p.edges; ++e) {
+            const uint32_t a = p.ends[2 * e], b = p.ends[2 * e + 1];
             if (a == b) continue;
             Place& place = places_[place_of(pair_of(a, b))];
             if (place.pair) {
-                edges_[place.edge].cost += costs[e];
+                edges_[place.edge].cost += p.costs[e];
                 edges_[place.edge].id = static_cast<uint32_t>(e);  // larger than all before
             } else {
                 place = {pair_of(a, b), static_cast<uint32_t>(edges_.size())};
-                edges_.push_back({costs[e], a, b, static_cast<uint32_t>(e), State::open});
+                edges_.push_back(
+                    {p.costs[e], a, b, static_cast<uint32_t>(e), e < p.plain ? State::open : State::lifted});
                 ++held_;
             }
         }
@@ -60,7 +60,7 @@ class Contraction {
     uint32_t root(uint32_t i) { return find(parent_.data(), i); }
 
   private:
-    enum class State : uint8_t { open, fixed, dead };
+    enum class State : uint8_t { open, fixed, lifted, dead };  // lifted: no plain edge is in it
     struct Edge {
         int64_t cost;
         uint32_t a, b;  // roots
@@ -84,7 +84,7 @@ class Contraction {
         size_t reserved = 0;
     };
 
-    bool wanted(const Edge& e) const { return fixation_ ? e.cost != 0 : e.cost > 0; }
+    bool wanted(const Edge& e) const { return e.state == State::open && (fixation_ ? e.cost != 0 : e.cost > 0); }
     Entry entry(uint32_t e) const { return {edges_[e].cost, edges_[e].id, e}; }
 
     static uint64_t pair_of(uint32_t a, uint32_t b) {  // never 0: a and b differ
@@ -118,9 +118,9 @@ class Contraction {
             Edge& other = edges_[place->edge];
             other.cost += e.cost;
             other.id = std::max(other.id, e.id);
-            if (e.state == State::fixed) other.state = State::fixed;
+            if (e.state == State::fixed || other.state == State::lifted) other.state = e.state;
             e.state = State::dead;
-            if (other.state == State::open && wanted(other)) {
+            if (wanted(other)) {
                 heap_.push_back(entry(place->edge));
                 std::push_heap(heap_.begin(), heap_.end());
             }
@@ -152,18 +152,5 @@ class Contraction {
     std::vector<Entry> heap_;
     size_t held_ = 0;
 };
-
-int64_t greedy(int64_t n, int64_t edges, const uint32_t* ends, const int64_t* costs, bool fixation, uint32_t* labels) {
-    Contraction graph(n, edges, ends, costs, fixation);
-    graph.run();
-    std::fill(labels, labels + n, 0u);
-    uint32_t last = 0;
-    for (int64_t i = 0; i < n; ++i) {
-        uint32_t& label = labels[graph.root(static_cast<uint32_t>(i))];
-        if (!label) label = ++last;
-        labels[i] = label;
-    }
-    return last;
-}
 
 }  // namespace emfast::multicut
