@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import emfast
@@ -81,6 +82,145 @@ def test_interrupts_end_with_code_130(monkeypatch, capsys):
     monkeypatch.setattr(cli, "info", interrupted)
     assert cli.main(["info"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+# Verbs on files
+
+
+@pytest.fixture
+def tissue(tmp_path, monkeypatch):
+    """A phantom whose affinities and labels lie in the current folder."""
+    made = emfast.phantom.make((8, 40, 50), seed=3)
+    monkeypatch.chdir(tmp_path)
+    np.save("affinities.npy", made.affinities)
+    np.savez("labels.npz", a=made.labels)
+    return made
+
+
+def written(path="out.npy"):
+    return np.load(path)
+
+
+@pytest.mark.parametrize(
+    "arguments, options",
+    [
+        ([], {}),
+        (["--low", "0.2", "--high", "0.9", "--plateau", "waterz"], dict(low=0.2, high=0.9, plateau="waterz")),
+        (["--low", "0.1", "--quantile", "--per-section"], dict(low=0.1, quantile=True, per_section=True)),
+        (["--merge-size", "9", "--merge-threshold", "0.3"], dict(merge_size=9, merge_threshold=0.3)),
+        (["--dust", "5", "--threads", "1"], dict(dust=5)),
+    ],
+)
+def test_watershed_is_the_call(arguments, options, tissue, capsys):
+    assert cli.main(["watershed", "affinities.npy", "out.npy", *arguments]) == 0
+    emfast.set_threads(0)
+    wanted, count = emfast.watershed(tissue.affinities, return_count=True, **options)
+    assert written().dtype == wanted.dtype
+    assert np.array_equal(written(), wanted)
+    text = capsys.readouterr()
+    assert text.out.startswith(f"{count} fragments; out.npy: (8, 40, 50) uint32, ")
+    assert text.err == ""  # progress is for those who look
+
+
+def test_masks_are_files_too(tissue):
+    mask = (np.indices((8, 40, 50)).sum(axis=0) % 7 > 1).astype(np.uint8) * 255
+    np.save("mask.npy", mask)
+    assert cli.main(["watershed", "affinities.npy", "out.npy", "--mask", "mask.npy"]) == 0
+    assert np.array_equal(written(), emfast.watershed(tissue.affinities, mask=mask != 0))
+
+
+def test_agglomerate_is_the_steps_in_one(tissue, capsys):
+    assert cli.main(["agglomerate", "affinities.npy", "out.npy"]) == 0
+    wanted = emfast.segment_affinities(tissue.affinities)
+    assert np.array_equal(written(), wanted)
+    assert f"{wanted.max()} segments; out.npy" in capsys.readouterr().out
+    assert cli.main(["agglomerate", "affinities.npy", "out.npy", "--threshold=0.3", "--score=median", "--low=0.2"]) == 0
+    assert np.array_equal(
+        written(), emfast.segment_affinities(tissue.affinities, threshold=0.3, score="median", low=0.2)
+    )
+
+
+def test_agglomerate_takes_fragments_and_saves_the_tree(tissue):
+    fragments = emfast.watershed(tissue.affinities, low=0.3)
+    np.save("fragments.npy", fragments)
+    command = ["agglomerate", "affinities.npy", "out.npy", "--fragments", "fragments.npy", "--tree", "tree.npz"]
+    assert cli.main(command) == 0
+    tree = emfast.MergeTree.load("tree.npz")
+    assert tree == emfast.agglomerate(emfast.region_graph(tissue.affinities, fragments))
+    assert np.array_equal(written(), emfast.renumber(tree.relabel(fragments, 0.5))[0])
+
+
+def test_components_is_the_call(tissue, capsys):
+    assert cli.main(["components", "labels.npz:a", "out.npy"]) == 0
+    wanted, count = emfast.connected_components(tissue.labels, return_count=True)
+    assert written().dtype == wanted.dtype
+    assert np.array_equal(written(), wanted)
+    assert capsys.readouterr().out.startswith(f"{count} components; ")
+    options = ["--connectivity", "26", "--background", "none", "--periodic", "--dtype", "uint64"]
+    assert cli.main(["components", "labels.npz", "out.npy", *options]) == 0
+    wanted = emfast.connected_components(tissue.labels, connectivity=26, background=None, periodic=True, dtype="uint64")
+    assert written().dtype == wanted.dtype
+    assert np.array_equal(written(), wanted)
+    assert cli.main(["components", "labels.npz", "out.npy", "--delta", "1"]) == 0
+    assert np.array_equal(written(), emfast.connected_components(tissue.labels, delta=1))
+
+
+def test_distance_is_the_call(tissue):
+    spaced = dict(spacing=(30, 8, 8), border=True)
+    assert cli.main(["distance", "labels.npz", "out.npy"]) == 0
+    assert np.array_equal(written(), emfast.edt(tissue.labels))
+    assert cli.main(["distance", "labels.npz", "out.npy", "--spacing", "30,8,8", "--border", "--squared"]) == 0
+    assert np.array_equal(written(), emfast.edt(tissue.labels, squared=True, **spaced))
+    assert cli.main(["distance", "labels.npz", "out.npy", "--spacing", "30,8,8", "--border", "--signed"]) == 0
+    assert np.array_equal(written(), emfast.signed_distance(tissue.labels, **spaced))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["watershed", "no.npy", "out.npy"], "No such file or directory: 'no.npy'"),
+        (["watershed", "affinities.npy", "out.png"], "files must end in .npy"),
+        (["watershed", "affinities.npy", "no/out.npy"], "no/out.npy must lie in an existing folder"),
+        (["watershed", "labels.npz", "out.npy"], "affinities must be"),
+        (["watershed", "affinities.npy", "out.npy", "--low", "2"], "low and high must satisfy"),
+        (["agglomerate", "affinities.npy", "out.npy", "--score", "best"], "score must be"),
+        (["agglomerate", "affinities.npy", "out.npy", "--tree", "tree.txt"], "--tree must be a file that ends in .npz"),
+        (["agglomerate", "affinities.npy", "out.npy", "--fragments", "affinities.npy"], "fragments must"),
+        (["components", "labels.npz:b", "out.npy"], "got 'b'; it holds a"),
+        (["components", "labels.npz", "out.npy", "--connectivity", "5"], "connectivity must be one of 6, 18, 26"),
+        (["distance", "labels.npz", "out.npy", "--spacing", "1,0,1"], "spacing must be positive"),
+    ],
+)
+def test_mistakes_on_files_leave_nothing(arguments, message, tissue, capsys, tmp_path):
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert cli.main(arguments) == 2
+    text = capsys.readouterr().err
+    assert message in text
+    assert text.startswith(f"emfast {arguments[0]}: ")
+    assert text.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("spacing", ["1,x,3", ""])
+def test_spacings_that_are_none(spacing, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["distance", "a.npy", "b.npy", "--spacing", spacing])
+    assert stop.value.code == 2
+    assert "must be numbers like 40,4,4" in capsys.readouterr().err
+
+
+def test_a_missing_library_says_how_to_get_it(tissue, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    assert cli.main(["distance", "labels.npz", "out.tif"]) == 2
+    assert "out.tif needs tifffile: pip install 'emfast[io]'" in capsys.readouterr().err
+
+
+def test_progress_is_shown_on_a_terminal(tissue, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert cli.main(["agglomerate", "affinities.npy", "out.npy"]) == 0
+    text = capsys.readouterr().err
+    assert all(f"  {step} …" in text for step in ("reading", "watershed", "region graph", "merging", "writing"))
+    assert text.endswith("\r\x1b[K")
 
 
 def test_it_runs_as_a_module():

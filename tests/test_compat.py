@@ -859,6 +859,76 @@ def test_skimage_expand_labels(labels, distance, wide):
         assert np.array_equal(ours != 0, theirs != 0)
 
 
+@st.composite
+def landscapes(draw):
+    """Images with many ties or none, 1D to 3D, and markers of each kind."""
+    shape = tuple(draw(st.lists(st.integers(1, 8), min_size=1, max_size=3)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    image = (
+        rng.random(shape)
+        if draw(st.booleans())
+        else rng.integers(0, 4, shape).astype(draw(st.sampled_from(["u1", "i4", "f4"])))
+    )
+    kind = draw(st.sampled_from([None, "count", "i1", "u2", "i4", "u8"]))
+    if kind is None:
+        markers = None
+    elif kind == "count":
+        markers = draw(st.integers(1, 12))
+    else:
+        markers = (rng.integers(1, 9, shape) * (rng.random(shape) < 0.2)).astype(kind)
+        if kind == "i1":
+            markers = -markers
+    mask = rng.random(shape) < 0.8 if draw(st.booleans()) else None
+    if mask is not None and not mask.any():
+        mask = None
+    return image, markers, mask
+
+
+@given(landscape=landscapes(), data=st.data(), compactness=st.sampled_from([0, 0, 0.1, 3]), lines=st.booleans())
+def test_skimage_watershed(landscape, data, compactness, lines):
+    image, markers, mask = landscape
+    near = 1 if lines else data.draw(st.integers(1, image.ndim))
+    options = dict(connectivity=near, mask=mask, compactness=compactness, watershed_line=lines)
+    theirs = peer("skimage.segmentation").watershed(image, markers, **options)
+    given_markers = markers.copy() if isinstance(markers, np.ndarray) else None
+    same(skimage.watershed(image, markers, **options), theirs, layout=False)
+    if given_markers is not None:
+        assert np.array_equal(markers, given_markers)
+    footprint = peer("scipy.ndimage").generate_binary_structure(image.ndim, near)
+    options.update(connectivity=footprint, offset=(1,) * image.ndim)
+    same(skimage.watershed(image, markers, **options), theirs, layout=False)
+
+
+def test_skimage_watershed_on_level_ground():
+    assert not skimage.watershed(np.ones((3, 4))).any()
+    assert skimage.watershed(np.array([[0, 1, 3, 2, 0]])).tolist() == [[1, 1, 1, 2, 2]]
+    assert skimage.watershed(np.ones((3, 4)), 1).tolist() == [[1] * 4] * 3
+    assert skimage.watershed(np.ones((2, 2)), 9).tolist() == [[1, 2], [3, 4]]
+
+
+def test_skimage_watershed_refuses():
+    flat = np.zeros((3, 4))
+    marks = np.eye(3, 4, dtype=int)
+    with pytest.raises(ValueError, match=r"markers must have the shape of image \(3, 4\), got \(3, 3\)"):
+        skimage.watershed(flat, np.eye(3, dtype=int))
+    with pytest.raises(TypeError, match="markers must be integers, got float64"):
+        skimage.watershed(flat, np.eye(3, 4))
+    with pytest.raises(ValueError, match=r"mask must have the shape of image \(3, 4\), got \(3,\)"):
+        skimage.watershed(flat, marks, mask=np.ones(3))
+    with pytest.raises(ValueError, match="connectivity must be from 1 to 2"):
+        skimage.watershed(flat, marks, 3)
+    with pytest.raises(ValueError, match="connectivity must have the axes of image, 2, got 1"):
+        skimage.watershed(flat, marks, np.ones(3))
+    with pytest.raises(NotImplementedError, match="the 3 x 3"):
+        skimage.watershed(flat, marks, np.array([[1, 1, 1], [0, 1, 0], [0, 0, 0]]))
+    with pytest.raises(NotImplementedError, match="offset must be the centre"):
+        skimage.watershed(flat, marks, np.ones((3, 3)), offset=(0, 1))
+    with pytest.raises(NotImplementedError, match="4D"):
+        skimage.watershed(np.zeros((1, 1, 1, 1)), 1)
+    with pytest.raises(ValueError, match="NaN"):
+        skimage.watershed(np.full((3, 4), np.nan), marks)
+
+
 # Layouts that are neither C nor Fortran, and real data
 
 

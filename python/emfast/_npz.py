@@ -9,19 +9,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ._files import beside
+
 
 @contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write beside ``path``, which takes its place when all is written."""
-    part = f"{os.fspath(path)}.part"
-    try:
-        with open(part, "wb") as file:
-            yield file
-        os.replace(part, path)
-    except BaseException:
-        if os.path.exists(part):
-            os.unlink(part)
-        raise
+    with beside(path) as part, open(part, "wb") as file:
+        yield file
 
 
 def save(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""The command line, verb first: ``emfast info``, ``emfast doctor``, ``emfast demo``.
+"""The command line, verb first: ``emfast info``, ``doctor``, ``demo``; ``watershed``, ``agglomerate``, ``components``,
+``distance`` on files, with the names and defaults of the calls.
 
 A mistake of the user's ends with one line and exit code 2, Ctrl-C with 130, a failed check of ``doctor`` with 1.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__, _native, cuda
+from . import __version__, _files, _native, cuda
 from .errors import DeviceUnavailable
 
 __all__ = ["main"]
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
     verb.set_defaults(run=demo)
 
+    _add_verbs_on_files(verbs)
+
     chosen = parser.parse_args(arguments)
     try:
         return int(chosen.run(chosen))
@@ -52,9 +55,75 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `emfast info | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, MemoryError, DeviceUnavailable) as error:
+    except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError, DeviceUnavailable) as error:
         print(f"emfast {chosen.verb}: {error or type(error).__name__}", file=sys.stderr)
         return 2
+
+
+def _add_verbs_on_files(verbs: Any) -> None:
+    def add(name: str, run: Callable[[argparse.Namespace], int], source: str, text: str) -> argparse.ArgumentParser:
+        verb: argparse.ArgumentParser = verbs.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog="Files are .npy, .npz, .h5 or .tif; of an archive with the name of the array, as in file.h5:path.",
+        )
+        verb.add_argument("source", metavar=source)
+        verb.add_argument("out", metavar="OUT")
+        verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+        verb.set_defaults(run=run)
+        return verb
+
+    flag: dict[str, Any] = dict(action="store_true")
+    verb = add("watershed", watershed, "AFFINITIES", "fragments by steepest ascent on nearest affinities (c, z, y, x)")
+    _add_watershed_options(verb, low=0.0, high=1.0)
+    verb.add_argument("--quantile", **flag, help="low, high and merge-threshold are quantiles")
+    verb.add_argument(
+        "--merge-size", type=int, default=0, metavar="N", help="join smaller regions over their best edge"
+    )
+    verb.add_argument("--merge-threshold", type=float, default=0.0, metavar="A", help="if that edge is this or more")
+    verb.add_argument("--dust", type=int, default=0, metavar="N", help="remove what is smaller in the end")
+
+    verb = add("agglomerate", agglomerate, "AFFINITIES", "segments: fragments merged best score first")
+    verb.add_argument(
+        "--threshold", type=float, default=0.5, help="merge while the score is this or more (default: 0.5)"
+    )
+    verb.add_argument("--score", default="mean", help="as emfast.agglomerate names it (default: mean)")
+    verb.add_argument("--fragments", metavar="FILE", help="default: those of the watershed")
+    verb.add_argument("--tree", metavar="FILE.npz", help="save the tree of all merges too, for other thresholds")
+    _add_watershed_options(verb, low=0.1, high=0.98)
+
+    verb = add("components", components, "LABELS", "connected components of equal value")
+    verb.add_argument("--connectivity", type=int, default=6, help="6, 18 or 26; 4 or 8 for pictures (default: 6)")
+    verb.add_argument("--background", type=_background, default=0, help="a value, or none (default: 0)")
+    verb.add_argument("--periodic", **flag, help="axes are closed to rings")
+    verb.add_argument("--delta", type=float, help="join values that differ by no more")
+    verb.add_argument("--dtype", help="of the result (default: the smallest unsigned one)")
+
+    verb = add("distance", distance, "LABELS", "distance of every voxel to the nearest one of another label")
+    verb.add_argument("--spacing", type=_spacing, default=(1, 1, 1), metavar="Z,Y,X", help="nanometres per voxel")
+    verb.add_argument("--border", **flag, help="beyond the volume is another label")
+    verb.add_argument("--squared", **flag)
+    verb.add_argument("--signed", **flag, help="positive on labels, negative on background")
+
+
+def _add_watershed_options(verb: argparse.ArgumentParser, *, low: float, high: float) -> None:
+    verb.add_argument("--low", type=float, default=low, help=f"no edge below it is followed (default: {low})")
+    verb.add_argument("--high", type=float, default=high, help=f"edges from it on join always (default: {high})")
+    verb.add_argument("--plateau", default="strict", help="strict or waterz (default: strict)")
+    verb.add_argument("--mask", metavar="FILE", help="voxels that are 0 there are background")
+    verb.add_argument("--per-section", action="store_true", help="each section by itself")
+
+
+def _background(text: str) -> int | None:
+    return None if text.lower() == "none" else int(text)
+
+
+def _spacing(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers like 40,4,4, got {text!r}") from None
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -176,6 +245,120 @@ _CHECKS: list[tuple[str, Callable[[], str]]] = [
     ("torch", _check_library("torch", "needed for networks and torch tensors only: pip install 'emfast[nn]'")),
     ("zarr", _check_library("zarr", "needed to read and write chunked volumes: pip install 'emfast[io]'")),
 ]
+
+
+# ---- verbs on files ----------------------------------------------------------------------------------------
+
+
+def watershed(chosen: argparse.Namespace) -> int:
+    from .fragments import watershed as call
+
+    with _Work(chosen, chosen.source) as work:
+        work.result, count = call(
+            work.array,
+            **_watershed_options(chosen),
+            quantile=chosen.quantile,
+            merge_size=chosen.merge_size,
+            merge_threshold=chosen.merge_threshold,
+            dust=chosen.dust,
+            return_count=True,
+        )
+        work.words = f"{count} fragments"
+    return 0
+
+
+def agglomerate(chosen: argparse.Namespace) -> int:
+    from .fragments import watershed as call
+    from .graphs import region_graph
+    from .labels import renumber
+    from .trees import agglomerate as merge
+
+    if chosen.tree and not chosen.tree.endswith(".npz"):
+        raise ValueError(f"--tree must be a file that ends in .npz, got {chosen.tree!r}")
+    if chosen.tree:
+        _files.check(chosen.tree)
+    with _Work(chosen, chosen.source) as work:
+        if chosen.fragments:
+            fragments = _files.load(chosen.fragments)
+        else:
+            work.say("watershed")
+            fragments = call(work.array, **_watershed_options(chosen))
+        work.say("region graph")
+        bins = "median" in chosen.score or "quantile" in chosen.score
+        graph = region_graph(work.array, fragments, histogram=bins)
+        work.say("merging")
+        tree = merge(graph, score=chosen.score, until=None if chosen.tree else chosen.threshold)
+        work.result, table = renumber(tree.relabel(fragments, chosen.threshold))
+        if chosen.tree:
+            tree.save(chosen.tree)
+        work.words = f"{len(tree.fragments)} fragments, {len(table) - (0 in table)} segments"
+    return 0
+
+
+def components(chosen: argparse.Namespace) -> int:
+    from .components import connected_components
+
+    with _Work(chosen, chosen.source) as work:
+        work.result, count = connected_components(
+            work.array,
+            connectivity=chosen.connectivity,
+            background=chosen.background,
+            periodic=chosen.periodic,
+            delta=chosen.delta,
+            dtype=chosen.dtype,
+            return_count=True,
+        )
+        work.words = f"{count} components"
+    return 0
+
+
+def distance(chosen: argparse.Namespace) -> int:
+    from .distance import edt, signed_distance
+
+    with _Work(chosen, chosen.source) as work:
+        call = signed_distance if chosen.signed else edt
+        work.result = call(work.array, spacing=chosen.spacing, border=chosen.border, squared=chosen.squared)
+        work.words = f"up to {work.result.max(initial=0):g}"
+    return 0
+
+
+def _watershed_options(chosen: argparse.Namespace) -> dict[str, Any]:
+    mask = None if chosen.mask is None else _files.load(chosen.mask) != 0
+    names = ("low", "high", "plateau", "per_section")
+    return {"mask": mask, **{name: getattr(chosen, name) for name in names}}
+
+
+class _Work:
+    """Reads the source, and writes the result when all went well; says what goes on where somebody looks."""
+
+    def __init__(self, chosen: argparse.Namespace, source: str) -> None:
+        _files.check(chosen.out)
+        if chosen.threads:
+            _native.set_threads(chosen.threads)
+        self.out, self.words, self.start = chosen.out, "", time.perf_counter()
+        self.say("reading")
+        self.array = _files.load(source)
+        self.result: Any = None
+        self.say("working")
+
+    def say(self, words: str) -> None:
+        if sys.stderr.isatty():
+            seconds = time.perf_counter() - self.start
+            print(f"\r\x1b[K{seconds:6.1f} s  {words} …" if words else "\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> _Work:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is not None:
+            self.say("")
+            return
+        self.say("writing")
+        result = np.asarray(self.result)
+        _files.save(self.out, result)
+        self.say("")
+        seconds = time.perf_counter() - self.start
+        print(f"{self.words}; {self.out}: {result.shape} {result.dtype}, {seconds:.1f} s")
 
 
 # ---- demo --------------------------------------------------------------------------------------------------

@@ -14,7 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-PEERS = ("cc3d", "edt", "fastremap", "fill_voids")
+PEERS = ("cc3d", "edt", "fastremap", "fill_voids", "mwatershed", "waterz")
+PACKAGES = {"affogato.segmentation": "affogato"}
+# Private names that test files import beside public ones.
+PRIVATE = {"waterz._codegen": ("build_wrapper",)}
 SOURCE = Path(__file__).resolve().parents[2] / "python"
 
 # Old test files name what NumPy and SciPy have since renamed.
@@ -26,9 +29,21 @@ if not hasattr(numpy, "bool"):
 
 
 def write_shims(folder: Path) -> None:
-    for name in PEERS:
-        (folder / f"{name}.py").write_text(f"from emfast.compat.{name} import *  # noqa\n")
+    for name, module in {**dict(zip(PEERS, PEERS, strict=True)), **PACKAGES}.items():
+        place(folder, name).write_text(f"from emfast.compat.{module} import *  # noqa\n")
+    for name, functions in PRIVATE.items():
+        text = "".join(f"def {f}(*_):\n    raise NotImplementedError({f!r})\n" for f in functions)
+        place(folder, name).write_text(text)
     (folder / "conftest_of_peers.py").write_text(CUSTOMIZE)
+
+
+def place(folder: Path, name: str) -> Path:
+    """The file of a module, which is a package: its parents are too."""
+    for part in name.split("."):
+        folder = folder / part
+        folder.mkdir(exist_ok=True)
+        (folder / "__init__.py").touch()
+    return folder / "__init__.py"
 
 
 def environment(shims: Path) -> dict[str, str]:

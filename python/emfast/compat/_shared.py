@@ -1,8 +1,8 @@
-"""What the drop-ins share: the order of memory, labels that are floats, and images label by label."""
+"""What the drop-ins share: the order of memory, labels that are floats, images label by label, edges and clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,4 +81,26 @@ class Images:
             image.reshape(-1)[where] = 0
 
 
-__all__ = ["DimensionError", "Images", "as_integers", "as_numbers", "as_unsigned", "by_memory"]
+def ends(step: Sequence[int], shape: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where edges with this step begin and end that lie in the volume."""
+    begin = tuple(slice(max(0, -s), max(0, min(n, n - s))) for s, n in zip(step, shape, strict=True))
+    end = tuple(slice(max(0, s), max(0, min(n, n + s))) for s, n in zip(step, shape, strict=True))
+    return begin, end
+
+
+def smallest_members(nodes: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """For each of ascending nodes the smallest node of its segment."""
+    _, first, places = np.unique(segments, return_index=True, return_inverse=True)
+    return nodes[first][places.ravel()]
+
+
+__all__ = [
+    "DimensionError",
+    "Images",
+    "as_integers",
+    "as_numbers",
+    "as_unsigned",
+    "by_memory",
+    "ends",
+    "smallest_members",
+]

@@ -14,6 +14,8 @@ array. Where they differ:
 - ``find_boundaries`` offers the modes "thick" and "inner".
 - ``expand_labels`` gives a voxel that is equally far from several labels to that whose voxel comes first in C order;
   scikit-image leaves it to SciPy. Spacings are read as decimals and distances compared exactly.
+- ``watershed`` takes footprints that are the neighbours of some ``connectivity``, around their centre. NaN in the image
+  is refused. With ``watershed_line`` beyond faces a voxel of a line hands on once only, where scikit-image may not end.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ __all__ = [
     "relabel_sequential",
     "remove_small_holes",
     "remove_small_objects",
+    "watershed",
 ]
 
 _NEIGHBOURS = {1: {1: 6}, 2: {1: 4, 2: 8}, 3: {1: 6, 2: 18, 3: 26}}
@@ -267,3 +270,129 @@ def expand_labels(label_image: Any, distance: float = 1, spacing: float | Sequen
     array = np.asarray(label_image)
     steps: Any = (spacing,) * array.ndim if np.isscalar(spacing) else spacing
     return np.asarray(emfast.dilate(array, radius=distance, spacing=steps))
+
+
+def watershed(
+    image: Any,
+    markers: Any = None,
+    connectivity: Any = 1,
+    offset: Any = None,
+    mask: Any = None,
+    compactness: float = 0,
+    watershed_line: bool = False,
+) -> np.ndarray:
+    """Grow markers over an image, low places first, until they meet.
+
+    Parameters
+    ----------
+    image : array of integers, bool or floats, 1D to 3D
+    markers : array of integers, or int, optional
+        0 is no marker. A number of markers puts about as many in a regular grid; none gives every local minimum one.
+    connectivity : int, or the array of these neighbours
+    offset : sequence of int, optional
+        The centre of the array of neighbours, 1 along every axis.
+    mask : array, optional
+        What is 0 stays 0.
+    compactness : float
+        Above 0: regions are rounder.
+    watershed_line : bool
+        Part the regions by lines of 0.
+
+    Returns
+    -------
+    array of the dtype of ``markers``; int32 from local minima
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emfast.compat.skimage import watershed
+    >>> watershed(np.array([[0, 1, 3, 2, 0]]), np.array([[7, 0, 0, 0, 4]]))
+    array([[7, 7, 7, 4, 4]])
+    """
+    array = np.asarray(image)
+    near = _neighbours(array.ndim, _axes_of(connectivity, array.ndim))
+    if offset is not None and list(offset) != [1] * array.ndim:
+        raise NotImplementedError(f"offset must be the centre of the neighbours, 1 along every axis, got {offset!r}")
+    inside = None if mask is None else np.asarray(mask, bool)
+    if inside is not None and inside.shape != array.shape:
+        raise ValueError(f"mask must have the shape of image {array.shape}, got {inside.shape}")
+    seeds = _markers(array, markers, near, inside)
+    row = array.ndim == 1
+    out = emfast.seeded_watershed(
+        array[None] if row else array,
+        seeds[None] if row else seeds,
+        mask=inside[None] if row and inside is not None else inside,
+        connectivity=near,
+        order="scikit-image",
+        lines=bool(watershed_line),
+        compactness=compactness,
+    )
+    return np.asarray(out).reshape(array.shape)
+
+
+def _axes_of(connectivity: Any, dims: int) -> int:
+    """Along how many axes neighbours may differ; from a footprint, too."""
+    if connectivity is None:
+        return 1
+    if np.ndim(connectivity) == 0:
+        return int(connectivity)
+    footprint = np.asarray(connectivity, bool)
+    if footprint.ndim != dims:
+        raise ValueError(f"connectivity must have the axes of image, {dims}, got {footprint.ndim}")
+    steps = np.abs(np.indices((3,) * dims) - 1).sum(axis=0)
+    for axes in range(1, dims + 1):
+        if footprint.shape == steps.shape and np.array_equal(footprint, steps <= axes):
+            return axes
+    raise NotImplementedError(
+        f"connectivity must be from 1 to {dims}, or the 3 x 3 ... neighbours of one of these, got {connectivity!r}"
+    )
+
+
+def _markers(image: np.ndarray, markers: Any, near: int, inside: np.ndarray | None) -> np.ndarray:
+    if markers is None:
+        minima = _local_minima(image, near)
+        if inside is not None:
+            minima &= inside
+        source = minima[None] if minima.ndim == 1 else minima
+        return np.asarray(emfast.connected_components(source, connectivity=near, dtype="i4")).reshape(image.shape)
+    if not isinstance(markers, (np.ndarray, list, tuple)):
+        share = 1.0 if inside is None else np.count_nonzero(inside) / max(1, inside.size)
+        return _regular_seeds(image.shape, int(markers / share) if share else 0)
+    seeds = np.asarray(markers)
+    if seeds.shape != image.shape:
+        raise ValueError(f"markers must have the shape of image {image.shape}, got {seeds.shape}")
+    if seeds.dtype.kind not in "iu":
+        raise TypeError(f"markers must be integers, got {seeds.dtype}")
+    return seeds
+
+
+def _local_minima(image: np.ndarray, near: int) -> np.ndarray:
+    """Voxels of plateaus without a lower neighbour; in an image of one value there are none."""
+    _, ranks = np.unique(image, return_inverse=True)
+    highest = ranks.max(initial=0)
+    if highest == 0:
+        return np.zeros(image.shape, bool)
+    depths = (highest - ranks).reshape(image.shape).astype(np.uint32)
+    source = depths[None] if depths.ndim == 1 else depths
+    return np.asarray(emfast.h_maxima(source, 1, connectivity=near)).reshape(image.shape)
+
+
+def _regular_seeds(shape: tuple[int, ...], count: int) -> np.ndarray:
+    """About so many seeds in a grid; axes that are too short for a step have one."""
+    seeds = np.zeros(shape, np.int64)
+    grid = [slice(None)] * len(shape)
+    if 0 < count < seeds.size:
+        sides = np.sort(shape)
+        steps = np.full(len(shape), (seeds.size / count) ** (1 / len(shape)))
+        for axis in range(len(shape)):
+            if (sides >= steps).all():
+                break
+            steps[axis] = sides[axis]
+            rest = len(shape) - axis - 1
+            if rest:
+                steps[axis + 1 :] = (float(np.prod(sides[axis + 1 :])) / count) ** (1 / rest)
+        for axis, place in enumerate(np.argsort(np.argsort(shape))):
+            grid[axis] = slice(int(steps[place] // 2), None, int(np.round(steps[place])))
+    part = seeds[tuple(grid)]
+    part[...] = np.arange(1, part.size + 1).reshape(part.shape)
+    return seeds

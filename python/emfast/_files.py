@@ -1,0 +1,145 @@
+"""Arrays in files: .npy, .npz, HDF5 and TIFF. What is written appears whole or not at all.
+
+A place is a path; of an archive (.npz, .h5, .hdf5) with the name of the array after a colon, as in
+``volume.h5:raw/image``. It can be left out where a file holds one array.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+_KINDS = {".npy": "npy", ".npz": "npz", ".h5": "h5", ".hdf5": "h5", ".tif": "tif", ".tiff": "tif"}
+_LIBRARIES = {"h5": "h5py", "tif": "tifffile"}
+_DEFAULT = "array"
+
+
+class _NoSuchArray(ValueError):
+    """The file is sound, but does not hold what was asked for."""
+
+
+_TOLD = (FileNotFoundError, PermissionError, IsADirectoryError, ModuleNotFoundError, MemoryError, _NoSuchArray)
+
+
+def load(place: str | os.PathLike[str]) -> np.ndarray:
+    """The array at a place; that of an .npy file comes into memory where and when it is read."""
+    path, name, kind = _parse(place)
+    read = {"npy": _read_npy, "npz": _read_npz, "h5": _read_h5, "tif": _read_tif}[kind]
+    try:
+        return read(path, name)
+    except _TOLD:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} must be a file of its kind, got another one or a damaged one ({error})") from error
+
+
+def _read_npy(path: str, _: str) -> np.ndarray:
+    array: np.ndarray = np.load(path, mmap_mode="r")
+    return array
+
+
+def _read_npz(path: str, name: str) -> np.ndarray:
+    with open(path, "rb") as file, np.load(file) as arrays:
+        array: np.ndarray = arrays[_choose(arrays.files, name, path)]
+        return array
+
+
+def _read_h5(path: str, name: str) -> np.ndarray:
+    library = _library("h5", path)
+    with open(path, "rb"), library.File(path, "r") as file:  # open says plainly what cannot be opened
+        names: list[str] = []
+        file.visititems(lambda key, item: names.append(key) if isinstance(item, library.Dataset) else None)
+        return np.asarray(file[_choose(names, name, path)][()])
+
+
+def _read_tif(path: str, _: str) -> np.ndarray:
+    return np.asarray(_library("tif", path).imread(path))
+
+
+def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
+    """Write an array; other arrays of an HDF5 file stay, other files are replaced."""
+    path, name, kind = _parse(place)
+    with beside(path) as part:
+        if kind in ("npy", "npz"):
+            with open(part, "wb") as file:
+                if kind == "npy":
+                    np.save(file, array)
+                else:
+                    arrays: dict[str, Any] = {name or _DEFAULT: array}
+                    np.savez(file, **arrays)
+        elif kind == "tif":
+            pages = array.astype(np.uint8) if array.dtype == bool else array
+            _library(kind, path).imwrite(part, pages, photometric="minisblack")
+        else:
+            if os.path.exists(path):
+                import shutil  # not at the top, for a quick start of the package
+
+                shutil.copyfile(path, part)
+            with _library(kind, path).File(part, "a") as file:
+                if (name or _DEFAULT) in file:
+                    del file[name or _DEFAULT]
+                file.create_dataset(name or _DEFAULT, data=array)
+
+
+def check(place: str | os.PathLike[str]) -> None:
+    """Refuse a place that cannot be written, before any work is done."""
+    path, _, kind = _parse(place)
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ValueError(f"{path} must lie in an existing folder, got {folder!r}")
+    if os.path.isdir(path):
+        raise ValueError(f"{path} must be a file, got a folder")
+    _library(kind, path)
+
+
+@contextmanager
+def beside(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The path of a file to write, which takes the place of ``path`` in the end; what fails leaves nothing."""
+    part = f"{os.fspath(path)}.part"
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        if os.path.exists(part):
+            os.unlink(part)
+        raise
+
+
+def _parse(place: str | os.PathLike[str]) -> tuple[str, str, str]:
+    """Path, name of the array or nothing, and kind."""
+    text = os.fspath(place)
+    ending = re.search(r"(\.\w+)(?::(.*))?$", text)
+    kind = _KINDS.get(ending[1].lower(), "") if ending else ""
+    if not ending or not kind or (ending[2] is not None and kind not in ("npz", "h5")):
+        raise ValueError(f"files must end in {', '.join(_KINDS)}, archives with :name or without, got {text!r}")
+    return text[: ending.end(1)], (ending[2] or "").strip("/"), kind
+
+
+def _choose(names: list[str], name: str, path: str) -> str:
+    if name in names:
+        return name
+    if name or len(names) != 1:
+        listed = ", ".join(sorted(names)) or "no arrays"
+        raise _NoSuchArray(f"{path}:name must name an array of the file, got {name!r}; it holds {listed}")
+    return names[0]
+
+
+def _library(kind: str, path: str) -> Any:
+    name = _LIBRARIES.get(kind)
+    if name is None:
+        return None
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ModuleNotFoundError(f"{path} needs {name}: pip install 'emfast[io]'", name=name) from None
+
+
+__all__ = ["beside", "check", "load", "save"]
