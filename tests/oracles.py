@@ -833,6 +833,39 @@ def kernighan_lin(edges, costs, patience, lifted=0, start=None):
     return by_first_node((part[v] for v in nodes), nodes)
 
 
+def multicut_bound(edges, costs, longest):
+    """The sum of all negative costs between two nodes, and what a packing of conflicted cycles gives back."""
+    left = {}
+    for (a, b), c in zip(edges.tolist(), costs.tolist(), strict=True):
+        if a != b:
+            left[frozenset((a, b))] = left.get(frozenset((a, b)), 0) + c
+    demands = [tuple(sorted(pair)) for pair in sorted(left, key=sorted) if left[pair] < 0]
+    positive = [set(pair) for pair in left if left[pair] > 0]
+    bound = sum(c for c in left.values() if c < 0)
+
+    def path(a, b, length):
+        """By breadth-first search, the end included; None where there is none of just that length."""
+        whence, queue = {a: [a]}, [a]
+        for i in queue:
+            for j in sorted(j for pair in positive if i in pair for j in pair - {i}):
+                if j not in whence and left[frozenset((i, j))] > 0:
+                    whence[j] = [*whence[i], j]
+                    queue.append(j)
+        return whence[b] if b in whence and len(whence[b]) == length + 1 else None
+
+    for length in range(2, longest):
+        for a, b in demands:
+            first, last = sorted((a, b), key=lambda i: (sum(i in pair for pair in positive), i))
+            while left[frozenset((a, b))] < 0 and (found := path(first, last, length)):
+                pairs = [frozenset(pair) for pair in itertools.pairwise(found)]
+                share = min([-left[frozenset((a, b))]] + [left[pair] for pair in pairs])
+                bound += share
+                left[frozenset((a, b))] += share
+                for pair in pairs:
+                    left[pair] -= share
+    return bound
+
+
 # --- seeds
 
 

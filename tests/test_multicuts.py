@@ -79,19 +79,28 @@ def test_kernighan_lin_equals_the_oracle(backend, monkeypatch, data, patience, p
     assert found.energy == energy_of(edges, costs, found.table)
 
 
-@given(data=lifted_graphs(most=5), solver=st.sampled_from(multicuts._SOLVERS))
-def test_is_never_below_the_best(data, solver):
+@given(data=lifted_graphs(most=5), solver=st.sampled_from(multicuts._SOLVERS), cycles=st.sampled_from([0, 3, 9]))
+def test_is_never_below_the_best(data, solver, cycles):
     edges, costs, lifted = data
     if solver == "greedy_fixation":
         edges, costs, lifted = edges[: len(edges) - lifted], costs[: len(edges) - lifted], 0
     nodes = np.unique(edges).tolist()
-    found = solve(edges, costs, lifted, solver=solver)
+    found = solve(edges, costs, lifted, solver=solver, cycles=cycles)
     best = min(
         energy_of(edges, costs, dict(zip(nodes, parts, strict=True)))
         for parts in product(range(len(nodes)), repeat=len(nodes))
     )
     assert found.bound <= best <= found.energy
     assert found.energy <= costs[edges[:, 0] != edges[:, 1]].sum()  # that of single nodes, where all begin
+
+
+@given(data=lifted_graphs(), longest=st.integers(3, 8))
+def test_bound_equals_the_oracle(backend, data, longest):
+    edges, costs, lifted = data
+    found = solve(edges, costs, lifted, cycles=longest)
+    assert found.bound == oracles.multicut_bound(edges, costs, longest)
+    assert found.bound >= solve(edges, costs, lifted, cycles=longest - 1).bound
+    assert solve(edges, costs, lifted, cycles=2).bound == costs[costs < 0].sum()
 
 
 @given(data=lifted_graphs(), parts=st.integers(1, 5), rng=st.randoms())
@@ -188,6 +197,8 @@ def test_scaled_costs_give_the_same_parts():
     [
         (([[0, 1]], [1.0]), {"solver": "ilp"}, ValueError, "solver must be one of gaec, .*, got 'ilp'"),
         (([[0, 1]],), {}, ValueError, "costs must be given"),
+        (([[0, 1]], [1.0]), {"cycles": -1}, ValueError, r"cycles must be an integer from 0 to 2\*\*32 - 1, got -1"),
+        (([[0, 1]], [1.0]), {"cycles": 3.5}, ValueError, "cycles must be an integer"),
         (([[0, 1]], [1.0]), {"start": [0, 1]}, ValueError, "start is for the solver kernighan_lin, got solver 'gaec'"),
         (
             ([[0, 1]], [1.0]),

@@ -37,4 +37,7 @@ int64_t greedy(const Problem& problem, bool fixation, uint32_t* labels);
 // up to `nodes`; nodes of one number that no path of them connects are in different parts. See Sequence for `patience`.
 int64_t kernighan_lin(Executor& ex, const Problem& problem, int64_t patience, uint32_t* labels);
 
+// No partition has a lower energy than this, which is made from cycles of up to `longest` edges: see cycles.h.
+int64_t bound(Executor& ex, const Problem& problem, int64_t longest);
+
 }  // namespace emfast::multicut

@@ -36,6 +36,15 @@ void register_multicut(py::module_& m) {
         });
         return count;
     });
+    // (problem, most edges of a cycle) -> bound
+    m.def("multicut_bound", [](const py::object& library, int64_t nodes, int64_t plain, const py::object& ends_,
+                               const py::object& costs_, int64_t longest) {
+        Call call(library);
+        const Array ends = call.in(ends_, "edges"), costs = call.in(costs_, "costs");
+        int64_t bound = 0;
+        call.run([&](Executor& ex) { bound = multicut::bound(ex, problem_of(nodes, plain, ends, costs), longest); });
+        return bound;
+    });
 }
 
 }  // namespace emfast

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "multicut/contraction.h"
+#include "multicut/cycles.h"
 #include "multicut/kernighan_lin.h"
 
 namespace emfast::multicut {
@@ -29,6 +30,13 @@ int64_t kernighan_lin(Executor& ex, const Problem& problem, int64_t patience, ui
     KernighanLin search(ex, problem, patience, labels);
     search.run();
     return number_parts(problem.nodes, search.parts().of.data(), search.parts().members.size(), labels);
+}
+
+int64_t bound(Executor& ex, const Problem& problem, int64_t longest) {
+    CyclePacking packing(problem);
+    auto pause = [&] { in_pieces(ex, 1, 1, [](int64_t, int64_t, int) {}); };  // for Ctrl-C
+    for (int64_t length = 3; length <= longest && packing.pack(length, pause); ++length) pause();
+    return packing.bound();
 }
 
 }  // namespace emfast::multicut

@@ -33,7 +33,7 @@ class Multicut:
     energy : float
         The sum of the costs of edges between parts.
     bound : float
-        No partition has a lower energy. A plain bound: the sum of all negative costs.
+        No partition has a lower energy. The sum of all negative costs, or a better one: see ``cycles``.
     """
 
     table: LabelMap
@@ -49,6 +49,7 @@ def multicut(
     start: Any = None,
     lifted: Any = None,
     lifted_costs: Any = None,
+    cycles: int = 0,
     bias: float = 0.5,
     size_exponent: float = 0.0,
 ) -> Multicut:
@@ -71,6 +72,9 @@ def multicut(
         Lifted edges between nodes of the graph: their costs count, but they do not make parts hang together.
     lifted_costs : (m,) array of float, optional
         One per lifted edge.
+    cycles : int
+        For a better bound: conflicted cycles of up to so many edges are packed (Lange et al., ICML 2018), which takes
+        time. Below 3 there are none, and the bound is the sum of all negative costs.
     bias, size_exponent : float
         For the default costs, see :func:`multicut_costs`; sizes are the graph's counts.
 
@@ -101,6 +105,8 @@ def multicut(
         raise ValueError(f"solver must be one of {', '.join(_SOLVERS)}, got {solver!r}")
     if start is not None and solver != "kernighan_lin":
         raise ValueError(f"start is for the solver kernighan_lin, got solver {solver!r}")
+    if not isinstance(cycles, (int, np.integer)) or not 0 <= cycles < 2**32:
+        raise ValueError(f"cycles must be an integer from 0 to 2**32 - 1, got {cycles!r}")
     nodes, ends = nodes_and_ends(graph)
     if costs is None:
         if not hasattr(graph, "means"):
@@ -125,7 +131,8 @@ def multicut(
     if solver == "kernighan_lin":
         ends.native.multicut_kernighan_lin(*problem, parts, _PATIENCE)
     cut = parts[pairs[:, 0]] != parts[pairs[:, 1]]
-    energy, bound = int(whole[cut].sum()), int(whole[whole < 0].sum())
+    energy = int(whole[cut].sum())
+    bound = ends.native.multicut_bound(*problem, cycles) if cycles > 2 else int(whole[whole < 0].sum())
     return Multicut(LabelMap(nodes, parts), math.ldexp(energy, step), math.ldexp(bound, step))
 
 
