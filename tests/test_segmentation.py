@@ -310,3 +310,12 @@ def test_segments_of_the_phantom():
     coarse, fine = emfast.segment_affinities(made.affinities, threshold=[0.3, 0.7])
     assert len({(int(a), int(b)) for a, b in zip(fine.ravel(), coarse.ravel(), strict=True) if a}) == fine.max()
     assert 0 < coarse.max() < fine.max()
+
+
+@given(data=st.data(), values=probabilities(max_side=5), flood=st.sampled_from(["probability", "distance"]))
+def test_boundary_contour_distance_watershed_has_all_three(data, values, flood):
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    contour, distance = rng.random(values.shape), rng.random(values.shape, "f4") * 2 - 1
+    options = dict(seed=0.3, seed_contour=0.9, inside=0.1, inside_distance=-0.8, seed_distance=-0.2, flood=flood)
+    out = segmentation.boundary_contour_distance_watershed(values, contour, distance, **options)
+    assert np.array_equal(out, segmentation.boundary_contour_watershed(values, contour, distance=distance, **options))

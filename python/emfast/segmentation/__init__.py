@@ -1,0 +1,39 @@
+"""Instances from what networks predict: the decoders of the literature, as small compositions of emfast's steps.
+
+Every decoder is a function of arrays whose parameters have defaults and ranges; :func:`ranges` lists them, so that a
+search over them needs to know nothing else. Probabilities are floats from 0 to 1, or uint8 where 255 means 1. Axes are
+(z, y, x) or (y, x). Results come back in the library of the input.
+"""
+
+from ._shared import Between, ranges
+from .affinities import gasp, membrane_watershed, multicut, mutex, segment_affinities
+from .masks import (
+    boundary_contour_distance_watershed,
+    boundary_contour_watershed,
+    distance_threshold,
+    seeds_grow,
+    threshold_components,
+)
+from .objects import consensus, filter_size, link_slices, morphology, smooth, split_by_shape, z_median
+
+__all__ = [
+    "Between",
+    "boundary_contour_distance_watershed",
+    "boundary_contour_watershed",
+    "consensus",
+    "distance_threshold",
+    "filter_size",
+    "gasp",
+    "link_slices",
+    "membrane_watershed",
+    "morphology",
+    "multicut",
+    "mutex",
+    "ranges",
+    "seeds_grow",
+    "segment_affinities",
+    "smooth",
+    "split_by_shape",
+    "threshold_components",
+    "z_median",
+]
