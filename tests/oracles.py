@@ -1092,3 +1092,60 @@ def skeleton_tree(members, radius, spacing, scale, const, penalty, exponent):
         at_cost = _cheapest({p: most - r for p, r in reach.items()}, members, spacing, lambda p, q, length: length)
         covered = {p for p, c in at_cost.items() if c <= most}
     return tree
+
+
+# --- embeddings
+
+
+def _apart(p, q):
+    return sum((a - b) ** 2 for a, b in zip(p, q, strict=True))
+
+
+def mean_shift(points, steps, least, stride, far):
+    """Numbers of modes from 1, 0 for none, of points of whole numbers; the bandwidth is ``steps``."""
+    sample = points[::stride]
+    free = set(range(len(sample)))
+    modes = []
+
+    def around(place):
+        return [k for k, p in enumerate(sample) if _apart(p, place) <= steps**2]
+
+    while free:
+        seed = min(free)
+        free.remove(seed)
+        place, near = sample[seed], around(sample[seed])
+        if len(near) * stride < least:
+            continue
+        for _ in range(32):
+            sums = [sum(sample[k][axis] for k in near) for axis in range(len(place))]
+            moved_to = tuple((Fraction(s, len(near)) + Fraction(1, 2)) // 1 for s in sums)
+            near, done = around(moved_to), moved_to == place
+            place = moved_to
+            if done or not near:
+                break
+        free -= set(near)
+        if all(_apart(place, mode) > steps**2 for mode in modes):
+            modes.append(place)
+    return [_nearest_of(p, modes, far) for p in points]
+
+
+def _nearest_of(point, places, far):
+    ranked = sorted((_apart(point, place), k + 1) for k, place in enumerate(places))
+    return ranked[0][1] if ranked and ranked[0][0] <= far else 0
+
+
+def dense_cubes(points, steps, least, far):
+    """Numbers of groups of dense cubes, 0 for none."""
+    cube_of = [tuple(c // steps for c in p) for p in points]
+    dense = sorted({c for c in cube_of if cube_of.count(c) >= least})
+    group = {c: k for k, c in enumerate(dense)}
+    for _ in dense:
+        for a, b in itertools.product(dense, repeat=2):
+            if max(abs(x - y) for x, y in zip(a, b, strict=True)) <= 1:
+                group[a] = group[b] = min(group[a], group[b])
+    middles = [tuple(c * steps + steps // 2 for c in cube) for cube in dense]
+    out = []
+    for cube in cube_of:
+        k = _nearest_of(tuple(c * steps + steps // 2 for c in cube), middles, far)
+        out.append(group[dense[k - 1]] + 1 if k else 0)
+    return out

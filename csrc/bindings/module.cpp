@@ -9,6 +9,7 @@ void register_agglomerate(py::module_&);
 void register_components(py::module_&);
 void register_contacts(py::module_&);
 void register_distance(py::module_&);
+void register_embedding(py::module_&);
 void register_example(py::module_&);
 void register_morphology(py::module_&);
 void register_multicut(py::module_&);
@@ -58,6 +59,7 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_components(m);
     emfast::register_contacts(m);
     emfast::register_distance(m);
+    emfast::register_embedding(m);
     emfast::register_example(m);
     emfast::register_morphology(m);
     emfast::register_multicut(m);

@@ -7,6 +7,7 @@ search over them needs to know nothing else. Probabilities are floats from 0 to 
 
 from ._shared import Between, ranges
 from .affinities import gasp, membrane_watershed, multicut, mutex, segment_affinities
+from .embeddings import centre_offset, embedding_cluster
 from .masks import (
     boundary_contour_distance_watershed,
     boundary_contour_watershed,
@@ -20,8 +21,10 @@ __all__ = [
     "Between",
     "boundary_contour_distance_watershed",
     "boundary_contour_watershed",
+    "centre_offset",
     "consensus",
     "distance_threshold",
+    "embedding_cluster",
     "filter_size",
     "gasp",
     "link_slices",

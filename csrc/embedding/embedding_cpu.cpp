@@ -1,0 +1,1 @@
+#include "embedding/embedding_body.h"
