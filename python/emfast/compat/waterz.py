@@ -145,14 +145,13 @@ def _segmentations(
     with_history: bool,
     with_graph: bool,
 ) -> Iterator[Any]:
-    if fragments is None:
-        parts = emfast.watershed(affs, low=limits[0], high=limits[1], plateau="waterz")
-        segmentation = parts.astype(np.uint64)
-    else:
-        parts = segmentation = fragments
+    missing: Any = "keep"
+    segmentation = parts = fragments
+    if parts is None:
+        parts, missing = emfast.watershed(affs, low=limits[0], high=limits[1], plateau="waterz"), 0
     graph = score.prepare(emfast.region_graph(affs, parts, histogram=score.needs_bins))
     shared = None if gt is None else _overlaps(parts, gt)
-    del affs, parts
+    del affs
     tree, scores = score.merge(graph, max(thresholds, default=0.0))
     heights = np.maximum.accumulate(scores) if len(scores) else scores
     done = 0
@@ -160,9 +159,12 @@ def _segmentations(
         with np.errstate(over="ignore"):
             limit = np.float32(threshold)
         upto = max(done, int(np.searchsorted(heights, limit)))
-        table = tree.after(upto)
-        if upto > done:
-            segmentation[...] = emfast.remap(segmentation, table, missing="keep")
+        old, names = tree.after(upto)
+        table = old, names.astype(np.uint64)
+        if segmentation is None:
+            segmentation = emfast.remap(parts, table, missing=missing)
+        elif upto > done:  # of given fragments their own array, which holds names of before
+            segmentation[...] = emfast.remap(parts, table, missing=missing)
         result: list[Any] = [segmentation]
         if shared is not None:
             result.append(_metrics(*_renamed(shared, table)))
