@@ -1149,3 +1149,75 @@ def dense_cubes(points, steps, least, far):
         k = _nearest_of(tuple(c * steps + steps // 2 for c in cube), middles, far)
         out.append(group[dense[k - 1]] + 1 if k else 0)
     return out
+
+
+# --- contours
+
+
+def _held(p, shape):
+    """The place in the volume nearest to p."""
+    return tuple(min(max(c, 0), n - 1) for c, n in zip(p, shape, strict=True))
+
+
+def surround_suppression(image, smooth, slope, inner, outer, alpha):
+    """One picture; the taps of the two filters are given."""
+    reach = len(smooth) // 2
+
+    def filtered(values, taps, axis):
+        out = np.zeros(values.shape)
+        for p in np.ndindex(values.shape):
+            for k, tap in enumerate(taps):
+                q = tuple(c + (k - reach) * (a == axis) for a, c in enumerate(p))
+                out[p] += tap * values[_held(q, values.shape)]
+        return out
+
+    image = image.astype("f8")
+    along = [filtered(filtered(image, slope, a), smooth, 1 - a) for a in (0, 1)]
+    strength = np.rint(np.sqrt(along[0] * along[0] + along[1] * along[1]) * 2.0**20)
+    out = np.zeros(image.shape, "f4")
+    for p in np.ndindex(image.shape):
+        ring = [
+            int(strength[q])
+            for q in np.ndindex(image.shape)
+            if inner < max(abs(a - b) for a, b in zip(p, q, strict=True)) <= outer
+        ]
+        out[p] = max(strength[p] - alpha * (sum(ring) / max(1, len(ring))), 0) / 2.0**20
+    return out
+
+
+def refine_contours(labels, heights, free, axes, iterations, balloon, smoothing):
+    """Every label in the whole volume, voxel by voxel; heights are whole numbers."""
+    shape = labels.shape
+
+    def step(p, axis, by):
+        return tuple(c + by * (a == axis) for a, c in enumerate(p))
+
+    def slope(values, p, axis):
+        return int(values[_held(step(p, axis, 1), shape)]) - int(values[_held(step(p, axis, -1), shape)])
+
+    def beside(p):
+        return [q for a in axes for by in (-1, 1) if _held(q := step(p, a, by), shape) == q]
+
+    out = np.zeros_like(labels)
+    for label in sorted(set(labels.ravel().tolist()) - {0}, reverse=True):
+        inside = (labels == label).astype(int)
+        for _ in range(iterations):
+            swollen = inside.copy()
+            for p in np.ndindex(shape):
+                if balloon and free[p] and any(inside[q] == (balloon > 0) for q in beside(p)):
+                    swollen[p] = balloon > 0 and (labels[p] in (0, label))
+            swollen = np.where((inside == 1) & (balloon > 0), 1, swollen)
+            inside = swollen.copy()
+            for p in np.ndindex(shape):
+                pull = sum(slope(heights, p, a) * slope(swollen, p, a) for a in axes)
+                inside[p] = (swollen[p] and pull <= 0) or (pull < 0 and labels[p] in (0, label))
+            for _ in range(smoothing):
+                old = inside.copy()
+                for p in np.ndindex(shape):
+                    around = [p]
+                    for a in axes:
+                        around = [step(q, a, by) for q in around for by in (-1, 0, 1)]
+                    votes = sum(int(old[_held(q, shape)]) for q in around)
+                    inside[p] = 2 * votes > 3 ** len(axes) and labels[p] in (0, label)
+        out[inside == 1] = label  # the smallest comes last
+    return out

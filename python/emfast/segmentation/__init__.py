@@ -7,6 +7,7 @@ search over them needs to know nothing else. Probabilities are floats from 0 to 
 
 from ._shared import Between, ranges
 from .affinities import gasp, membrane_watershed, multicut, mutex, segment_affinities
+from .contours import refine_contours, surround_suppression
 from .embeddings import centre_offset, embedding_cluster
 from .masks import (
     boundary_contour_distance_watershed,
@@ -33,10 +34,12 @@ __all__ = [
     "multicut",
     "mutex",
     "ranges",
+    "refine_contours",
     "seeds_grow",
     "segment_affinities",
     "smooth",
     "split_by_shape",
+    "surround_suppression",
     "threshold_components",
     "z_median",
 ]
