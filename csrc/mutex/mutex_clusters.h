@@ -53,6 +53,15 @@ class Clusters {
         __builtin_prefetch(&lists_[up]);
     }
 
+    // At last, that being here too, what a mutex between two nodes or a join needs.
+    void prefetch_pair(uint32_t i, uint32_t j) const {
+        const uint32_t a = seen_root(i), b = seen_root(j);
+        if (a == b) return;
+        __builtin_prefetch(&places_[home_of(pair_of(a, b))]);
+        __builtin_prefetch(&partners_[lists_[a].first]);
+        __builtin_prefetch(&partners_[lists_[b].first]);
+    }
+
     // Whether a mutex is between two roots.
     bool apart(uint32_t a, uint32_t b) const {
         if (!lists_[a].first || !lists_[b].first) return false;
@@ -71,17 +80,27 @@ class Clusters {
         if (lists_[a].count < lists_[b].count || (lists_[a].count == lists_[b].count && a > b)) std::swap(a, b);
         atomic_store(parent_[b], a);
         constexpr int batch = 16;
-        uint32_t at = lists_[b].first, entries[batch];
+        uint32_t at = lists_[b].first, entries[batch], nodes[batch];
         uint64_t pairs[batch];
         while (at) {
             int n = 0;
             for (; at && n < batch; ++n, at = partners_[at].next) {
                 entries[n] = at;
-                pairs[n] = pair_of(a, root(partners_[at].node));
-                __builtin_prefetch(&places_[home_of(pairs[n])]);
+                nodes[n] = partners_[at].node;
+                prefetch(nodes[n]);
+            }
+            for (int k = 0; k < n; ++k) {
+                nodes[k] = atomic_load(parent_[nodes[k]]);
+                prefetch(nodes[k]);
+            }
+            for (int k = 0; k < n; ++k) {
+                nodes[k] = root(nodes[k]);
+                pairs[k] = pair_of(a, nodes[k]);
+                __builtin_prefetch(&places_[home_of(pairs[k])]);
             }
             for (int k = 0; k < n; ++k) {
                 if (enter(pairs[k])) {
+                    partners_[entries[k]].node = nodes[k];  // the next walk is shorter
                     link(a, entries[k]);
                 } else {
                     partners_[entries[k]].next = free_;

@@ -209,7 +209,7 @@ int64_t read_level(const Grid<A>& grid, const Level& level, const Clusters& clus
 // Takes edges in order. seeds, at the roots of clusters, may be null.
 inline void take_level(Clusters& clusters, const uint64_t* entries, int64_t n, const std::vector<int64_t>& steps,
                        uint32_t* seeds) {
-    constexpr int64_t far = 48, near = 20;
+    constexpr int64_t far = 48, near = 20, close = 8;
     auto other_end = [&](const Entry& e) { return static_cast<uint32_t>(e.voxel() + steps[e.channel()]); };
     for (int64_t i = 0; i < n; ++i) {
         if (i + far < n) {
@@ -221,6 +221,10 @@ inline void take_level(Clusters& clusters, const uint64_t* entries, int64_t n, c
             const Entry later{entries[i + near]};
             clusters.prefetch_above(later.voxel());
             clusters.prefetch_above(other_end(later));
+        }
+        if (i + close < n) {
+            const Entry later{entries[i + close]};
+            clusters.prefetch_pair(later.voxel(), other_end(later));
         }
         const Entry e{entries[i]};
         const uint32_t a = clusters.root(e.voxel()), b = clusters.root(other_end(e));
