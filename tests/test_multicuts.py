@@ -1,6 +1,7 @@
 """multicut against an oracle, laws and a peer."""
 
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,6 +131,24 @@ def _random_problem():
     edges, costs = rng.integers(0, 2000, (9000, 2)), rng.normal(size=9000)
     nodes = np.unique(edges)
     return edges, costs, {"lifted": rng.choice(nodes, (500, 2)), "lifted_costs": rng.normal(size=500)}
+
+
+@given(data=graphs(), wide=st.sampled_from([1, 10**6, -1]))
+def test_ids_may_be_anything(data, wide):
+    edges, costs = data
+    plain = emfast.multicut(edges, costs)
+    other = emfast.multicut(edges * wide if wide > 0 else edges - 500, costs)
+    assert list(other.table.new) == list(plain.table.new)
+    assert other.energy == plain.energy
+
+
+@pytest.mark.parametrize("end", [3, 10**9])
+def test_nodes_of_a_graph_must_have_all_ends(end):
+    graph = SimpleNamespace(edges=np.array([[1, 2], [2, end]]), nodes=np.array([-5, 1, 2, 4]))
+    with pytest.raises(ValueError, match="graph must have every end of an edge among its nodes"):
+        emfast.multicut(graph, [1.0, 1.0])
+    graph.edges[1, 1] = 4
+    assert dict(emfast.multicut(graph, [1.0, -1.0]).table) == {-5: 1, 1: 2, 2: 2, 4: 3}
 
 
 def test_no_lifted_edges_change_nothing():

@@ -163,13 +163,31 @@ def nodes_and_ends(graph: Any) -> tuple[np.ndarray, Operand]:
         edges = np.zeros((0, 2), np.int64)
     if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
         raise ValueError(f"graph must be a RegionGraph or an (n, 2) array of integers, got {_described(edges)}")
-    nodes = np.asarray(graph.nodes) if hasattr(graph, "nodes") else np.unique(edges)
-    places = np.searchsorted(nodes, edges)
-    if edges.size and not np.array_equal(nodes[np.minimum(places, len(nodes) - 1)], edges):
-        raise ValueError("graph must have every end of an edge among its nodes")
+    nodes, places = _places(edges, np.asarray(graph.nodes) if hasattr(graph, "nodes") else None)
     if max(len(nodes), len(edges)) >= 2**32 - 1:
         raise ValueError(f"graph must have fewer than 2**32 - 1 nodes and edges, got {len(nodes)} and {len(edges)}")
     return nodes, take(places.astype(np.uint32), "graph", dims=(2,))
+
+
+def _places(edges: np.ndarray, nodes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The nodes, those of the edges by default, and where among them the ends of edges are."""
+    if edges.size and int(edges.min()) >= 0 and int(edges.max()) < 4 * edges.size + 1000:  # a table is faster
+        table = np.zeros(int(edges.max()) + 1, np.int64)
+        if nodes is None:
+            table[edges] = 1
+            nodes = np.flatnonzero(table).astype(edges.dtype)
+        inside = (nodes >= 0) & (nodes < len(table))
+        table[:] = -1
+        table[nodes[inside]] = np.flatnonzero(inside)
+        places = table[edges]
+        there = bool((places >= 0).all())
+    else:
+        nodes = np.unique(edges) if nodes is None else nodes
+        places = np.searchsorted(nodes, edges)
+        there = not edges.size or np.array_equal(nodes[np.minimum(places, len(nodes) - 1)], edges)
+    if not there:
+        raise ValueError("graph must have every end of an edge among its nodes")
+    return nodes, places
 
 
 def weights_of(weights: Any, name: str, count: int) -> Operand:
