@@ -450,6 +450,15 @@ def test_scoring_functions_are_strings():
         waterz.agglomerate(np.zeros((3, 2, 2, 2), np.float32), [0.5], scoring_function=3)
 
 
+@pytest.mark.parametrize("name", ["affs", "gt", "fragments"])
+def test_arrays_are_arrays(name):
+    volume = np.zeros((3, 2, 2, 2), np.float32)
+    with pytest.raises(TypeError, match=f"{name} must be a numpy array, got list"):
+        waterz.agglomerate(**{"affs": volume, "thresholds": [0.5], name: volume.tolist()})
+    with pytest.raises(TypeError, match="affs must be a numpy array, got NoneType"):
+        waterz.agglomerate(None, [0.5])
+
+
 def test_fragments_that_cannot_be_written():
     fragments = np.ones((2, 2, 2), np.uint64)
     fragments.flags.writeable = False

@@ -108,7 +108,9 @@ def _add_verbs_on_files(verbs: Any) -> None:
 
 
 def _add_watershed_options(verb: argparse.ArgumentParser, *, low: float, high: float) -> None:
-    verb.add_argument("--low", type=float, default=low, help=f"no edge below it is followed (default: {low})")
+    verb.add_argument(
+        "--low", type=float, default=low, help=f"voxels with no better edge are background (default: {low})"
+    )
     verb.add_argument("--high", type=float, default=high, help=f"edges from it on join always (default: {high})")
     verb.add_argument("--plateau", default="strict", help="strict or waterz (default: strict)")
     verb.add_argument("--mask", metavar="FILE", help="voxels that are 0 there are background")
@@ -243,6 +245,8 @@ _CHECKS: list[tuple[str, Callable[[], str]]] = [
     ("phantom", _check_phantom),
     ("CUDA", _check_cuda),
     ("torch", _check_library("torch", "needed for networks and torch tensors only: pip install 'emfast[nn]'")),
+    ("h5py", _check_library("h5py", "needed to read and write .h5 files: pip install 'emfast[io]'")),
+    ("tifffile", _check_library("tifffile", "needed to read and write .tif files: pip install 'emfast[io]'")),
     ("zarr", _check_library("zarr", "needed to read and write chunked volumes: pip install 'emfast[io]'")),
 ]
 

@@ -102,6 +102,9 @@ def agglomerate(
     [[[1, 1, 1, 1, 1]]] [True]
     """
     _check_queue(discretize_queue)
+    for name, array in (("affs", affs), ("gt", gt), ("fragments", fragments)):
+        if not isinstance(array, np.ndarray) and (array is not None or name == "affs"):
+            raise TypeError(f"{name} must be a numpy array, got {type(array).__name__}")
     shape = np.shape(affs)
     if len(shape) != 4 or shape[0] < 3:
         raise ValueError(f"affs must have the shape (channels, z, y, x), with at least 3 channels, not {shape}")
@@ -126,7 +129,7 @@ def agglomerate(
     return _segmentations(
         np.ascontiguousarray(affs[:3]),
         sorted(thresholds),
-        None if gt is None else np.asarray(gt),
+        gt,
         None if fragments is None else np.ascontiguousarray(fragments),
         (float(aff_threshold_low), float(aff_threshold_high)),
         _read_score(scoring_function),
