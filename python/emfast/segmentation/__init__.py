@@ -8,6 +8,7 @@ search over them needs to know nothing else. Probabilities are floats from 0 to 
 from ._shared import Between, ranges
 from .affinities import gasp, membrane_watershed, multicut, mutex, segment_affinities
 from .contours import refine_contours, surround_suppression
+from .cylinders import split_cylinders
 from .embeddings import centre_offset, embedding_cluster
 from .masks import (
     boundary_contour_distance_watershed,
@@ -39,6 +40,7 @@ __all__ = [
     "segment_affinities",
     "smooth",
     "split_by_shape",
+    "split_cylinders",
     "surround_suppression",
     "threshold_components",
     "z_median",

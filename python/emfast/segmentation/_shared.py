@@ -114,3 +114,9 @@ def sized(labels: Any, below: int) -> Any:
         ids, counts = unique(labels, counts=True)
         labels = mask(labels, ids[counts < below])
     return refit(renumber(labels)[0])
+
+
+def whole_number(value: Any, name: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)

@@ -10,7 +10,7 @@ import numpy as np
 from .._arrays import take
 from .._options import number_of
 from ..labels import each
-from ._shared import Between, Probability, at_least, probability_of
+from ._shared import Between, Probability, at_least, probability_of, whole_number
 
 _UNIT = 2.0**20  # grid steps in 1
 
@@ -64,7 +64,7 @@ def surround_suppression(
     if values.dtype.kind == "u" and values.dtype != np.uint8:
         raise TypeError(f"image must be uint8 or floats, got {values.dtype}")
     sigma, alpha = number_of(sigma, "sigma", 0.25, 50), number_of(alpha, "alpha", 0, 1e6)
-    inner, outer = _whole(inner, "inner", 0), _whole(outer, "outer", 1)
+    inner, outer = whole_number(inner, "inner", 0), whole_number(outer, "outer", 1)
     if inner >= outer:
         raise ValueError(f"inner must be less than outer, got {inner} and {outer}")
     sections = values.library.to_numpy(values.array).astype(np.float64)
@@ -130,7 +130,7 @@ def refine_contours(
     given = take(probability_of(contour, "contour"), "contour", kinds="uf")
     if given.shape != values.shape:
         raise ValueError(f"contour must have the shape of labels {values.shape}, got {given.shape}")
-    iterations, smoothing = _whole(iterations, "iterations", 0), _whole(smoothing, "smoothing", 0)
+    iterations, smoothing = whole_number(iterations, "iterations", 0), whole_number(smoothing, "smoothing", 0)
     if balloon not in (-1, 0, 1):
         raise ValueError(f"balloon must be -1, 0 or 1, got {balloon!r}")
     map_ = given.library.to_numpy(given.array)
@@ -248,9 +248,3 @@ def _box(values: np.ndarray, reach: int) -> np.ndarray:
         upper, lower = np.minimum(places + reach + 1, n), np.maximum(places - reach, 0)
         values = np.take(sums, upper, axis=axis) - np.take(sums, lower, axis=axis)
     return values
-
-
-def _whole(value: Any, name: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return int(value)

@@ -1,0 +1,130 @@
+"""Tubes parted: drawn ones whose parts are known, and laws."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import emfast
+from emfast import segmentation
+from emfast.segmentation import cylinders as module
+from test_skeletons import thick
+
+
+def tube(shape, start, end, radius):
+    """Voxels within a radius of a segment."""
+    a, b = np.array(start, float), np.array(end, float)
+    p = np.moveaxis(np.indices(shape), 0, -1) - a
+    t = np.clip(p @ (b - a) / ((b - a) @ (b - a)), 0, 1)
+    return ((p - t[..., None] * (b - a)) ** 2).sum(-1) <= radius**2
+
+
+def purity(parts, truth):
+    """The share of voxels of a truth that its largest part has."""
+    return np.bincount(parts[truth]).max() / truth.sum()
+
+
+def test_a_tube_stays_whole():
+    labels = tube((15, 15, 70), (7, 7, 4), (7, 7, 64), 4) | tube((15, 15, 70), (7, 7, 64), (11, 11, 66), 3)
+    out = segmentation.split_cylinders(labels, const=15)
+    assert np.array_equal(out, labels.astype(int))
+
+
+def test_thin_and_thick_part_where_they_meet():
+    shape = (25, 25, 100)
+    thin, wide = tube(shape, (12, 12, 4), (12, 12, 50), 3), tube(shape, (12, 12, 60), (12, 12, 92), 8)
+    out = segmentation.split_cylinders(thin | wide, const=10)
+    assert out.max() == 2
+    x = np.indices(shape)[2]
+    assert set(out[(thin | wide) & (x < 40)].tolist()) == {2}
+    assert set(out[(thin | wide) & (x > 62)].tolist()) == {1}  # the first in C order
+    assert segmentation.split_cylinders(thin | wide, const=10, ratio=20).max() == 1
+
+
+def test_a_side_branch_is_a_part():
+    shape = (15, 60, 80)
+    long, side = tube(shape, (7, 12, 4), (7, 12, 75), 4), tube(shape, (7, 12, 40), (7, 55, 40), 4)
+    out = segmentation.split_cylinders(long | side, const=10, ratio=5)
+    assert out.max() == 2
+    assert purity(out, long) > 0.97
+    assert purity(out, side & ~long) > 0.95
+    assert (
+        segmentation.split_cylinders(long | side, const=10, ratio=5, below=10**6).max() == 2
+    )  # none is large: as it was
+    between = int((out == 2).sum()) + 1
+    assert segmentation.split_cylinders(long | side, const=10, ratio=5, below=between).max() == 1
+
+
+def test_tubes_that_cross_go_straight_on():
+    shape = (15, 80, 80)
+    one, two = tube(shape, (7, 40, 4), (7, 40, 75), 4), tube(shape, (7, 4, 40), (7, 75, 40), 4)
+    out = segmentation.split_cylinders(one | two, const=10, ratio=5)
+    for truth in (one & ~two, two & ~one):
+        assert purity(out, truth) > 0.95
+    assert np.bincount(out[one & ~two]).argmax() != np.bincount(out[two & ~one]).argmax()
+
+
+@given(data=st.data())
+def test_paths_hold_every_vertex_once_and_turn_little(data):
+    """Trees of random steps; joints of many branches."""
+    n = data.draw(st.integers(1, 25))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    parents = [int(rng.integers(max(0, k - 4), k)) for k in range(1, n)]
+    points = rng.permutation(1000)[: 3 * n].reshape(n, 3).astype(float)
+    edges = [[p, k + 1] for k, p in enumerate(parents)]
+    straight = data.draw(st.sampled_from([0.0, 0.5, 0.9]))
+    paths = module._paths(points, edges, data.draw(st.integers(1, 3)), straight)
+    assert sorted(v for path in paths for v in path) == list(range(n))
+    degree = np.bincount(np.array(edges, int).ravel(), minlength=n)
+    together = {v: k for k, path in enumerate(paths) for v in path}
+    for a, b in edges:
+        if degree[a] <= 2 and degree[b] <= 2:
+            assert together[a] == together[b]
+    one = module._paths(points, edges, 1, straight)
+    for path in one:
+        for a, b, c in zip(path, path[1:], path[2:], strict=False):
+            joined = [a, b] in edges or [b, a] in edges, [b, c] in edges or [c, b] in edges
+            if degree[b] > 2 and all(joined):
+                u, v = points[a] - points[b], points[c] - points[b]
+                assert u @ v / np.sqrt(u @ u) / np.sqrt(v @ v) <= -straight + 1e-12
+
+
+@given(labels=thick(), ratio=st.sampled_from([1.3, 3.0]), window=st.integers(1, 3))
+def test_parts_are_parts(labels, ratio, window):
+    """Each part lies in one label and everything labelled is in a part; labels alone are parted alike."""
+    options = dict(const=1.0, ratio=ratio, window=window)
+    out = segmentation.split_cylinders(labels, **options)
+    assert np.array_equal(out != 0, labels != 0)
+    assert len({(a, b) for a, b in zip(out.ravel().tolist(), labels.ravel().tolist(), strict=True) if a}) == out.max()
+    for label in np.unique(labels[labels != 0]):
+        inside = labels == label
+        if inside.all():
+            continue
+        alone = segmentation.split_cylinders(inside, **options)
+        assert np.array_equal(alone[inside], emfast.renumber(np.where(inside, out, 0))[0][inside])
+
+
+def test_sections_are_compared_over_windows():
+    points = np.stack([np.arange(12.0), np.zeros(12)], axis=1)
+    sizes, radii = np.array([4] * 6 + [12] * 6), np.zeros(12)
+    assert module._cuts(points, radii, sizes, 2.9, 2) == [6]
+    assert module._cuts(points, radii, sizes, 3.1, 2) == []
+    assert module._cuts(points, radii, sizes[::-1], 2.0, 4) == [6]
+    assert module._cuts(points, radii + 4, sizes, 2.9, 2) == [6]  # the windows are 4 away from both ends
+    assert module._cuts(points, radii + 4.5, sizes, 1.1, 2) == []
+    assert module._cuts(points[:3], radii[:3], sizes[:3], 1.1, 2) == []
+
+
+def test_errors_name_the_argument():
+    labels = np.ones((3, 3), int)
+    for options, error, words in [
+        (dict(ratio=1), ValueError, "ratio must be above 1"),
+        (dict(ratio="2"), TypeError, "ratio must be a number"),
+        (dict(window=0), ValueError, "window must be a whole number"),
+        (dict(bend=200), ValueError, "bend must be from 0 to 180"),
+        (dict(below=-1), ValueError, "below must be"),
+        (dict(scale=-1), ValueError, "scale must be"),
+        (dict(spacing=(1, -1)), ValueError, "spacing must be"),
+    ]:
+        with pytest.raises(error, match=words):
+            segmentation.split_cylinders(labels, **options)
