@@ -206,6 +206,12 @@ void in_pieces(Ex& ex, int64_t n, int64_t grain, F&& f) {
     else if (n > 0) f(0, n, 0);
 }
 
+// Lets Ctrl-C in.
+template <class Ex>
+void pause(Ex& ex) {
+    in_pieces(ex, 1, 1, [](int64_t, int64_t, int) {});
+}
+
 template <class Ex>
 int threads_of(const Ex& ex) {
     if constexpr (requires { ex.threads(); }) return ex.threads();
@@ -312,7 +318,10 @@ class KernighanLin {
             for (int64_t k = 0; k < count; ++k) {
                 const Step& s = steps[begin + k];
                 if (has_changed_since(s, seen)) look(s, 0, proposals_[k]);
-                while (take(s, proposals_[k]) && s.b == nobody) look(s, 0, proposals_[k]);
+                while (take(s, proposals_[k]) && s.b == nobody) {
+                    look(s, 0, proposals_[k]);
+                    pause(ex_);
+                }
                 if (s.b == nobody) split_[s.a] = clock_;
             }
         }

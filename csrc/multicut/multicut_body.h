@@ -34,8 +34,8 @@ int64_t kernighan_lin(Executor& ex, const Problem& problem, int64_t patience, ui
 
 int64_t bound(Executor& ex, const Problem& problem, int64_t longest) {
     CyclePacking packing(problem);
-    auto pause = [&] { in_pieces(ex, 1, 1, [](int64_t, int64_t, int) {}); };  // for Ctrl-C
-    for (int64_t length = 3; length <= longest && packing.pack(length, pause); ++length) pause();
+    auto between = [&] { pause(ex); };
+    for (int64_t length = 3; length <= longest && packing.pack(length, between); ++length) pause(ex);
     return packing.bound();
 }
 
