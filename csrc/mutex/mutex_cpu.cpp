@@ -33,19 +33,20 @@ template <class A>
     }
     uint32_t* at_roots = grid.seeds ? seeds.data() : nullptr;
     {
-        Scratch<uint64_t> memory[3] = {ex.scratch<uint64_t>(most), ex.scratch<uint64_t>(most),
-                                       ex.scratch<uint64_t>(most)};
-        uint64_t *now = memory[0].data(), *next = memory[1].data(), *other = memory[2].data();
-        int64_t now_count = 0, next_count = 0;
+        Reader<A> reader(ex, grid, clusters, steps, most);
+        const auto memory = ex.scratch<uint64_t>(most);
+        uint64_t* entries = memory.data();
+        int64_t count = 0;
         for (size_t l = 0; l <= levels.size(); ++l) {
-            ex.for_chunks(2, 1, [&](int64_t begin, int64_t end, int) {
+            const int64_t pieces = l < levels.size() ? reader.pieces() : 0;
+            if (pieces) reader.begin(levels[l]);
+            ex.for_chunks(1 + pieces, 1, [&](int64_t begin, int64_t end, int) {
                 for (int64_t part = begin; part < end; ++part) {
-                    if (part == 0) take_level(clusters, now, now_count, steps, at_roots);
-                    else if (l < levels.size()) next_count = read_level(grid, levels[l], clusters, steps, next, other);
+                    if (part == 0) take_level(clusters, entries, count, steps, at_roots);
+                    else reader.read(part - 1);
                 }
             });
-            std::swap(now, next);
-            now_count = std::exchange(next_count, 0);
+            count = pieces ? reader.exchange(entries) : 0;
         }
     }
 

@@ -1,10 +1,12 @@
 // The host's way: the sequential rule itself, level by level. A level is a range of weights with at most some millions of
 // edges. Its edges are read off the grid, those that lie within a cluster already are left out (most of the later ones), and
-// the rest is sorted and taken in order. With a second thread the next level is read and sorted meanwhile; it may then see
+// the rest is sorted and taken in order. With more threads the next level is read and sorted meanwhile; it may then see
 // joins too late, and leaves out less.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <vector>
 
 #include "core/isa.h"
@@ -179,32 +181,88 @@ inline void sort_entries(uint64_t*& entries, uint64_t*& other, int64_t n) {
     }
 }
 
-// Reads the edges of a level between different clusters and sorts them; returns their number.
+// The edges of a level between different clusters, in order. Threads read pieces of the volume, while one may still be
+// taking the edges of the level before; whoever reads the last piece joins and sorts all.
 template <class A>
-int64_t read_level(const Grid<A>& grid, const Level& level, const Clusters& clusters, const std::vector<int64_t>& steps,
-                   uint64_t*& entries, uint64_t*& other) {
-    const Shape s = grid.shape;
-    Rows<A> rows(grid);
-    std::vector<uint64_t> slots(s.x);
-    int64_t n = 0, bad = -1;
-    for (int64_t r = 0; r < s.rows(); ++r) {
-        rows.read(r, bad);
-        std::fill(slots.begin(), slots.end(), 0);
-        for (const int64_t k : rows.channels())
-            mark_level(rows.orders(k), s.x, level.low, level.high - level.low, uint64_t(1) << k, slots.data());
-        for (int64_t x = 0; x < s.x; ++x)
-            for (uint64_t rest = slots[x]; rest; rest &= rest - 1) {
-                const int k = __builtin_ctzll(rest);
-                const auto i = static_cast<uint32_t>(r * s.x + x);
-                if (clusters.together(i, static_cast<uint32_t>(i + steps[k]))) continue;
-                const uint32_t order = rows.orders(k)[x];
-                entries[n++] = uint64_t(level.high - 1 - (order >> 1)) << Entry::key_at |
-                               uint64_t(i) << (1 + Entry::channel_bits) | uint64_t(k) << 1 | (order & 1);
-            }
+class Reader {
+  public:
+    // No level has more than `most` edges.
+    Reader(Executor& ex, const Grid<A>& grid, const Clusters& clusters, const std::vector<int64_t>& steps, int64_t most)
+        : grid_(grid),
+          clusters_(clusters),
+          steps_(steps),
+          counts_(ex.threads() == 1 ? 1 : std::min<int64_t>(grid.shape.rows(), 8 * ex.threads())),
+          memory_{ex.scratch<uint64_t>(most), ex.scratch<uint64_t>(most)},
+          entries_(memory_[0].data()),
+          other_(memory_[1].data()) {
+        // A piece has room for all its edges, of which a level has few: pages that are not touched cost nothing.
+        if (pieces() > 1) read_ = ex.scratch<uint64_t>(grid.shape.voxels() * std::ssize(grid.channels));
     }
-    sort_entries(entries, other, n);
-    return n;
-}
+
+    int64_t pieces() const { return std::ssize(counts_); }
+
+    void begin(const Level& level) {
+        level_ = level;
+        left_.store(pieces(), std::memory_order_relaxed);
+    }
+
+    void read(int64_t piece) {
+        const int64_t rows = grid_.shape.rows(), first = rows * piece / pieces();
+        counts_[piece] = read_rows(first, rows * (piece + 1) / pieces(), pieces() == 1 ? entries_ : room_of(first));
+        if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) finish();
+    }
+
+    // Once all pieces are read: hands over the edges for a buffer to use next, and returns their number.
+    int64_t exchange(uint64_t*& entries) {
+        std::swap(entries, entries_);
+        return count_;
+    }
+
+  private:
+    uint64_t* room_of(int64_t row) const { return read_.data() + row * grid_.shape.x * std::ssize(grid_.channels); }
+
+    int64_t read_rows(int64_t begin, int64_t end, uint64_t* out) const {
+        const Shape s = grid_.shape;
+        Rows<A> rows(grid_);
+        std::vector<uint64_t> slots(s.x);
+        int64_t n = 0, bad = -1;
+        for (int64_t r = begin; r < end; ++r) {
+            rows.read(r, bad);
+            std::fill(slots.begin(), slots.end(), 0);
+            for (const int64_t k : rows.channels())
+                mark_level(rows.orders(k), s.x, level_.low, level_.high - level_.low, uint64_t(1) << k, slots.data());
+            for (int64_t x = 0; x < s.x; ++x)
+                for (uint64_t rest = slots[x]; rest; rest &= rest - 1) {
+                    const int k = __builtin_ctzll(rest);
+                    const auto i = static_cast<uint32_t>(r * s.x + x);
+                    if (clusters_.together(i, static_cast<uint32_t>(i + steps_[k]))) continue;
+                    const uint32_t order = rows.orders(k)[x];
+                    out[n++] = uint64_t(level_.high - 1 - (order >> 1)) << Entry::key_at |
+                               uint64_t(i) << (1 + Entry::channel_bits) | uint64_t(k) << 1 | (order & 1);
+                }
+        }
+        return n;
+    }
+
+    void finish() {
+        count_ = 0;
+        for (int64_t p = 0; p < pieces(); ++p) {
+            if (pieces() > 1) std::copy_n(room_of(grid_.shape.rows() * p / pieces()), counts_[p], entries_ + count_);
+            count_ += counts_[p];
+        }
+        sort_entries(entries_, other_, count_);
+    }
+
+    const Grid<A>& grid_;
+    const Clusters& clusters_;
+    const std::vector<int64_t>& steps_;
+    Level level_{};
+    std::vector<int64_t> counts_;  // of edges by piece
+    std::atomic<int64_t> left_{0};  // pieces to read
+    Scratch<uint64_t> memory_[2], read_;
+    uint64_t *entries_, *other_;
+    int64_t count_ = 0;
+};
 
 // Takes edges in order. seeds, at the roots of clusters, may be null.
 inline void take_level(Clusters& clusters, const uint64_t* entries, int64_t n, const std::vector<int64_t>& steps,
