@@ -74,10 +74,19 @@ class Grid {
         if (x < run.last) f(node + 1, 1);
         for (int k = 0; k < 8; ++k) {
             const int64_t row = run.row + around_[k].row;
-            for (const Run* other = &runs_[run.near[k]]; other->row == row && other->first <= x + 1; ++other) {
+            const Run* other = &runs_[run.near[k]];
+            const int kind = around_[k].kind;
+            if (other->row == row && other->first < x && other->last > x) {  // the common case, without a loop
+                const uint32_t middle = other->node + static_cast<uint32_t>(x - other->first);
+                f(middle - 1, kind + 1);
+                f(middle, kind);
+                f(middle + 1, kind + 1);
+                continue;
+            }
+            for (; other->row == row && other->first <= x + 1; ++other) {
                 const int64_t end = std::min(x + 1, other->last);
                 for (int64_t at = std::max(x - 1, other->first); at <= end; ++at)
-                    f(static_cast<uint32_t>(other->node + (at - other->first)), around_[k].kind + (at != x));
+                    f(static_cast<uint32_t>(other->node + (at - other->first)), kind + (at != x));
             }
         }
     }
