@@ -80,13 +80,20 @@ def test_paths_hold_every_vertex_once_and_turn_little(data):
     for a, b in edges:
         if degree[a] <= 2 and degree[b] <= 2:
             assert together[a] == together[b]
-    one = module._paths(points, edges, 1, straight)
-    for path in one:
-        for a, b, c in zip(path, path[1:], path[2:], strict=False):
-            joined = [a, b] in edges or [b, a] in edges, [b, c] in edges or [c, b] in edges
-            if degree[b] > 2 and all(joined):
-                u, v = points[a] - points[b], points[c] - points[b]
-                assert u @ v / np.sqrt(u @ u) / np.sqrt(v @ v) <= -straight + 1e-12
+    # With a window of one vertex directions are those of edges: a joint goes with its straightest pair, if straight.
+    together = {v: k for k, path in enumerate(module._paths(points, edges, 1, straight)) for v in path}
+    for joint in np.flatnonzero(degree > 2).tolist():
+        ways = [sum(edge) - joint for edge in edges if joint in edge]
+        ahead = {w: (points[w] - points[joint]) / np.linalg.norm(points[w] - points[joint]) for w in ways}
+        pairs = sorted((float(ahead[a] @ ahead[b]), a, b) for k, a in enumerate(ways) for b in ways[k + 1 :])
+        cosine, *pair = pairs[0]
+        if abs(cosine + straight) < 1e-9 or pairs[1][0] - cosine < 1e-9:
+            continue
+        for way in ways:
+            if degree[way] <= 2:
+                assert (together[way] == together[joint]) == (cosine < -straight and way in pair) or (
+                    cosine > -straight and way == ways[0]
+                )
 
 
 @given(labels=thick(), ratio=st.sampled_from([1.3, 3.0]), window=st.integers(1, 3))
