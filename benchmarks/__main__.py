@@ -36,6 +36,7 @@ GROUPS = (
     "agglomerate",
     "mutex",
     "multicut",
+    "skeletons",
 )
 PEERS = (
     "connected-components-3d",
