@@ -37,6 +37,8 @@ def cases(inputs: Inputs) -> Iterator[Case]:
         return float(costs[labels[ends[:, 0]] != labels[ends[:, 1]]].sum())
 
     for solver, name in SOLVERS.items():
+        # Greedy ways agree; searches end in different places, now one and now the other lower.
+        tolerance = 1e-4 if solver == "kernighan_lin" else 1e-6
         peers = []
         if peer is not None:
             plain = peer.UndirectedGraph.from_edges(len(graph.nodes), ends)
@@ -45,14 +47,15 @@ def cases(inputs: Inputs) -> Iterator[Case]:
                 objective = peer.multicut.MulticutObjective(plain, costs)
                 return getattr(peer.multicut, name)().optimize(objective)
 
-            peers.append(Contender("bioimage-cpp", theirs))
+            long = solver == "kernighan_lin" and side > 64
+            peers.append(Contender("bioimage-cpp", theirs, slow=long))
         yield Case(
             "multicut",
             f"multicut {solver}, {len(graph)} edges",
             side**3,
             lambda s=solver: emfast.multicut(graph, costs, solver=s),
             peers,
-            lambda ours, labels: energy(ours) <= energy(labels) + 1e-6 * abs(energy(labels)),
+            lambda ours, labels, t=tolerance: energy(ours) <= energy(labels) + t * abs(energy(labels)),
         )
 
 
