@@ -91,7 +91,7 @@ def test_blocks_add_up_to_the_whole(backend, problem, data):
     affinities, fragments, offsets = problem
     shape = fragments.shape
     histogram = data.draw(st.booleans())
-    whole = emfast.region_graph(affinities, fragments, offsets=offsets, histogram=histogram)
+    whole = emfast.region_graph(affinities, fragments, offsets=offsets, histogram=histogram, boxes=histogram)
     reach = np.abs(offsets).max(axis=0)
     cuts = [sorted({0, n, *data.draw(st.lists(st.integers(0, n), max_size=2))}) for n in shape]
     parts = []
@@ -107,6 +107,7 @@ def test_blocks_add_up_to_the_whole(backend, problem, data):
                 backend(fragments[window]),
                 offsets=offsets,
                 histogram=histogram,
+                boxes=histogram,
                 core=[slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True)],
                 origin=start,
                 whole_shape=shape,
@@ -221,12 +222,76 @@ def test_float16_is_widened_exactly(backend):
         assert np.array_equal(graph.minima, every)
 
 
-@given(problem=problems(), histogram=st.booleans())
-def test_saved_graphs_come_back_the_same(tmp_path, problem, histogram):
+@given(problem=problems())
+def test_boxes_hold_the_fragments(backend, problem):
     affinities, fragments, offsets = problem
-    graph = emfast.region_graph(affinities, fragments, offsets=offsets, histogram=histogram)
+    graph = emfast.region_graph(backend(affinities), backend(fragments), offsets=offsets, boxes=True)
+    plain = emfast.region_graph(affinities, fragments, offsets=offsets)
+    assert not plain.has_boxes
+    assert np.array_equal(graph.nodes, plain.nodes)
+    for node, start, stop in zip(graph.nodes, graph.box_starts, graph.box_stops, strict=True):
+        places = np.argwhere(fragments == node)
+        assert start.tolist() == places.min(axis=0).tolist()
+        assert stop.tolist() == (places.max(axis=0) + 1).tolist()
+    renamed = graph.contract((graph.nodes, np.full_like(graph.nodes, max(graph.nodes.tolist(), default=1))))
+    if len(graph.nodes):
+        assert renamed.box_starts.tolist() == [graph.box_starts.min(axis=0).tolist()]
+        assert renamed.box_stops.tolist() == [graph.box_stops.max(axis=0).tolist()]
+
+
+@given(problem=problems(), histogram=st.booleans(), boxes=st.booleans())
+def test_saved_graphs_come_back_the_same(tmp_path, problem, histogram, boxes):
+    affinities, fragments, offsets = problem
+    graph = emfast.region_graph(affinities, fragments, offsets=offsets, histogram=histogram, boxes=boxes)
     graph.save(tmp_path / "graph.npz")
     assert RegionGraph.load(tmp_path / "graph.npz") == graph
+
+
+@pytest.mark.parametrize("ending, module", [("zarr", "zarr"), ("parquet", "pyarrow")])
+def test_graphs_in_folders_come_back_the_same(tmp_path, ending, module, monkeypatch):
+    pytest.importorskip(module)
+    rng = np.random.default_rng(0)
+    place, other = tmp_path / f"graph.{ending}", tmp_path / f"tree.{ending}"
+    for shape in ((5, 6, 7), (0, 6, 7), (6, 7)):
+        for kind, fragment_kind, full in (("u1", "u8", True), ("f2", "i4", False), ("f4", "u4", True)):
+            affinities = rng.integers(0, 2, (len(shape), *shape)).astype(kind)
+            fragments = rng.integers(0, 20, shape).astype(fragment_kind)
+            graph = emfast.region_graph(
+                affinities, fragments, histogram=full, boxes=full, spacing=(3, 2, 1)[-len(shape) :]
+            )
+            graph.save(place)  # over the last one
+            assert RegionGraph.load(place) == graph
+            tree = emfast.agglomerate(graph)
+            tree.save(other)
+            assert emfast.MergeTree.load(other) == tree
+    before = sorted(p.name for p in tmp_path.iterdir())
+    assert before == sorted([place.name, other.name])
+    with pytest.raises(FileExistsError, match="holds something else"):
+        graph.save(other)
+    with pytest.raises(ValueError, match=r"must be a file of RegionGraph\.save, got another kind"):
+        RegionGraph.load(other)
+    with pytest.raises(FileNotFoundError):
+        RegionGraph.load(tmp_path / f"nothing.{ending}")
+    (tmp_path / f"data.{ending}").mkdir()
+    with pytest.raises(FileExistsError, match="holds something else"):
+        graph.save(tmp_path / f"data.{ending}")
+    (tmp_path / f"data.{ending}").rmdir()
+    monkeypatch.setattr(np, "asarray", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        tree.save(tmp_path / f"new.{ending}")
+    monkeypatch.undo()
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    assert emfast.MergeTree.load(other) == tree
+
+
+def test_parquet_is_for_data_frames(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    fragments = np.arange(1, 9, dtype="u4").reshape(2, 2, 2)
+    graph = emfast.region_graph(np.ones((3, 2, 2, 2), "f4"), fragments)
+    graph.save(tmp_path / "graph.parquet")
+    table = parquet.read_table(tmp_path / "graph.parquet" / "edges.parquet")
+    assert table.column("counts").to_pylist() == graph.counts.tolist()
+    assert table.column("edges").to_pylist() == graph.edges.tolist()
 
 
 def test_torch_tensors_are_read_in_place(backend):
@@ -288,6 +353,7 @@ def test_graphs_that_do_not_fit_are_not_added(tmp_path):
     others = {
         "unit": emfast.region_graph(np.ones((3, 2, 2, 2), "u1"), fragments),
         "spacing": emfast.region_graph(np.ones((3, 2, 2, 2), "f4"), fragments, spacing=(3, 1, 1)),
+        "has_boxes": emfast.region_graph(np.ones((3, 2, 2, 2), "f4"), fragments, boxes=True),
         "has_histograms": emfast.region_graph(np.ones((3, 2, 2, 2), "f4"), fragments, histogram=True),
         "the dtype of fragments": emfast.region_graph(np.ones((3, 2, 2, 2), "f4"), fragments.astype("u8")),
         "the dtype of affinities": emfast.region_graph(np.ones((3, 2, 2, 2), "f2"), fragments),

@@ -16,14 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from . import _npz
+from . import _store
 from ._arrays import Operand, take
 from ._options import ids_of, spacing_of
 from ._table import Table
 from .affinities import NEAREST, offsets_of
+from .measurement import statistics
 
 _FORMAT = "emfast region graph 1"
 _PER_EDGE = ("counts", "sums", "minima", "maxima", "faces", "ids")
+_TABLES = {
+    "edges": ("edges", *_PER_EDGE),
+    "nodes": ("nodes", "sizes", "box_starts", "box_stops"),
+    "histograms": ("bins", "bin_counts"),
+    "histogram_starts": ("starts",),
+}
 
 
 @dataclass(eq=False, repr=False)
@@ -44,6 +51,9 @@ class RegionGraph:
     sizes : (m,) int64, voxels of each in the core
     unit : int, 255 for uint8 affinities, 2**24 for floats
     spacing : nanometres per voxel, in axis order
+    box_starts, box_stops : (m, d) int64, or None
+        The bounding box of each node's voxels in the core, in the coordinates of the whole volume, ends excluded; one
+        without voxels there has the start ``whole_shape`` and the stop 0.
     starts, bins, bin_counts : (n + 1,) int64, (k,) uint8, (k,) int64, or None
         Histograms of the affinities: edge i has ``bin_counts[j]`` voxel edges in bin ``bins[j]``, for j from
         ``starts[i]`` to ``starts[i + 1]``; bins are ascending and none is empty. Of uint8 affinities bin k holds the
@@ -64,6 +74,8 @@ class RegionGraph:
     starts: np.ndarray | None = None
     bins: np.ndarray | None = None
     bin_counts: np.ndarray | None = None
+    box_starts: np.ndarray | None = None
+    box_stops: np.ndarray | None = None
 
     def __len__(self) -> int:
         """The number of edges."""
@@ -84,6 +96,10 @@ class RegionGraph:
     @property
     def has_histograms(self) -> bool:
         return self.starts is not None
+
+    @property
+    def has_boxes(self) -> bool:
+        return self.box_starts is not None
 
     @property
     def means(self) -> np.ndarray:
@@ -182,7 +198,7 @@ class RegionGraph:
             raise ValueError("graphs must hold at least one RegionGraph, got none")
         first = parts[0]
         for part in parts[1:]:
-            for name in ("unit", "spacing", "has_histograms"):
+            for name in ("unit", "spacing", "has_histograms", "has_boxes"):
                 if getattr(part, name) != getattr(first, name):
                     wanted, came = getattr(first, name), getattr(part, name)
                     raise ValueError(f"graphs must agree in {name} to be added, got {wanted} and {came}")
@@ -229,6 +245,8 @@ class RegionGraph:
             edges=edges[kept],
             nodes=renamed(self.nodes),
             sizes=self.sizes,
+            box_starts=self.box_starts,
+            box_stops=self.box_stops,
             unit=self.unit,
             spacing=self.spacing,
             **rows,
@@ -239,14 +257,15 @@ class RegionGraph:
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file that :meth:`load` reads back equal."""
+        """Write what :meth:`load` reads back equal: an .npz file, or after its ending a Zarr group (``.zarr``)
+        or a folder of Parquet tables (``.parquet``) with the edges, the nodes and the histograms."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        _npz.save(path, _FORMAT, {k: v for k, v in arrays.items() if v is not None})
+        _store.save(path, _FORMAT, {k: v for k, v in arrays.items() if v is not None}, _TABLES)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> RegionGraph:
         """Read what :meth:`save` wrote."""
-        arrays: dict[str, Any] = dict(_npz.load(path, _FORMAT, "RegionGraph.save"))
+        arrays: dict[str, Any] = dict(_store.load(path, _FORMAT, "RegionGraph.save"))
         arrays["unit"] = int(arrays["unit"])
         arrays["spacing"] = tuple(arrays["spacing"].tolist())
         return RegionGraph(**arrays)
@@ -258,6 +277,7 @@ def region_graph(
     *,
     offsets: Sequence[Sequence[int]] = NEAREST,
     histogram: bool = False,
+    boxes: bool = False,
     spacing: Sequence[float] = (1, 1, 1),
     core: Sequence[slice] | None = None,
     origin: Sequence[int] | None = None,
@@ -279,6 +299,8 @@ def region_graph(
         One per channel; long ones are welcome.
     histogram : bool
         Gather histograms of 256 bins too; quantiles need them.
+    boxes : bool
+        Gather the bounding boxes of the fragments too.
     spacing : sequence of float
         Nanometres per voxel, in axis order; for contact areas.
     core : slice per axis, optional
@@ -362,6 +384,8 @@ def region_graph(
     to_numpy = labels.library.to_numpy
     edges, counts, sums, low_value, high_value, faces, ids, nodes, sizes = map(to_numpy, result[:9])
     starts, bins, bin_counts = map(to_numpy, result[9:]) if histogram else (None, None, None)
+    names = ids_of(nodes, labels.dtype)
+    box_starts, box_stops = _boxes(fragments, names, low, high, begin, whole) if boxes else (None, None)
     return RegionGraph(
         edges=ids_of(edges, labels.dtype),
         counts=counts,
@@ -370,8 +394,10 @@ def region_graph(
         maxima=high_value,
         faces=faces if dims == 3 else np.ascontiguousarray(faces[:, 1:]),
         ids=ids,
-        nodes=ids_of(nodes, labels.dtype),
+        nodes=names,
         sizes=sizes,
+        box_starts=box_starts,
+        box_stops=box_stops,
         unit=255 if values.dtype == np.uint8 else 2**24,
         spacing=nm,
         starts=starts,
@@ -427,6 +453,24 @@ def open_fragments(
             found.append(np.unique(labels[tuple(along)]))
     ids: np.ndarray = np.unique(np.concatenate(found))
     return ids[ids != 0]
+
+
+def _boxes(
+    fragments: Any,
+    nodes: np.ndarray,
+    low: tuple[int, ...],
+    high: tuple[int, ...],
+    origin: tuple[int, ...],
+    whole: tuple[int, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.tile(np.array(whole, np.int64), (len(nodes), 1))
+    stops = np.zeros_like(starts)
+    if all(a < b for a, b in zip(low, high, strict=True)):
+        found = statistics(fragments[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
+        rows = np.searchsorted(nodes, found.label.astype(nodes.dtype, copy=False))
+        shift = np.add(low, origin)
+        starts[rows], stops[rows] = found.start + shift, found.stop + shift
+    return starts, stops
 
 
 def _check_pair(values: Operand, labels: Operand) -> None:
@@ -505,6 +549,12 @@ def _total(parts: Sequence[RegionGraph], ids: np.ufunc = np.minimum) -> RegionGr
     nodes, place = np.unique(all_nodes, return_inverse=True)
     sizes = np.zeros(len(nodes), np.int64)
     np.add.at(sizes, place, together("sizes"))
+    box_starts = box_stops = None
+    if first.has_boxes:
+        box_starts = np.full((len(nodes), len(first.spacing)), np.iinfo(np.int64).max)
+        np.minimum.at(box_starts, place, together("box_starts"))
+        box_stops = np.zeros_like(box_starts)
+        np.maximum.at(box_stops, place, together("box_stops"))
     starts = bins = bin_counts = None
     if first.has_histograms:
         row_of = np.empty(len(order), np.int64)
@@ -525,6 +575,8 @@ def _total(parts: Sequence[RegionGraph], ids: np.ufunc = np.minimum) -> RegionGr
         ids=fold("ids", ids),
         nodes=nodes,
         sizes=sizes,
+        box_starts=box_starts,
+        box_stops=box_stops,
         unit=first.unit,
         spacing=first.spacing,
         starts=starts,

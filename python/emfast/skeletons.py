@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _npz
+from . import _store
 from ._arrays import take
 from ._options import number_of, spacing_of
 from .components import connected_components
@@ -73,7 +73,7 @@ class Skeleton:
         ):
             x, y, z = [*point, 0.0][:3]
             lines.append(f"{k} 0 {x!r} {y!r} {z!r} {radius!r} {parent + 1 if parent >= 0 else -1}")
-        with _npz.whole(path) as file:
+        with _store.whole(path) as file:
             file.write(("\n".join(lines) + "\n").encode())
 
 
@@ -145,13 +145,13 @@ class Skeletons:
             self[label].to_swc(os.path.join(folder, f"{label}.swc"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file that :meth:`load` reads back equal."""
-        _npz.save(path, _FORMAT, {f.name: getattr(self, f.name) for f in fields(self)})
+        """Write what :meth:`load` reads back equal: an .npz file, or with the ending ``.zarr`` a Zarr group."""
+        _store.save(path, _FORMAT, {f.name: getattr(self, f.name) for f in fields(self)})
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Skeletons:
         """Read what :meth:`save` wrote."""
-        arrays = _npz.load(path, _FORMAT, "Skeletons.save")
+        arrays = _store.load(path, _FORMAT, "Skeletons.save")
         spacing = tuple(arrays.pop("spacing").tolist())
         return Skeletons(**arrays, spacing=spacing)
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from . import _npz
+from . import _store
 from ._arrays import take
 from ._options import number_of
 from .graphs import RegionGraph
 
 _FORMAT = "emfast merge tree 1"
 _SCORES = {"mean": 0, "max": 1, "min": 2, "quantile": 3, "absolute": 4, "sum": 5, "formula": 6}
+_TABLES = {"fragments": ("fragments",), "merges": ("a", "b", "scores", "ids", "sums", "counts")}
 _REDUCIBLE = ("mean", "max", "min", "quantile", "absolute")
 _NAMED = {"mean_by_size": "mean * (1 / smaller + 1 / larger)", "mean_by_contact": "mean * sqrt(contact)"}
 
@@ -236,13 +237,14 @@ class MergeTree:
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file that :meth:`load` reads back equal."""
-        _npz.save(path, _FORMAT, {f.name: getattr(self, f.name) for f in fields(self)})
+        """Write what :meth:`load` reads back equal: an .npz file, or after its ending a Zarr group (``.zarr``)
+        or a folder of Parquet tables (``.parquet``) with the fragments and the merges."""
+        _store.save(path, _FORMAT, {f.name: getattr(self, f.name) for f in fields(self)}, _TABLES)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> MergeTree:
         """Read what :meth:`save` wrote."""
-        return MergeTree(**_npz.load(path, _FORMAT, "MergeTree.save"))
+        return MergeTree(**_store.load(path, _FORMAT, "MergeTree.save"))
 
     # ---- inside
 

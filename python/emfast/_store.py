@@ -1,0 +1,158 @@
+"""Results on disk: files and folders that say what they hold, and appear whole or not at all.
+
+The ending chooses: ``.zarr`` is a Zarr group with an array per name; ``.parquet`` a folder with a Parquet file per
+table, for pandas, polars or DuckDB; anything else an .npz file. All come back equal.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ._files import beside
+
+Tables = Mapping[str, Sequence[str]]  # of a Parquet folder: which arrays are its columns, all of one length
+_META = b"emfast"
+
+
+@contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write beside ``path``, which takes its place when all is written."""
+    with beside(path) as part, open(part, "wb") as file:
+        yield file
+
+
+def save(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any], tables: Tables | None = None) -> None:
+    """Write the arrays and what kind they are. Arrays that no table has are small."""
+    ending = _ending(path)
+    if ending == ".zarr":
+        with _folder(path, kind, _load_zarr) as part:
+            _save_zarr(part, kind, arrays)
+    elif ending == ".parquet" and tables is not None:
+        with _folder(path, kind, _load_parquet) as part:
+            _save_parquet(part, kind, arrays, tables)
+    else:
+        with whole(path) as file:
+            np.savez(file, format=kind, **arrays)
+
+
+def load(path: str | os.PathLike[str], kind: str, writer: str) -> dict[str, np.ndarray]:
+    """The arrays of what :func:`save` wrote as this kind; ``writer`` is how users know it."""
+    read = {".zarr": _load_zarr, ".parquet": _load_parquet}.get(_ending(path), _load_npz)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no such file: {os.fspath(path)}")
+    try:
+        found, arrays = read(os.fspath(path))
+    except (ModuleNotFoundError, PermissionError, MemoryError):
+        raise
+    except Exception as error:  # each library has its own for what is damaged
+        raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got a damaged one ({error})") from error
+    if found != kind:
+        raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got another kind")
+    return arrays
+
+
+def _load_npz(path: str) -> tuple[str, dict[str, np.ndarray]]:
+    with open(path, "rb") as file, np.load(file) as arrays:
+        if "format" not in arrays:
+            return "", {}
+        return str(arrays["format"]), {name: arrays[name] for name in arrays.files if name != "format"}
+
+
+def _save_zarr(folder: str, kind: str, arrays: Mapping[str, Any]) -> None:
+    group = _library("zarr", "'emfast[io]'").open_group(folder, mode="w")
+    create = getattr(group, "create_array", None) or group.create_dataset  # Zarr 3, Zarr 2
+    for name, array in arrays.items():
+        create(name, data=np.asarray(array))
+    group.attrs["format"] = kind
+
+
+def _load_zarr(path: str) -> tuple[str, dict[str, np.ndarray]]:
+    group = _library("zarr", "'emfast[io]'").open_group(path, mode="r")
+    return str(group.attrs.get("format")), {name: np.asarray(array[...]) for name, array in group.arrays()}
+
+
+def _save_parquet(folder: str, kind: str, arrays: Mapping[str, Any], tables: Tables) -> None:
+    import json  # not at the top, for a quick start of the package
+
+    arrow, parquet = _library("pyarrow", "pyarrow"), _library("pyarrow.parquet", "pyarrow")
+    os.makedirs(folder)
+    rest = {name: np.asarray(array) for name, array in arrays.items()}
+    for table, names in tables.items():
+        columns, dtypes = {}, {}
+        for name in names:
+            if name not in rest:
+                continue
+            array = rest.pop(name)
+            flat = arrow.array(array.ravel())
+            columns[name] = flat if array.ndim == 1 else arrow.FixedSizeListArray.from_arrays(flat, array.shape[1])
+            dtypes[name] = array.dtype.str
+        if columns:
+            about = json.dumps({"format": kind, "dtypes": dtypes}).encode()
+            made = arrow.table(columns).replace_schema_metadata({_META: about})
+            parquet.write_table(made, os.path.join(folder, f"{table}.parquet"))
+    others = {name: [array.dtype.str, array.tolist()] for name, array in rest.items()}
+    with open(os.path.join(folder, "about.json"), "w") as file:
+        json.dump({"format": kind, "others": others}, file)
+
+
+def _load_parquet(path: str) -> tuple[str, dict[str, np.ndarray]]:
+    import json
+
+    parquet = _library("pyarrow.parquet", "pyarrow")
+    with open(os.path.join(path, "about.json")) as file:
+        about = json.load(file)
+    arrays = {name: np.array(values, dtype) for name, (dtype, values) in about["others"].items()}
+    for part in sorted(os.listdir(path)):
+        if not part.endswith(".parquet"):
+            continue
+        table = parquet.read_table(os.path.join(path, part)).combine_chunks()
+        for name, dtype in json.loads(table.schema.metadata[_META])["dtypes"].items():
+            column = table.column(name)
+            width = getattr(column.type, "list_size", None)
+            flat = column.combine_chunks().flatten() if width is not None else column
+            values = flat.to_numpy().astype(dtype, copy=False)
+            arrays[name] = values if width is None else values.reshape(-1, width)
+    return str(about["format"]), arrays
+
+
+@contextmanager
+def _folder(path: str | os.PathLike[str], kind: str, read: Callable[[str], tuple[str, Any]]) -> Iterator[str]:
+    """The path of a folder to write, which takes the place of ``path`` in the end; what fails leaves nothing. A folder
+    that is there already must be of the same kind: a volume with that name is not overwritten."""
+    import tempfile
+
+    place = os.fspath(path).rstrip("/")
+    if os.path.exists(place):
+        try:
+            found = read(place)[0]
+        except Exception:  # each library has its own for what is damaged
+            found = ""
+        if found != kind:
+            raise FileExistsError(f"{place} is there and holds something else: choose another name or remove it")
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(place) or ".", prefix=".emfast-") as beside_it:
+        yield os.path.join(beside_it, "new")
+        if os.path.exists(place):
+            os.rename(place, os.path.join(beside_it, "old"))
+        os.rename(os.path.join(beside_it, "new"), place)
+
+
+def _ending(path: str | os.PathLike[str]) -> str:
+    return os.path.splitext(os.fspath(path).rstrip("/"))[1].lower()
+
+
+def _library(name: str, wanted: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name != name.partition(".")[0]:
+            raise
+        raise ModuleNotFoundError(f"this needs {error.name}: pip install {wanted}", name=name) from None
+
+
+__all__ = ["load", "save", "whole"]
