@@ -1,6 +1,6 @@
 """``python -m benchmarks``: the table, a JSON file in results/, and the table of README.md (full runs of 256 and 512).
 
-python -m benchmarks                               256³, about three minutes
+python -m benchmarks                               256³, about ten minutes
 python -m benchmarks --size 512 --slow             the full table
 python -m benchmarks --only components,distance    some of it; README.md stays as it is
 """

@@ -88,7 +88,7 @@ class Engine {
         Policy policy;
         bool on_caller = true;  // in the thread that may ask for Ctrl-C
         Pool<Entry> pool;
-        std::vector<uint32_t> marked, twins, walk;
+        std::vector<uint32_t> marked, twins, walk, foreign;
         Merges merges;
         std::vector<Key> keys;  // of the merges, where their order is yet to be found
         int64_t steps = 0;
@@ -167,45 +167,64 @@ class Engine {
             sort_by_key(ids.data(), rows_.data(), m);
         }
         edges_ = lazy<Edge>(m + extra);
-        const int64_t share = m / static_cast<int64_t>(workers_.size()) + 1;
-        each_range([&](int64_t range, int64_t, int64_t) {
-            const int64_t begin = range * share, end = std::min(begin + share, m);
-            for (int64_t slot = begin; slot < end; ++slot) load_edge(*workers_[range], static_cast<uint32_t>(slot));
-        });
         lists_.resize(n);
-        each_range([&](int64_t range, int64_t begin, int64_t end) { load_lists(*workers_[range], begin, end); });
+        each_range([&](int64_t range, int64_t, int64_t) { load_edges(range); });
+        each_range([&](int64_t range, int64_t begin, int64_t end) { load_lists(range, begin, end); });
         slots_ = m;
     }
 
-    void load_edge(Worker& worker, uint32_t slot) {
-        const int64_t row = rows_[slot];
-        Edge& e = edges_[slot];
-        e.a = problem_.ends[2 * row];
-        e.b = problem_.ends[2 * row + 1];
-        e.data = worker.policy.load(row);
-        e.key = key_for(e, slot);
+    // The slots that a range's worker loads. Nodes are numbered by their first voxels and slots by the edges' first, so most
+    // of their ends are in the range; the others are found in the worker's `foreign` slots.
+    std::pair<int64_t, int64_t> slots_of(int64_t range) const {
+        const auto ranges = static_cast<int64_t>(workers_.size());
+        return {problem_.edges * range / ranges, problem_.edges * (range + 1) / ranges};
+    }
+
+    void load_edges(int64_t range) {
+        Worker& worker = *workers_[range];
+        const auto [begin, end] = slots_of(range);
+        for (int64_t slot = begin; slot < end; ++slot) {
+            const int64_t row = rows_[slot];
+            Edge& e = edges_[slot];
+            e.a = problem_.ends[2 * row];
+            e.b = problem_.ends[2 * row + 1];
+            e.data = worker.policy.load(row);
+            e.key = key_for(e, static_cast<uint32_t>(slot));
+            const bool mine_a = e.a / width_ == range, mine_b = e.b / width_ == range;
+            if (mine_a) ++lists_[e.a].capacity;  // other workers count the others
+            if (mine_b) ++lists_[e.b].capacity;
+            if (!mine_a || !mine_b) worker.foreign.push_back(static_cast<uint32_t>(slot));
+        }
     }
 
     // The lists of the nodes from begin to end.
-    void load_lists(Worker& worker, int64_t begin, int64_t end) {
-        const int64_t m = problem_.edges, n = end - begin;
-        auto mine = [&](uint32_t x) { return static_cast<uint64_t>(x - begin) < static_cast<uint64_t>(n); };
-        int64_t entries = 0;
-        auto count = [&](uint32_t x) {
-            if (mine(x)) ++lists_[x].capacity, ++entries;
+    void load_lists(int64_t range, int64_t begin, int64_t end) {
+        auto mine = [&](uint32_t x) { return x / width_ == range; };
+        auto each_foreign = [&](const auto& f) {  // of the others' slots those that may have an end here
+            for (size_t k = 0; k < workers_.size(); ++k)
+                if (static_cast<int64_t>(k) != range)
+                    for (const uint32_t slot : workers_[k]->foreign) f(edges_[slot]);
         };
-        for (int64_t i = 0; i < 2 * m; ++i) count(problem_.ends[i]);
-        for (const uint32_t x : rules_.cannot) count(x);
-        Entry* block = worker.pool.exactly(entries);
+        each_foreign([&](const Edge& e) {
+            if (mine(e.a)) ++lists_[e.a].capacity;
+            if (mine(e.b)) ++lists_[e.b].capacity;
+        });
+        for (const uint32_t x : rules_.cannot)
+            if (mine(x)) ++lists_[x].capacity;
+        int64_t entries = 0;
+        for (int64_t x = begin; x < end; ++x) entries += lists_[x].capacity;
+        Entry* block = workers_[range]->pool.exactly(entries);
         for (int64_t x = begin; x < end; ++x) {
             lists_[x].data = block;
             block += lists_[x].capacity;
         }
-        for (int64_t slot = 0; slot < m; ++slot) {
-            const Edge& e = edges_[slot];
+        auto enter = [&](const Edge& e) {
             if (mine(e.a)) append(lists_[e.a], entry(e.key));
             if (mine(e.b)) append(lists_[e.b], entry(e.key));
-        }
+        };
+        const auto [first, last] = slots_of(range);
+        for (int64_t slot = first; slot < last; ++slot) enter(edges_[slot]);
+        each_foreign(enter);
         if constexpr (chains)
             for (int64_t x = begin; x < end; ++x) make_heap(lists_[x]);
     }
@@ -533,17 +552,21 @@ class Engine {
     std::vector<uint8_t> reaches(int levels) {
         std::vector<uint8_t> reach(levels > 0 || problem_.frozen ? problem_.nodes : 0);
         if (reach.empty()) return reach;
-        each_range([&](int64_t range, int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i) {
-                const auto x = static_cast<uint32_t>(i);
-                int level = problem_.frozen && problem_.frozen[x] ? 255 : 0;
-                each_edge(x, [&](uint32_t, Edge& e) {
-                    const auto apart = static_cast<uint64_t>(other(e, x) / width_ ^ range);
-                    level = std::max<int>(level, std::bit_width(apart));
-                });
-                reach[x] = static_cast<uint8_t>(level);
-            }
-        });
+        if (problem_.frozen)
+            for (int64_t x = 0; x < problem_.nodes; ++x) reach[x] = problem_.frozen[x] ? 255 : 0;
+        auto part = [&](const Edge& e) {
+            if (e.a == no_slot) return;
+            const auto level = static_cast<uint8_t>(std::bit_width(uint64_t(e.a / width_ ^ e.b / width_)));
+            reach[e.a] = std::max(reach[e.a], level);
+            reach[e.b] = std::max(reach[e.b], level);
+        };
+        if (!rules_.must.empty()) {  // what had to be merged has other ends than at first
+            for (int64_t slot = 0; slot < slots_; ++slot) part(edges_[slot]);
+            return reach;
+        }
+        for (const auto& worker : workers_)
+            for (const uint32_t slot : worker->foreign) part(edges_[slot]);
+        for (int64_t slot = problem_.edges; slot < slots_; ++slot) part(edges_[slot]);  // pairs that must stay apart
         return reach;
     }
 
@@ -630,8 +653,10 @@ class Engine {
     // Best first; those that had to be merged stay at the head.
     void sort(std::vector<uint32_t>& order) {
         const std::vector<Key>& keys = first().keys;
-        std::sort(order.begin() + static_cast<int64_t>(musts_), order.end(),
-                  [&](uint32_t i, uint32_t j) { return keys[i] > keys[j]; });
+        std::vector<std::pair<Key, uint32_t>> ranked;  // keys side by side: sorting them by number misses the cache
+        for (size_t i = musts_; i < keys.size(); ++i) ranked.emplace_back(keys[i], static_cast<uint32_t>(i));
+        std::sort(ranked.begin(), ranked.end(), [](const auto& x, const auto& y) { return x.first > y.first; });
+        for (size_t i = musts_; i < keys.size(); ++i) order[i] = ranked[i - musts_].second;
     }
 
     const Problem& problem_;
