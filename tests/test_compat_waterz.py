@@ -479,3 +479,10 @@ def test_evaluate_refuses():
         waterz.evaluate(labels, labels.astype(np.int64))
     with pytest.raises(ValueError, match="Shapes do not match"):
         waterz.evaluate(labels, labels[:2])
+
+
+@pytest.mark.parametrize("thresholds", [[np.nan], 0.5, ["a"], "ab"])
+def test_thresholds_are_numbers(thresholds):
+    affs = np.ones((3, 1, 2, 2), np.float32)
+    with pytest.raises((TypeError, ValueError), match="thresholds must be"):
+        list(waterz.agglomerate(affs, thresholds))

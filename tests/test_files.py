@@ -117,3 +117,38 @@ def test_missing_libraries_are_named_with_the_way_to_them(place, library, tmp_pa
         with pytest.raises(ModuleNotFoundError, match=rf"{place} needs {library}: pip install 'emfast\[io\]'"):
             call(tmp_path / place)
     assert [p.name for p in tmp_path.iterdir()] == [place]
+
+
+def test_an_array_takes_no_place_of_a_group(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["volumes/raw"] = np.arange(3)
+    for name in ("volumes", "volumes/raw/x"):
+        for call in (_files.check, lambda place: _files.save(place, np.arange(2))):
+            with pytest.raises(ValueError, match=rf"a\.h5:{name} must be free or an array, but volumes"):
+                call(tmp_path / f"a.h5:{name}")
+    _files.save(tmp_path / "a.h5:volumes/labels", np.arange(2))
+    assert _files.load(tmp_path / "a.h5:volumes/raw").tolist() == [0, 1, 2]
+    (tmp_path / "b.h5").write_bytes(b"no such thing")
+    with pytest.raises(ValueError, match=r"b\.h5 must be an HDF5 file"):
+        _files.check(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "args"])
+def test_any_name_in_an_archive(name, tmp_path):
+    _files.save(tmp_path / f"a.npz:{name}", np.arange(3))
+    assert _files.load(tmp_path / f"a.npz:{name}").tolist() == [0, 1, 2]
+
+
+def test_other_files_beside_stay(tmp_path):
+    (tmp_path / "a.npy.part").write_text("mine")
+    _files.save(tmp_path / "a.npy", np.arange(3))
+    with pytest.raises(ValueError, match="not now"):
+        _files.save(tmp_path / "a.npy", Bomb())
+    assert (tmp_path / "a.npy.part").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_places_of_one_file_are_known(tmp_path):
+    assert _files.same_file(tmp_path / "a.npz:x", tmp_path / ".." / tmp_path.name / "a.npz")
+    assert not _files.same_file(tmp_path / "a.npz", tmp_path / "b.npz")

@@ -1,3 +1,4 @@
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -276,6 +277,21 @@ def test_graphs_in_folders_come_back_the_same(tmp_path, ending, module, monkeypa
     with pytest.raises(FileExistsError, match="holds something else"):
         graph.save(tmp_path / f"data.{ending}")
     (tmp_path / f"data.{ending}").rmdir()
+    (other / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"also holds notes\.txt"):
+        tree.save(other)
+    (other / "notes.txt").unlink()
+
+    def failing(old, new, rename=os.rename):
+        if new == str(other) and "new" in old:
+            raise OSError("not now")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(OSError, match="not now"):
+        tree.save(other)
+    monkeypatch.undo()
+    assert emfast.MergeTree.load(other) == tree
     monkeypatch.setattr(np, "asarray", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tree.save(tmp_path / f"new.{ending}")

@@ -264,3 +264,13 @@ def test_errors_of_costs(options, match):
     options = {"affinities": [0.5]} | options
     with pytest.raises(ValueError, match=match):
         emfast.multicut_costs(options.pop("affinities"), **options)
+
+
+def test_lifted_edges_of_huge_ids():
+    base = 2**60
+    edges = np.array([[1, 2], [2, 3], [3, 4]], "u8") + np.uint64(base)
+    found = emfast.multicut(edges, [1.0, 1.0, 1.0], lifted=[[base + 1, base + 4]], lifted_costs=[-9.0])
+    assert len(set(dict(found.table).values())) == 2
+    for wrong in ([[base + 1, base + 9]], [[base + 1, -4]]):
+        with pytest.raises(ValueError, match="lifted must name nodes of graph only"):
+            emfast.multicut(edges, [1.0, 1.0, 1.0], lifted=wrong, lifted_costs=[-9.0])

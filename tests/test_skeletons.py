@@ -192,3 +192,19 @@ def test_errors_name_the_argument():
             emfast.skeletonize(labels, **options)
     with pytest.raises(TypeError, match="labels must be an array of"):
         emfast.skeletonize(labels / 2)
+
+
+def test_huge_ids_are_found_again():
+    labels = np.arange(2**60 + 1, 2**60 + 6, dtype="u8").reshape(1, 5)
+    found = emfast.skeletonize(labels)
+    assert [len(found[label]) for label in found] == [1] * 5
+    assert len(found[2**60 + 2]) == 1
+    for wrong in (2**60 + 9, 2**70, -1, 1.5, "a"):
+        with pytest.raises(KeyError):
+            found[wrong]
+
+
+def test_skeletons_have_no_tables(tmp_path):
+    with pytest.raises(ValueError, match=r"must end in \.npz or \.zarr"):
+        emfast.skeletonize(np.ones((2, 3), "u1")).save(tmp_path / "a.parquet")
+    assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,12 +68,17 @@ def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
     path, name, kind = _parse(place)
     with beside(path) as part:
         if kind in ("npy", "npz"):
+            import zipfile  # not at the top, for a quick start of the package
+
             with open(part, "wb") as file:
                 if kind == "npy":
                     np.save(file, array)
                 else:
-                    arrays: dict[str, Any] = {name or _DEFAULT: array}
-                    np.savez(file, **arrays)
+                    with (  # np.savez takes some names for itself
+                        zipfile.ZipFile(file, "w", allowZip64=True) as archive,
+                        archive.open(f"{name or _DEFAULT}.npy", "w", force_zip64=True) as member,
+                    ):
+                        np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
         elif kind == "tif":
             pages = array.astype(np.uint8) if array.dtype == bool else array
             _library(kind, path).imwrite(part, pages, photometric="minisblack")
@@ -82,6 +88,7 @@ def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
 
                 shutil.copyfile(path, part)
             with _library(kind, path).File(part, "a") as file:
+                _check_place(file, path, name or _DEFAULT)
                 if (name or _DEFAULT) in file:
                     del file[name or _DEFAULT]
                 file.create_dataset(name or _DEFAULT, data=array)
@@ -89,19 +96,43 @@ def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
 
 def check(place: str | os.PathLike[str]) -> None:
     """Refuse a place that cannot be written, before any work is done."""
-    path, _, kind = _parse(place)
+    path, name, kind = _parse(place)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise ValueError(f"{path} must lie in an existing folder, got {folder!r}")
     if os.path.isdir(path):
         raise ValueError(f"{path} must be a file, got a folder")
-    _library(kind, path)
+    library = _library(kind, path)
+    if kind == "h5" and os.path.exists(path):
+        try:
+            file = library.File(path, "r")
+        except OSError as error:
+            raise ValueError(f"{path} must be an HDF5 file, got another kind or a damaged one ({error})") from error
+        with file:
+            _check_place(file, path, name or _DEFAULT)
+
+
+def _check_place(file: Any, path: str, name: str) -> None:
+    """An array may take an array's place in an HDF5 file; not that of a group, nor a place below an array."""
+    parts = name.split("/")
+    for k in range(1, len(parts) + 1):
+        place = "/".join(parts[:k])
+        if place not in file:
+            return
+        if hasattr(file[place], "keys") == (k == len(parts)):
+            found = "a group" if k == len(parts) else "an array"
+            raise ValueError(f"{path}:{name} must be free or an array, but {place} is {found}")
+
+
+def same_file(place: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    return os.path.realpath(_parse(place)[0]) == os.path.realpath(_parse(other)[0])
 
 
 @contextmanager
 def beside(path: str | os.PathLike[str]) -> Iterator[str]:
     """The path of a file to write, which takes the place of ``path`` in the end; what fails leaves nothing."""
-    part = f"{os.fspath(path)}.part"
+    folder, name = os.path.split(os.fspath(path))
+    part = os.path.join(folder, f".{name}.{os.getpid()}-{threading.get_ident()}.part")  # nobody else's
     try:
         yield part
         os.replace(part, path)
@@ -142,4 +173,4 @@ def _library(kind: str, path: str) -> Any:
         raise ModuleNotFoundError(f"{path} needs {name}: pip install 'emfast[io]'", name=name) from None
 
 
-__all__ = ["beside", "check", "load", "save"]
+__all__ = ["beside", "check", "load", "same_file", "save"]

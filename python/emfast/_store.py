@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ from ._files import beside
 
 Tables = Mapping[str, Sequence[str]]  # of a Parquet folder: which arrays are its columns, all of one length
 _META = b"emfast"
+_OWN = {"histograms.parquet", "histogram_starts.parquet", "starts", "bins", "bin_counts", "box_starts", "box_stops"}
 
 
 @contextmanager
@@ -30,19 +31,24 @@ def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def save(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any], tables: Tables | None = None) -> None:
     """Write the arrays and what kind they are. Arrays that no table has are small."""
     ending = _ending(path)
+    if ending == ".parquet" and tables is None:
+        raise ValueError(f"{os.fspath(path)} must end in .npz or .zarr: this has no Parquet tables")
     if ending == ".zarr":
-        with _folder(path, kind, _load_zarr) as part:
+        with _folder(path, kind, _kind_of_zarr) as part:
             _save_zarr(part, kind, arrays)
     elif ending == ".parquet" and tables is not None:
-        with _folder(path, kind, _load_parquet) as part:
+        with _folder(path, kind, _kind_of_parquet) as part:
             _save_parquet(part, kind, arrays, tables)
     else:
         with whole(path) as file:
             np.savez(file, format=kind, **arrays)
 
 
-def load(path: str | os.PathLike[str], kind: str, writer: str) -> dict[str, np.ndarray]:
-    """The arrays of what :func:`save` wrote as this kind; ``writer`` is how users know it."""
+def load(path: str | os.PathLike[str], kind: str, writer: str, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The arrays of what :func:`save` wrote as this kind.
+
+    ``writer`` is how users know it, and ``names`` what it may hold.
+    """
     read = {".zarr": _load_zarr, ".parquet": _load_parquet}.get(_ending(path), _load_npz)
     if not os.path.exists(path):
         raise FileNotFoundError(f"no such file: {os.fspath(path)}")
@@ -54,6 +60,8 @@ def load(path: str | os.PathLike[str], kind: str, writer: str) -> dict[str, np.n
         raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got a damaged one ({error})") from error
     if found != kind:
         raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got another kind")
+    if strangers := sorted(set(arrays) - set(names)):
+        raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got one that also holds {strangers[0]!r}")
     return arrays
 
 
@@ -72,9 +80,13 @@ def _save_zarr(folder: str, kind: str, arrays: Mapping[str, Any]) -> None:
     group.attrs["format"] = kind
 
 
+def _kind_of_zarr(path: str) -> str:
+    return str(_library("zarr", "'emfast[io]'").open_group(path, mode="r").attrs.get("format"))
+
+
 def _load_zarr(path: str) -> tuple[str, dict[str, np.ndarray]]:
     group = _library("zarr", "'emfast[io]'").open_group(path, mode="r")
-    return str(group.attrs.get("format")), {name: np.asarray(array[...]) for name, array in group.arrays()}
+    return _kind_of_zarr(path), {name: np.asarray(array[...]) for name, array in group.arrays()}
 
 
 def _save_parquet(folder: str, kind: str, arrays: Mapping[str, Any], tables: Tables) -> None:
@@ -101,6 +113,13 @@ def _save_parquet(folder: str, kind: str, arrays: Mapping[str, Any], tables: Tab
         json.dump({"format": kind, "others": others}, file)
 
 
+def _kind_of_parquet(path: str) -> str:
+    import json
+
+    with open(os.path.join(path, "about.json")) as file:
+        return str(json.load(file)["format"])
+
+
 def _load_parquet(path: str) -> tuple[str, dict[str, np.ndarray]]:
     import json
 
@@ -118,28 +137,37 @@ def _load_parquet(path: str) -> tuple[str, dict[str, np.ndarray]]:
             flat = column.combine_chunks().flatten() if width is not None else column
             values = flat.to_numpy().astype(dtype, copy=False)
             arrays[name] = values if width is None else values.reshape(-1, width)
-    return str(about["format"]), arrays
+    return _kind_of_parquet(path), arrays
 
 
 @contextmanager
-def _folder(path: str | os.PathLike[str], kind: str, read: Callable[[str], tuple[str, Any]]) -> Iterator[str]:
+def _folder(path: str | os.PathLike[str], kind: str, kind_of: Callable[[str], str]) -> Iterator[str]:
     """The path of a folder to write, which takes the place of ``path`` in the end; what fails leaves nothing. A folder
-    that is there already must be of the same kind: a volume with that name is not overwritten."""
+    that is there already must be of the same kind and hold nothing more: a volume with that name is not overwritten."""
     import tempfile
 
     place = os.fspath(path).rstrip("/")
     if os.path.exists(place):
         try:
-            found = read(place)[0]
+            found = kind_of(place)
         except Exception:  # each library has its own for what is damaged
             found = ""
         if found != kind:
             raise FileExistsError(f"{place} is there and holds something else: choose another name or remove it")
     with tempfile.TemporaryDirectory(dir=os.path.dirname(place) or ".", prefix=".emfast-") as beside_it:
-        yield os.path.join(beside_it, "new")
-        if os.path.exists(place):
-            os.rename(place, os.path.join(beside_it, "old"))
-        os.rename(os.path.join(beside_it, "new"), place)
+        new, old = os.path.join(beside_it, "new"), os.path.join(beside_it, "old")
+        yield new
+        if not os.path.exists(place):
+            os.rename(new, place)
+            return
+        if strangers := set(os.listdir(place)) - set(os.listdir(new)) - _OWN:
+            raise FileExistsError(f"{place} also holds {min(strangers)}: choose another name or remove it")
+        os.rename(place, old)
+        try:
+            os.rename(new, place)
+        except BaseException:
+            os.rename(old, place)
+            raise
 
 
 def _ending(path: str | os.PathLike[str]) -> str:

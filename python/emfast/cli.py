@@ -281,6 +281,8 @@ def agglomerate(chosen: argparse.Namespace) -> int:
         raise ValueError(f"--tree must be a file that ends in .npz, got {chosen.tree!r}")
     if chosen.tree:
         _files.check(chosen.tree)
+        if _files.same_file(chosen.tree, chosen.out):
+            raise ValueError(f"--tree must not be the file of the segments, got {chosen.tree!r} for both")
     with _Work(chosen, chosen.source) as work:
         if chosen.fragments:
             fragments = _files.load(chosen.fragments)

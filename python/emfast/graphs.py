@@ -265,7 +265,9 @@ class RegionGraph:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> RegionGraph:
         """Read what :meth:`save` wrote."""
-        arrays: dict[str, Any] = dict(_store.load(path, _FORMAT, "RegionGraph.save"))
+        arrays: dict[str, Any] = dict(
+            _store.load(path, _FORMAT, "RegionGraph.save", (f.name for f in fields(RegionGraph)))
+        )
         arrays["unit"] = int(arrays["unit"])
         arrays["spacing"] = tuple(arrays["spacing"].tolist())
         return RegionGraph(**arrays)
@@ -466,7 +468,8 @@ def _boxes(
     starts = np.tile(np.array(whole, np.int64), (len(nodes), 1))
     stops = np.zeros_like(starts)
     if all(a < b for a, b in zip(low, high, strict=True)):
-        found = statistics(fragments[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
+        inside = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        found = statistics((np.asarray(fragments) if isinstance(fragments, list) else fragments)[inside])
         rows = np.searchsorted(nodes, found.label.astype(nodes.dtype, copy=False))
         shift = np.add(low, origin)
         starts[rows], stops[rows] = found.start + shift, found.stop + shift

@@ -205,7 +205,11 @@ def _lifted_ends(lifted: Any, nodes: np.ndarray) -> np.ndarray:
         return np.zeros((0, 2), np.uint32)
     if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
         raise ValueError(f"lifted must be an (m, 2) array of integers, got {edges.dtype} of shape {edges.shape}")
-    return _places_of(edges, nodes, "lifted")
+    with np.errstate(over="ignore"):
+        ids = edges.astype(nodes.dtype)  # the comparison of different integer dtypes would be one of floats
+    if not (ids == edges).all() or ((ids < 0) != (edges < 0)).any():
+        raise ValueError(f"lifted must name nodes of graph only ({nodes.dtype}), got {edges[ids != edges].ravel()[:1]}")
+    return _places_of(ids, nodes, "lifted")
 
 
 def _places_of(ids: np.ndarray, nodes: np.ndarray, name: str) -> np.ndarray:

@@ -123,7 +123,10 @@ class Skeletons:
     __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, label: int) -> Skeleton:
-        row = int(np.searchsorted(self.labels, label))
+        try:
+            row = int(np.searchsorted(self.labels, self.labels.dtype.type(label)))
+        except (OverflowError, TypeError, ValueError):
+            raise KeyError(label) from None
         if row == len(self.labels) or self.labels[row] != label:
             raise KeyError(label)
         here = slice(self.starts[row], self.starts[row + 1])
@@ -151,7 +154,7 @@ class Skeletons:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Skeletons:
         """Read what :meth:`save` wrote."""
-        arrays = _store.load(path, _FORMAT, "Skeletons.save")
+        arrays = _store.load(path, _FORMAT, "Skeletons.save", (f.name for f in fields(Skeletons)))
         spacing = tuple(arrays.pop("spacing").tolist())
         return Skeletons(**arrays, spacing=spacing)
 

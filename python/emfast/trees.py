@@ -244,7 +244,7 @@ class MergeTree:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> MergeTree:
         """Read what :meth:`save` wrote."""
-        return MergeTree(**_store.load(path, _FORMAT, "MergeTree.save"))
+        return MergeTree(**_store.load(path, _FORMAT, "MergeTree.save", (f.name for f in fields(MergeTree))))
 
     # ---- inside
 

@@ -210,7 +210,11 @@ def compute_single_linkage_clustering(
 
 
 def _edges(count: int, pairs: Any, weights: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    ends, sizes = np.asarray(pairs).reshape(-1, 2), np.asarray(weights, np.float32)
+    ends, sizes = np.asarray(pairs), np.asarray(weights, np.float32)
+    if ends.size == 0:
+        ends = np.zeros((0, 2), np.int64)
+    if ends.ndim != 2 or ends.shape[1] != 2 or ends.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers of shape (n, 2), got {ends.dtype} of shape {ends.shape}")
     if len(ends) != len(sizes):
         raise ValueError(f"{name} must have one edge per weight ({len(sizes)}), got {len(ends)}")
     if len(ends) and not 0 <= int(ends.min()) <= int(ends.max()) < count:

@@ -36,6 +36,7 @@ import numpy as np
 
 import emfast
 from emfast import MergeTree, RegionGraph
+from emfast._options import number_of
 
 __all__ = ["agglomerate", "evaluate"]
 
@@ -66,7 +67,7 @@ def agglomerate(
     gt : (z, y, x) array of integers, optional
         The truth, for metrics. What is 0 is not looked at.
     fragments : (z, y, x) array of uint64, optional
-        In the place of the watershed's. It is written to.
+        In the place of the watershed's. It is written to; one that is not C-contiguous is copied and stays as it is.
     aff_threshold_low, aff_threshold_high : float
         Of the watershed.
     return_merge_history, return_region_graph : bool
@@ -128,7 +129,7 @@ def agglomerate(
             raise ValueError("fragments are read-only, but the segmentation is written to them")
     return _segmentations(
         np.ascontiguousarray(affs[:3]),
-        sorted(thresholds),
+        sorted(_thresholds(thresholds)),
         gt,
         None if fragments is None else np.ascontiguousarray(fragments),
         (float(aff_threshold_low), float(aff_threshold_high)),
@@ -136,6 +137,12 @@ def agglomerate(
         return_merge_history,
         return_region_graph,
     )
+
+
+def _thresholds(thresholds: Any) -> list[float]:
+    if isinstance(thresholds, str) or not np.iterable(thresholds):
+        raise TypeError(f"thresholds must be numbers, got {thresholds!r}")
+    return [number_of(threshold, "thresholds") for threshold in thresholds]
 
 
 def _segmentations(

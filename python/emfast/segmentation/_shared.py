@@ -61,6 +61,7 @@ def ranges(decoder: Callable[..., Any]) -> dict[str, tuple[float, float, Any]]:
 
 def probability_of(array: Any, name: str) -> Any:
     """The array as it is, if it holds probabilities: uint8, or floats from 0 to 1."""
+    array = np.asarray(array) if isinstance(array, (list, tuple)) else array
     values = take(array, name, kinds="uf")
     if values.dtype.kind == "u":
         if values.dtype != np.uint8:
@@ -117,6 +118,6 @@ def sized(labels: Any, below: int) -> Any:
 
 
 def whole_number(value: Any, name: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**31:
+        raise ValueError(f"{name} must be a whole number of at least {least} and below 2**31, got {value!r}")
     return int(value)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .._arrays import take
 from .._options import number_of
 from ..labels import renumber
@@ -75,6 +77,7 @@ def distance_threshold(distance: Any, *, threshold: Distance = 0.0, connectivity
     >>> emfast.segmentation.distance_threshold(np.array([[0.3, -0.2, 0.1]]))
     array([[1, 0, 2]], dtype=uint8)
     """
+    distance = np.asarray(distance) if isinstance(distance, (list, tuple)) else distance
     values = take(distance, "distance", kinds="f", dims=(2, 3, 4))
     if len(values.shape) == 4:
         return [

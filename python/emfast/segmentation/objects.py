@@ -14,7 +14,7 @@ from ..distance import edt
 from ..labels import each, fill_holes, mask, refit, renumber, unique
 from ..morphology import dilate, erode
 from ..seeds import distance_peaks, h_maxima, seeded_watershed
-from ._shared import Between, Nanometres, Voxels
+from ._shared import Between, Nanometres, Voxels, whole_number
 
 
 def smooth(
@@ -58,6 +58,7 @@ def smooth(
     array([[4, 4, 4, 4, 4, 4, 4]])
     """
     take(labels, "labels")
+    gap, run = whole_number(gap, "gap", 0), whole_number(run, "run", 0)
     if opening:
         kernel = erode(labels, radius=opening, spacing=spacing)
         grown = dilate(kernel, radius=opening, spacing=spacing)
@@ -103,7 +104,7 @@ def filter_size(labels: Any, *, below: Voxels = 0, above: int | None = None) -> 
     array([[0, 0, 0, 0, 0, 9, 9]])
     """
     take(labels, "labels", dims=None)
-    below = int(number_of(below, "below", 0))
+    below = whole_number(below, "below", 0)
     most = number_of(above, "above", 0) if above is not None else float("inf")
     ids, counts = unique(labels, counts=True)
     return mask(labels, ids[(counts < below) | (counts > most)])
