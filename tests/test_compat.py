@@ -972,3 +972,10 @@ def test_real_labels_agree_with_the_peers(shared_data):
         ours, theirs = (m.renumber(labels) for m in (fastremap, peer("fastremap")))
         same(ours[0], theirs[0])
         assert ours[1] == theirs[1]
+
+
+def test_skimage_takes_integers_only():
+    with pytest.raises(TypeError, match="label_image must have an integer dtype"):
+        skimage.label(np.ones((2, 2)))
+    with pytest.raises(ValueError, match="label_field must hold a label"):
+        skimage.relabel_sequential(np.zeros((0, 2), int))

@@ -284,3 +284,9 @@ def test_strides_of_repulsive_channels_by_chance():
 def test_affogato_refuses(call, message):
     with pytest.raises(ValueError, match=message):
         call(affogato)
+
+
+@pytest.mark.parametrize("by_chance", [False, True])
+def test_strides_go_on(by_chance):
+    with pytest.raises(ValueError, match="strides must be steps of at least 1"):
+        mwatershed.agglom(np.ones((1, 4)), [(1,)], strides=[(0,)], randomized_strides=by_chance)

@@ -486,3 +486,9 @@ def test_thresholds_are_numbers(thresholds):
     affs = np.ones((3, 1, 2, 2), np.float32)
     with pytest.raises((TypeError, ValueError), match="thresholds must be"):
         list(waterz.agglomerate(affs, thresholds))
+
+
+def test_a_score_without_end_is_refused():
+    deep = "OneMinus<" * 2000 + "MeanAffinity<RegionGraphType, ScoreValue>" + ">" * 2000
+    with pytest.raises(ValueError, match="scoring_function"):
+        waterz.agglomerate(np.ones((3, 1, 2, 2), np.float32), [0.5], scoring_function=deep)

@@ -74,7 +74,10 @@ def agglom(
     shape = weights.shape[1:]
     steps = _steps(offsets, "offsets", weights)
     if strides is not None:
-        weights = _thinned(weights, steps, _steps(strides, "strides", weights), randomized_strides)
+        apart = _steps(strides, "strides", weights)
+        if any(n < 1 for stride in apart for n in stride):
+            raise ValueError(f"strides must be steps of at least 1, got {strides!r}")
+        weights = _thinned(weights, steps, apart, randomized_strides)
     held = None if seeds is None else _joined(np.asarray(seeds), shape, edges)
     if edges and seeds is None:
         raise ValueError("edges need seeds, whose ids they name")

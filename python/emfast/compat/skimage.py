@@ -69,6 +69,8 @@ def label(
            [0, 2]])
     """
     array = np.asarray(label_image)
+    if array.dtype.kind not in "biu":
+        raise TypeError(f"label_image must have an integer dtype or bool, got {array.dtype}")
     near = _neighbours(array.ndim, array.ndim if connectivity is None else connectivity)
     ground: int | None = 0 if background is None else int(background)
     limits = (0, 1) if array.dtype == bool else (np.iinfo(array.dtype).min, np.iinfo(array.dtype).max)
@@ -163,6 +165,8 @@ def relabel_sequential(label_field: np.ndarray, offset: int = 1) -> tuple[np.nda
     if array.dtype.kind not in "iu":
         raise TypeError(f"label_field must have an integer dtype, got {array.dtype}")
     old = np.asarray(emfast.unique(array))
+    if len(old) == 0:
+        raise ValueError(f"label_field must hold a label, got an array of shape {array.shape}")
     if old[0] < 0:
         raise ValueError(f"label_field must not hold negative labels, got {old[0]}")
     zero = int(old[0] == 0)

@@ -399,6 +399,8 @@ def _read_score(text: Any) -> _Score:
         raise TypeError(f"scoring_function must be a string, got {text!r}")
     bare = re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
     tokens = re.findall(r"\w+|-\d+|\S", bare)[::-1]
+    if len(tokens) > 400:
+        raise _unreadable(text)
     tree = _read_type(tokens, text)
     if tokens:
         raise _unreadable(text)
