@@ -4,7 +4,7 @@ Axes are (z, y, x), spacing is in nanometres, labels are integers with 0 as back
 and on the device of the input, and never depend on the number of threads or on the device.
 """
 
-from . import compat, cuda, phantom, segmentation
+from . import compat, cuda, metrics, phantom, segmentation
 from ._native import get_threads, set_threads
 from ._table import Table
 from .affinities import NEAREST, affinities, boundaries, convert_affinities
@@ -32,6 +32,7 @@ from .labels import (
     unique,
 )
 from .measurement import contacts, statistics
+from .metrics import Contingency, contingency
 from .morphology import dilate, erode
 from .multicuts import Multicut, multicut, multicut_costs
 from .mutex import mutex_watershed, mutex_watershed_graph
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NEAREST",
+    "Contingency",
     "LabelMap",
     "MergeTree",
     "Multicut",
@@ -61,6 +63,7 @@ __all__ = [
     "components_of_graph",
     "connected_components",
     "contacts",
+    "contingency",
     "convert_affinities",
     "cuda",
     "dilate",
@@ -78,6 +81,7 @@ __all__ = [
     "largest_k",
     "mask",
     "mask_except",
+    "metrics",
     "minmax",
     "multicut",
     "multicut_costs",
