@@ -15,6 +15,7 @@ from .inputs import Inputs
 SOLVERS = {
     "gaec": "GreedyAdditiveMulticut",
     "greedy_fixation": "GreedyFixationMulticut",
+    "rounds": "GreedyAdditiveMulticut",
     "kernighan_lin": "KernighanLinMulticut",
 }
 
@@ -37,8 +38,8 @@ def cases(inputs: Inputs) -> Iterator[Case]:
         return float(costs[labels[ends[:, 0]] != labels[ends[:, 1]]].sum())
 
     for solver, name in SOLVERS.items():
-        # Greedy ways agree; searches end in different places, now one and now the other lower.
-        tolerance = 1e-4 if solver == "kernighan_lin" else 1e-6
+        # Greedy ways agree; searches end in different places, now one and now the other lower; rounds end higher.
+        tolerance = {"kernighan_lin": 1e-4, "rounds": 1e-2}.get(solver, 1e-6)
         peers = []
         if peer is not None:
             plain = peer.UndirectedGraph.from_edges(len(graph.nodes), ends)
@@ -60,5 +61,5 @@ def cases(inputs: Inputs) -> Iterator[Case]:
 
 
 def device_cases(inputs: Inputs) -> Iterator[DeviceCase]:
-    """Multicuts run on the host."""
+    """Multicuts take their graphs on the host, and all but the rounds run there."""
     yield from ()

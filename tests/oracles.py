@@ -723,6 +723,33 @@ def multicut(edges, costs, fixation=False, lifted=0):
     return by_first_node(part.values(), nodes)
 
 
+def multicut_rounds(edges, costs):
+    """Each other's best join, with those whose best is one of them and that nothing repels. Returns node -> part."""
+    nodes = sorted({int(v) for pair in edges for v in pair})
+    part = {v: v for v in nodes}
+    while True:
+        between = {}
+        for e, (a, b) in enumerate(edges):
+            pair = frozenset((part[int(a)], part[int(b)]))
+            if len(pair) == 2:
+                between[pair] = (between.get(pair, (0, 0))[0] + int(costs[e]), -e)
+        best = {}  # node -> (cost, -id), its other end
+        for pair, rank in between.items():
+            for v in pair if rank[0] > 0 else ():
+                (w,) = pair - {v}
+                best[v] = max(best.get(v, (rank, w)), (rank, w))
+        if not best:
+            return by_first_node(part.values(), nodes)
+        paired = {v for v, (_, w) in best.items() if best[w][1] == v}
+        group = {v: min(w, best[w][1]) for v, (_, w) in best.items() if w in paired}
+        refused = set()
+        for pair, rank in between.items():
+            if rank[0] < 0 and len({group.get(v, v) for v in pair}) == 1:
+                refused.add(min(pair, key=lambda v: (v in paired, best[v][0])))
+        name = {v: group.get(v, v) if v not in refused else v for v in part.values()}
+        part = {v: name[p] for v, p in part.items()}
+
+
 def by_first_node(parts, nodes):
     """node -> part, parts numbered from 1 by their smallest node."""
     names = {}

@@ -421,7 +421,6 @@ class KernighanLin {
     const Adjacency graph_;
     const int64_t ahead_;  // how many steps are looked at before one is taken
     Parts parts_;
-    int64_t rounds_ = 0;
     int64_t clock_ = 0;  // counts changes
     std::vector<int64_t> changed_, split_;  // when a part changed last, when it was last tried with an empty one
     std::vector<Sequence> sequences_;

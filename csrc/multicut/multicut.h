@@ -10,6 +10,8 @@
 //   greedy fixation (Levinkov et al., GCPR 2019): take the edge whose cost is largest in size. If it is positive join its
 //   ends, else fix it: its ends stay apart. An edge in parallel with a fixed one is fixed. Plain edges only.
 //
+//   rounds: many edges with positive costs at once, see rounds.h. Plain edges only.
+//
 //   Kernighan-Lin with joins (the same Keuper et al.): see kernighan_lin.h.
 //
 // Costs are integers, so that sums do not depend on an order. Ties go to the smaller id; an edge's id is its place, and
@@ -23,7 +25,7 @@
 namespace emfast::multicut {
 
 // Edge e joins ends[2 e] and ends[2 e + 1], less than `nodes`; the first `plain` edges are plain, the others lifted. The
-// sum of all |costs| is less than 2^61. All on the host.
+// sum of all |costs| is less than 2^61. All on the host, but for `contract`, whose arrays are the executor's.
 struct Problem {
     int64_t nodes, edges, plain;
     const uint32_t* ends;
@@ -32,6 +34,9 @@ struct Problem {
 
 // Labels count from 1 by the first node of each part; their number is returned.
 int64_t greedy(const Problem& problem, bool fixation, uint32_t* labels);
+
+// The same by rounds.
+int64_t contract(Executor& ex, const Problem& problem, uint32_t* labels);
 
 // The same for a partition that is improved until no step lowers its energy. `labels` holds where to begin: any numbers
 // up to `nodes`; nodes of one number that no path of them connects are in different parts. See Sequence for `patience`.

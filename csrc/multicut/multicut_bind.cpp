@@ -10,7 +10,7 @@ multicut::Problem problem_of(int64_t nodes, int64_t plain, const Array& ends, co
 
 }  // namespace
 
-// All on the host. A problem is (number of nodes, number of plain edges, ends (n, 2) uint32, costs int64).
+// Arrays are on the host, but for the rounds. A problem is (number of nodes, number of plain edges, ends (n, 2) uint32, costs int64).
 void register_multicut(py::module_& m) {
     // (problem, fixation) -> (labels, count)
     m.def("multicut_greedy", [](const py::object& library, int64_t nodes, int64_t plain, const py::object& ends_,
@@ -21,6 +21,18 @@ void register_multicut(py::module_& m) {
         int64_t count = 0;
         call.run([&](Executor&) {
             count = multicut::greedy(problem_of(nodes, plain, ends, costs), fixation, out.as<uint32_t>());
+        });
+        return py::make_tuple(out.object, count);
+    });
+    // problem -> (labels, count)
+    m.def("multicut_rounds", [](const py::object& library, int64_t nodes, int64_t plain, const py::object& ends_,
+                                const py::object& costs_) {
+        Call call(library);
+        const Array ends = call.in(ends_, "edges"), costs = call.in(costs_, "costs");
+        const Array out = call.out({nodes}, "u4");
+        int64_t count = 0;
+        call.run([&](Executor& ex) {
+            count = multicut::contract(ex, problem_of(nodes, plain, ends, costs), out.as<uint32_t>());
         });
         return py::make_tuple(out.object, count);
     });

@@ -1,9 +1,10 @@
-// On the host in all three modules: a device's graphs come to the host (python/emfast/multicuts.py).
+// On the host in all three modules, but for the rounds: a device's graphs come to the host (python/emfast/multicuts.py).
 #pragma once
 
 #include "multicut/contraction.h"
 #include "multicut/cycles.h"
 #include "multicut/kernighan_lin.h"
+#include "multicut/rounds.h"
 
 namespace emfast::multicut {
 
@@ -24,6 +25,12 @@ int64_t greedy(const Problem& problem, bool fixation, uint32_t* labels) {
     graph.run();
     for (int64_t i = 0; i < problem.nodes; ++i) labels[i] = graph.root(static_cast<uint32_t>(i));
     return number_parts(problem.nodes, labels, problem.nodes, labels);
+}
+
+int64_t contract(Executor& ex, const Problem& problem, uint32_t* labels) {
+    rounds::Contraction graph(ex, problem);
+    graph.run();
+    return graph.number_parts(labels);
 }
 
 int64_t kernighan_lin(Executor& ex, const Problem& problem, int64_t patience, uint32_t* labels) {

@@ -262,6 +262,14 @@ def take(
     return _take_host(array, Host(), name, kinds, dims, order)
 
 
+def fetch(array: Any, name: str) -> tuple[np.ndarray, Any]:
+    """The array on the host, and the adaptor of the library that it came from."""
+    if not hasattr(array, "__cuda_array_interface__"):
+        return np.asarray(array), Host()
+    given = take(array, name, kinds="biuf", dims=None)
+    return given.library.to_numpy(given.array), given.library
+
+
 def over_items(call: Callable[[Any], Any], array: Any, name: str) -> Any:
     """The results of ``call`` on the items of a leading batch axis, stacked by the caller's library."""
     if not hasattr(array, "shape"):

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ._arrays import fetch
 from .labels import LabelMap
 from .mutex import nodes_and_ends, weights_of
 
 __all__ = ["Multicut", "multicut", "multicut_costs"]
 
-_SOLVERS = ("gaec", "greedy_fixation", "kernighan_lin")
+_SOLVERS = ("gaec", "greedy_fixation", "rounds", "kernighan_lin")
 _PATIENCE = 8  # moves in vain after which Kernighan-Lin ends a sequence; tests choose few
 
 
@@ -60,11 +61,13 @@ def multicut(
     graph : RegionGraph, or (n, 2) array of integers
         Edges between nodes of any ids. Edges between the same two nodes count as one, with the sum of their costs.
     costs : (n,) array of float, optional
-        Positive ones attract. Default, for a RegionGraph: ``multicut_costs`` of its mean affinities.
-    solver : {"gaec", "greedy_fixation", "kernighan_lin"}
+        Positive ones attract. Where they live on a device, rounds run there. Default, for a RegionGraph:
+        ``multicut_costs`` of its mean affinities.
+    solver : {"gaec", "greedy_fixation", "rounds", "kernighan_lin"}
         Greedy additive edge contraction joins along the largest cost while one is positive. Greedy fixation takes
-        costs by their size and keeps apart for good what a negative one separates. Kernighan-Lin improves a
-        partition by moving nodes between neighbouring parts, joining and splitting parts, until nothing helps.
+        costs by their size and keeps apart for good what a negative one separates. Rounds join many nodes at once:
+        faster, with an energy about one per cent above that of the greedy ways. Kernighan-Lin improves a partition
+        by moving nodes between neighbouring parts, joining and splitting parts, until nothing helps.
     start : LabelMap, mapping from nodes to integers, or (nodes,) array of integers, optional
         For Kernighan-Lin: the partition to improve, an array by ascending node. Of a part that does not hang together
         each piece is one. Default: what greedy additive edge contraction finds.
@@ -112,11 +115,12 @@ def multicut(
         if not hasattr(graph, "means"):
             raise ValueError("costs must be given where graph is not a RegionGraph")
         costs = multicut_costs(graph.means, bias=bias, sizes=graph.counts, size_exponent=size_exponent)
+    costs, where = fetch(costs, "costs")
     pairs, values = ends.array, weights_of(costs, "costs", len(ends.array)).array
     plain = len(pairs)
     if lifted is not None or lifted_costs is not None:
-        if solver == "greedy_fixation":
-            raise ValueError("lifted edges need the solver gaec or kernighan_lin, got solver 'greedy_fixation'")
+        if solver in ("greedy_fixation", "rounds"):
+            raise ValueError(f"lifted edges need the solver gaec or kernighan_lin, got solver {solver!r}")
         if lifted is None or lifted_costs is None:
             raise ValueError("lifted and lifted_costs must be given together")
         far = _lifted_ends(lifted, nodes)
@@ -124,10 +128,14 @@ def multicut(
         values = np.concatenate([values, weights_of(lifted_costs, "lifted_costs", len(far)).array])
     whole, step = _on_grid(values)
     problem = (ends.library, len(nodes), plain, pairs, whole)
-    if start is None:
-        parts, _ = ends.native.multicut_greedy(*problem, solver == "greedy_fixation")
-    else:
+    if start is not None:
         parts = _start_of(start, nodes)
+    elif solver == "rounds":
+        there = (where.from_numpy(pairs), where.from_numpy(whole))
+        found, _ = where.native().multicut_rounds(where, len(nodes), plain, *there)
+        parts = where.to_numpy(found)
+    else:
+        parts, _ = ends.native.multicut_greedy(*problem, solver == "greedy_fixation")
     if solver == "kernighan_lin":
         ends.native.multicut_kernighan_lin(*problem, parts, _PATIENCE)
     cut = parts[pairs[:, 0]] != parts[pairs[:, 1]]

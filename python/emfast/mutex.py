@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Operand, take
+from ._arrays import Operand, fetch, take
 from .affinities import mask_of, offsets_of
 from .labels import LabelMap, remap, renumber
 
@@ -158,7 +158,7 @@ def mutex_watershed_graph(graph: Any, weights: Any) -> LabelMap:
 
 def nodes_and_ends(graph: Any) -> tuple[np.ndarray, Operand]:
     """The node ids, ascending, and the ends of edges as places among them, uint32 (n, 2)."""
-    edges = np.asarray(getattr(graph, "edges", graph))
+    edges, _ = fetch(getattr(graph, "edges", graph), "graph")
     if edges.size == 0 and edges.ndim < 2:
         edges = np.zeros((0, 2), np.int64)
     if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
@@ -192,7 +192,7 @@ def _places(edges: np.ndarray, nodes: np.ndarray | None) -> tuple[np.ndarray, np
 
 def weights_of(weights: Any, name: str, count: int) -> Operand:
     """Finite float64 weights, one per edge, on the host."""
-    values = np.asarray(weights)
+    values, _ = fetch(weights, name)
     if values.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be numbers, got {values.dtype}")
     if values.shape != (count,):
