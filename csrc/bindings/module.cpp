@@ -11,6 +11,7 @@ void register_contacts(py::module_&);
 void register_distance(py::module_&);
 void register_embedding(py::module_&);
 void register_example(py::module_&);
+void register_matching(py::module_&);
 void register_morphology(py::module_&);
 void register_multicut(py::module_&);
 void register_mutex(py::module_&);
@@ -61,6 +62,7 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_distance(m);
     emfast::register_embedding(m);
     emfast::register_example(m);
+    emfast::register_matching(m);
     emfast::register_morphology(m);
     emfast::register_multicut(m);
     emfast::register_mutex(m);

@@ -32,6 +32,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/pause.h"
 #include "multicut/adjacency.h"
 
 namespace emfast::multicut {
@@ -204,12 +205,6 @@ template <class Ex, class F>
 void in_pieces(Ex& ex, int64_t n, int64_t grain, F&& f) {
     if constexpr (requires { ex.for_chunks(n, grain, f); }) ex.for_chunks(n, grain, f);
     else if (n > 0) f(0, n, 0);
-}
-
-// Lets Ctrl-C in.
-template <class Ex>
-void pause(Ex& ex) {
-    in_pieces(ex, 1, 1, [](int64_t, int64_t, int) {});
 }
 
 template <class Ex>
