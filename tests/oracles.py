@@ -1248,3 +1248,105 @@ def refine_contours(labels, heights, free, axes, iterations, balloon, smoothing)
                     inside[p] = 2 * votes > 3 ** len(axes) and labels[p] in (0, label)
         out[inside == 1] = label  # the smallest comes last
     return out
+
+
+# --- matching of objects
+
+
+class Overlaps:
+    """Objects of two label images and the voxels that they share, counted one voxel after another."""
+
+    def __init__(self, truth, labels, background: int | None = 0) -> None:
+        self.truth: dict[int, int] = {}
+        self.labels: dict[int, int] = {}
+        self.pairs: dict[tuple[int, int], int] = {}
+        for t, s in zip(np.ravel(truth).tolist(), np.ravel(labels).tolist(), strict=True):
+            if t != background:
+                self.truth[t] = self.truth.get(t, 0) + 1
+            if s != background:
+                self.labels[s] = self.labels.get(s, 0) + 1
+            if t != background and s != background:
+                self.pairs[t, s] = self.pairs.get((t, s), 0) + 1
+        self.union = {(t, s): self.truth[t] + self.labels[s] - n for (t, s), n in self.pairs.items()}
+        self.iou = {pair: Fraction(n, self.union[pair]) for pair, n in self.pairs.items()}
+
+    def reaching(self, threshold: Fraction, strict: bool = False) -> list[tuple[int, int]]:
+        return sorted(p for p, v in self.iou.items() if (v > threshold if strict else v >= threshold))
+
+    def ordered(self) -> list[tuple[int, int]]:
+        """By descending IoU, then true id, then label."""
+        return sorted(self.pairs, key=lambda p: (-self.iou[p], p))
+
+    def best_label(self) -> dict[int, int]:
+        best: dict[int, int] = {}
+        for t, s in self.ordered():
+            best.setdefault(t, s)
+        return best
+
+    def best_truth(self) -> dict[int, int]:
+        best: dict[int, int] = {}
+        for t, s in self.ordered():
+            best.setdefault(s, t)
+        return best
+
+    def gain(self, pairs) -> tuple[int, int]:
+        """What a matching is worth: the sum of IoU in steps of 2**-32, then of overlap."""
+        steps = sum(round(float(self.pairs[p] / self.union[p]) * 2**32) for p in pairs)
+        return steps, sum(self.pairs[p] for p in pairs)
+
+    def greedy(self, pairs) -> list[tuple[int, int]]:
+        out: list[tuple[int, int]] = []
+        for t, s in self.ordered():
+            if (t, s) in pairs and all(t != a and s != b for a, b in out):
+                out.append((t, s))
+        return sorted(out)
+
+
+def matchings(pairs):
+    """Every one-to-one choice among pairs, one after another."""
+    if not pairs:
+        yield []
+        return
+    (t, s), rest = pairs[0], pairs[1:]
+    yield from matchings(rest)
+    for more in matchings([p for p in rest if p[0] != t and p[1] != s]):
+        yield [(t, s), *more]
+
+
+def score_ordered(overlaps: Overlaps, scores: dict[int, float], threshold: Fraction, limits, rule: str):
+    """Precision at 101 recalls and the last recall, by the letter of COCO's or of MitoEM's rule."""
+    low, high = limits
+    inside = {t for t, size in overlaps.truth.items() if low < size <= high}
+    taken: set[int] = set()
+    hits: list[bool] = []
+    for s in sorted(overlaps.labels, key=lambda s: (-scores[s], s)):
+        mine = [p for p in overlaps.ordered() if p[1] == s]
+        if rule == "coco":
+            mine = [p for p in mine if overlaps.iou[p] >= threshold and p[0] not in taken]
+        mine = [p for p in mine if p[0] in inside] or mine
+        partner = mine[0][0] if mine and overlaps.iou[mine[0]] >= threshold else None
+        if partner is None:
+            if low < overlaps.labels[s] <= high:
+                hits.append(False)
+            continue
+        taken.add(partner)
+        if partner in inside:
+            hits.append(True)
+    if not inside:
+        return None
+    points = [(Fraction(sum(hits[:k]), len(inside)), sum(hits[:k]) / k) for k in range(1, len(hits) + 1)]
+    curve = [max((p for r, p in points if r >= Fraction(k, 100)), default=0.0) for k in range(101)]
+    return curve, float(Fraction(sum(hits), len(inside)))
+
+
+def association_groups(overlaps: Overlaps) -> list[tuple[set[int], set[int]]]:
+    """Sets of true objects and of segments that hang together, as TIMISE joins them."""
+    edges = {(t, s) for s, t in overlaps.best_truth().items()}
+    chosen = {t for t, _ in edges}
+    edges |= {(t, s) for t, s in overlaps.best_label().items() if t not in chosen}
+    groups = [({t}, set()) for t in overlaps.truth] + [(set(), {s}) for s in overlaps.labels]
+    for t, s in edges:
+        joined = [g for g in groups if t in g[0] or s in g[1]]
+        groups = [g for g in groups if g not in joined]
+        groups.append((set().union(*(g[0] for g in joined)), set().union(*(g[1] for g in joined))))
+    return groups

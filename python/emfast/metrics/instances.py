@@ -5,9 +5,9 @@ All are functions of a table (:func:`emfast.contingency`). Objects, background a
 
 Where conventions differ
 ------------------------
-AJI has three meanings in use, all here by name: ``"kumar"``, ``"plus"`` and ``"cellpose"``. The AJI of HoVer-Net loses
-objects where no voxel is background; here it does not. Where there is no object on either side all scores are ``empty``,
-NaN unless told otherwise; with objects on one side only they are 0.
+AJI has three meanings in use, all here by name: ``"kumar"``, ``"plus"`` and ``"cellpose"``. The AJI of HoVer-Net
+loses objects where no voxel is background; here it does not. Where there is no object on either side all scores are
+``empty``, NaN unless told otherwise; with objects on one side only they are 0.
 """
 
 from __future__ import annotations
@@ -35,20 +35,18 @@ __all__ = [
 _VARIANTS = ("kumar", "plus", "cellpose")
 
 
-def aji(
-    table: Contingency, *, variant: str = "kumar", background: int | None = 0, empty: float = math.nan
-) -> float:
+def aji(table: Contingency, *, variant: str = "kumar", background: int | None = 0, empty: float = math.nan) -> float:
     """Aggregated Jaccard index.
 
     Parameters
     ----------
     table : Contingency
     variant : {"kumar", "plus", "cellpose"}
-        ``"kumar"`` (Kumar et al., IEEE TMI 2017): every true object goes with the segment of largest IoU, which may serve
-        several; overlaps are summed and divided by the sum of unions, of true objects without overlap and of segments that
-        were never chosen. ``"plus"`` (AJI+, HoVer-Net): the same with the one-to-one matching of largest sum of IoU.
-        ``"cellpose"``: the overlaps of the one-to-one matching with most pairs of IoU >= 1/2, then the largest sum, divided
-        by the voxels where truth or labels are objects.
+        ``"kumar"`` (Kumar et al., IEEE TMI 2017): every true object goes with the segment of largest IoU, which may
+        serve several; overlaps are summed and divided by the sum of unions, of true objects without overlap and of
+        segments that were never chosen. ``"plus"`` (AJI+, HoVer-Net): the same with the one-to-one matching of
+        largest sum of IoU. ``"cellpose"``: the overlaps of the one-to-one matching with most pairs of IoU >= 1/2,
+        then the largest sum, divided by the voxels where truth or labels are objects.
     background : int or None
         The id on both sides that is no object; None: every id is one.
     empty : float
@@ -276,10 +274,10 @@ class Associations:
 def associations(table: Contingency, *, background: int | None = 0) -> Associations:
     """Over- and under-segmentation as the MitoEM toolbox of 2023 (TIMISE) counts it.
 
-    Each segment goes with its true object of largest IoU, however small; a true object that no segment has chosen, but some
-    overlap, goes with its segment of largest IoU. Of what hangs together by that, several segments on one true object are
-    ``over``, one segment on several ``under``, several on several ``many``. Where two IoU are equal the smaller id is
-    chosen; TIMISE takes the larger segment.
+    Each segment goes with its true object of largest IoU, however small; a true object that no segment has chosen,
+    but some overlap, goes with its segment of largest IoU. Of what hangs together by that, several segments on one
+    true object are ``over``, one segment on several ``under``, several on several ``many``. Where two IoU are equal
+    the smaller id is chosen; TIMISE takes the larger segment.
 
     Parameters
     ----------
@@ -317,7 +315,7 @@ def associations(table: Contingency, *, background: int | None = 0) -> Associati
 
 
 def _groups(objects: Objects, center: np.ndarray, of_truth: np.ndarray) -> np.ndarray:
-    """The true object whose segments each true object goes with: itself where a segment chose it or none overlaps it."""
+    """The true object whose segments each one goes with: itself where a segment chose it or none overlaps it."""
     groups = np.arange(objects.height)
     chosen = np.zeros(objects.height, bool)
     chosen[center[center >= 0]] = True

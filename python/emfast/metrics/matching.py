@@ -1,14 +1,16 @@
 """Matchings of true objects with segments, and the scores that count them: average precision, F1, panoptic quality.
 
-All are functions of a table (:func:`emfast.contingency`). Objects are ids that are not the background, whose voxels count
-in the sizes of objects all the same; so make the table without ``ignore=0`` unless segments may grow into background.
+All are functions of a table (:func:`emfast.contingency`). Objects are ids that are not the background, whose voxels
+count in the sizes of objects all the same: make the table without ``ignore=0``, or what segments have in the background
+costs them nothing.
 
-Rules of matching, by name. Only pairs that overlap and reach the threshold are matched; of equal overlaps over union (IoU)
-the smaller true id comes first, then the smaller label.
+Rules of matching, by name. Only pairs that overlap and reach the threshold are matched; of equal overlaps over union
+(IoU) the smaller true id comes first, then the smaller label.
 
 ``"optimal"``
-    One to one: as many pairs as possible, and of these matchings the one with the largest sum of IoU (in steps of 2**-32,
-    then with the largest sum of overlap). Above a threshold of 1/2 no object has two partners, and this is all pairs.
+    One to one: as many pairs as possible, and of these matchings the one with the largest sum of IoU (in steps of
+    2**-32, then with the largest sum of overlap). Above a threshold of 1/2 no object has two partners, and this is
+    all pairs.
 ``"greedy"``
     One to one: pairs are taken by descending IoU where neither object is taken yet.
 ``"best label"``
@@ -16,30 +18,23 @@ the smaller true id comes first, then the smaller label.
 ``"best truth"``
     Every segment with its best true object, which several may share: the MitoEM challenge's of 2020.
 
-Thresholds are fractions. A float stands for the nearest fraction with a denominator up to 10**6, so that 0.7, and what
-``numpy.arange`` makes of it, is 7/10, which an IoU of exactly 7/10 reaches.
+Thresholds are fractions. A float stands for the nearest fraction with a denominator up to 10**6, so that 0.7, and
+what ``numpy.arange`` makes of it, is 7/10, which an IoU of exactly 7/10 reaches.
 
 Where conventions differ
 ------------------------
-==================  ====================================================  =============================================
-what                here                                                  elsewhere
-==================  ====================================================  =============================================
-reaching            IoU >= threshold for average precision and F1,        HoVer-Net, MONAI, torchmetrics: > in all
-                    > for panoptic quality; ``strict`` changes either
-arithmetic          integers                                              floats of 16 to 64 bits; HoVer-Net and MONAI
-                                                                          add 1e-6 to the union
-"average            TP / (TP + FP + FN), of the Data Science Bowl 2018,   COCO's area under the curve of precision is
-precision"          as in StarDist ("accuracy"), Cellpose, elf            :func:`score_ordered_precision`
-no objects at all   ``empty``, NaN unless told otherwise                  0 (StarDist, elf), an error (HoVer-Net)
-objects on one      0                                                     an error (MitoEM, HoVer-Net)
-side only
-==================  ====================================================  =============================================
+- Average precision is TP / (TP + FP + FN), of the Data Science Bowl 2018, StarDist ("accuracy"), Cellpose and elf.
+  COCO's, an area under a curve of precision, is :func:`score_ordered_precision`.
+- Reaching a threshold: IoU >= for average precision and F1, > for panoptic quality, as most have it; HoVer-Net, MONAI
+  and torchmetrics have > in all. ``strict`` changes either.
+- Comparisons are in integers. Elsewhere IoU are floats of 16 to 64 bits; HoVer-Net and MONAI add 1e-6 to the union.
+- Without any object scores are ``empty``, NaN unless told otherwise; 0 in StarDist and elf, an error in HoVer-Net. With
+  objects on one side only they are 0.
 """
 
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -98,9 +93,7 @@ class _Counts:
     @property
     def accuracy(self) -> Any:
         """TP / (TP + FP + FN)."""
-        return self._share(
-            self.true_positives, self.true_positives + self.false_positives + self.false_negatives
-        )
+        return self._share(self.true_positives, self.true_positives + self.false_positives + self.false_negatives)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,17 +141,17 @@ class Matching(_Counts):
         return math.fsum(self.iou.tolist()) / max(len(self), 1)
 
     @property
-    def true_positives(self) -> int:  # type: ignore[override]
+    def true_positives(self) -> int:
         """The number of pairs."""
         return len(self.truth)
 
     @property
-    def false_positives(self) -> int:  # type: ignore[override]
+    def false_positives(self) -> int:
         """The number of segments that no pair has."""
         return len(self.spurious)
 
     @property
-    def false_negatives(self) -> int:  # type: ignore[override]
+    def false_negatives(self) -> int:
         """The number of true objects that no pair has."""
         return len(self.missed)
 
@@ -218,11 +211,13 @@ class AveragePrecision(_Counts):
             return NotImplemented
         if self.thresholds != other.thresholds:
             raise ValueError("only counts at the same thresholds add up")
-        counts = (
-            getattr(self, name) + getattr(other, name)
-            for name in ("true_positives", "false_positives", "false_negatives")
+        return AveragePrecision(
+            self.thresholds,
+            self.true_positives + other.true_positives,
+            self.false_positives + other.false_positives,
+            self.false_negatives + other.false_negatives,
+            self.empty,
         )
-        return AveragePrecision(self.thresholds, *counts, self.empty)
 
     def to_table(self) -> Table:
         """A row per threshold."""
@@ -421,8 +416,8 @@ def panoptic(
     strict : bool
         Whether IoU must be more than the threshold; at 1/2 that makes partners unique.
     void, void_labels : int or iterable of ints
-        Ids of truth, and of labels, that stand for "not to be judged". Their voxels do not count in overlaps and sizes,
-        and an object that has no partner and lies in them by more than half is neither wrong nor missed.
+        Ids of truth, and of labels, that stand for "not to be judged". Their voxels do not count in overlaps and
+        sizes, and an object that has no partner and lies in them by more than half is neither wrong nor missed.
     background : int or None
         The id on both sides that is no object; None: every id is one.
     empty : float
@@ -510,10 +505,9 @@ def by_class(
             for kinds, ids in ((truth_kinds, table.truth_ids), (label_kinds, table.label_ids))
         )
         truth, label, counts = table.pairs
-        none = np.zeros(1, truth.dtype) + background
         shown = Contingency.from_pairs(
-            np.where(in_truth[table.rows], truth, none.astype(truth.dtype)),
-            np.where(in_labels[table.columns], label, none.astype(label.dtype)),
+            np.where(in_truth[table.rows], truth, truth.dtype.type(background)),
+            np.where(in_labels[table.columns], label, label.dtype.type(background)),
             counts,
         )
         out[kind] = score(shown, background=background, **options)
@@ -533,8 +527,8 @@ def by_size(
 ) -> Table:
     """Detections by the size of objects.
 
-    All objects are matched first, so an object may have a partner of another class. Recall is a score of the true objects
-    of a class, precision of its segments; ``f1`` and ``accuracy`` count the pairs by their true object.
+    All objects are matched first, so an object may have a partner of another class. Recall is a score of the true
+    objects of a class, precision of its segments; ``f1`` and ``accuracy`` count the pairs by their true object.
 
     Parameters
     ----------

@@ -9,12 +9,18 @@ import operator
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _store
 from .._table import Table
+
+if TYPE_CHECKING:
+    from .detection import ScoreOrderedPrecision
+    from .instances import Associations, BestDice
+    from .matching import AveragePrecision, Matching, Panoptic
 
 _FORMAT = "emfast contingency 1"
 _TABLES = {
@@ -188,6 +194,36 @@ class Contingency:
         truth, labels, counts = self.pairs
         return Table({"truth": truth, "label": labels, "voxels": counts}, keys=2)
 
+    # ---- scores of objects
+
+    def match(self, **options: Any) -> Matching:
+        """See :func:`emfast.metrics.match`."""
+        return _of_objects().match(self, **options)
+
+    def average_precision(self, **options: Any) -> AveragePrecision:
+        """See :func:`emfast.metrics.average_precision`."""
+        return _of_objects().average_precision(self, **options)
+
+    def panoptic(self, **options: Any) -> Panoptic:
+        """See :func:`emfast.metrics.panoptic`."""
+        return _of_objects().panoptic(self, **options)
+
+    def score_ordered_precision(self, **options: Any) -> ScoreOrderedPrecision:
+        """See :func:`emfast.metrics.score_ordered_precision`."""
+        return _of_objects().score_ordered_precision(self, **options)
+
+    def aji(self, **options: Any) -> float:
+        """See :func:`emfast.metrics.aji`."""
+        return _of_objects().aji(self, **options)
+
+    def best_dice(self, **options: Any) -> BestDice:
+        """See :func:`emfast.metrics.best_dice`."""
+        return _of_objects().best_dice(self, **options)
+
+    def associations(self, **options: Any) -> Associations:
+        """See :func:`emfast.metrics.associations`."""
+        return _of_objects().associations(self, **options)
+
     # ---- files
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -277,6 +313,13 @@ def _with_sizes(
     np.add.at(truth_sizes, rows, counts)
     np.add.at(label_sizes, columns, counts)
     return Contingency(truth_ids, label_ids, truth_sizes, label_sizes, rows, columns, counts)
+
+
+def _of_objects() -> ModuleType:
+    """The scores of objects; they are functions of a table and so import this module."""
+    from .. import metrics
+
+    return metrics
 
 
 __all__ = ["Contingency", "contingency"]
