@@ -1,5 +1,6 @@
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 import emfast
 import oracles
-from emfast import MergeTree, RegionGraph, trees
+from emfast import MergeTree, RegionGraph, _arrays, trees
 
 REDUCIBLE = ["mean", "min", "max", "median", "quantile:0.25", "quantile:1"]
 FORMULAS = [
@@ -192,8 +193,9 @@ def test_chains_make_the_tree_of_the_queue(backend, score, levels):
         seeds = dict(zip(rng.choice(graph.nodes, 30, replace=False).tolist(), [1, 2, 3] * 10, strict=True))
         for rules in ({}, {"big_size": 60}, {"cannot_link": some}, {"seeds": seeds}):
             given_rules = {**plain, **options, **rules}
-            chains = trees._agglomerate(graph, **given_rules)
-            assert chains == trees._agglomerate(graph, in_order=True, **given_rules)
+            chains = trees._agglomerate(graph, **given_rules)  # by rounds where these suit
+            for schedule in ("chains", "queue"):
+                assert chains == trees._agglomerate(graph, schedule=schedule, **given_rules)
             assert (chains.heights[1:] <= chains.heights[:-1]).all()
             assert np.array_equal(chains.heights, chains.scores)  # reducible: scores fall by themselves
 
@@ -450,7 +452,7 @@ def test_waterz_has_the_same_partition(backend):
 def test_errors_name_the_argument():
     rng = np.random.default_rng(0)
     graph = random_graph(rng, 5, 12)
-    bare = RegionGraph(**{**vars(graph), "starts": None, "bins": None, "bin_counts": None})
+    bare = replace(graph, starts=None, bins=None, bin_counts=None)
     first = int(graph.nodes[0])
     absent = int(graph.nodes[-1]) + 1
     with pytest.raises(TypeError, match="graph must be a RegionGraph, got dict"):
@@ -503,3 +505,27 @@ def test_errors_name_the_argument():
         tree.after(len(tree) + 1)
     with pytest.raises(ValueError, match="three arrays of one length, got 1, 2 and 1"):
         tree.curve(([1], [1, 2], [1]))
+
+
+class Elsewhere(_arrays.Host):
+    """A library whose arrays do not live on the host, but for the native module of the tests."""
+
+    def __init__(self):
+        self.brought = 0
+
+    def from_numpy(self, array):
+        self.brought += 1
+        return array.copy()
+
+
+def test_a_graph_is_agglomerated_where_its_affinities_lived(backend):
+    torch = pytest.importorskip("torch")
+    affinities = np.random.default_rng(0).random((3, 4, 8, 8), np.float32)
+    fragments = emfast.watershed(affinities, low=0.3)
+    graph = emfast.region_graph(torch.from_numpy(affinities), torch.from_numpy(fragments.astype("i4")))
+    assert isinstance(graph._library, _arrays.TorchHost)
+    tree = emfast.agglomerate(graph)
+    graph._library = Elsewhere()
+    assert emfast.agglomerate(graph) == tree
+    assert graph._library.brought == 5  # ends, ids, sums, counts and sizes
+    assert (graph + graph)._library is graph._library

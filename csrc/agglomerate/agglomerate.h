@@ -23,6 +23,10 @@ namespace emfast::agglomerate {
 
 enum class Score { mean, maximum, minimum, quantile, absolute, sum, formula };
 
+// How: for tests, which compare them. The device takes rounds where they suit, all else is done on the host, by chains where
+// the score is reducible.
+enum class Schedule { any, chains, queue };
+
 // A program for a stack of doubles.
 enum class Op : int {
     number,
@@ -75,7 +79,7 @@ struct Rules {
     int64_t big_size = -1;  // two segments this big are merged only if score >= big_score; -1: no such rule
     double big_score = 0;
     bool constrained = false;  // by magnitude: a pair whose score is below until is parted for good
-    bool in_order = false;  // take the queue where rounds would do
+    Schedule schedule = Schedule::any;
     std::vector<uint32_t> must, cannot;  // pairs of nodes
 };
 

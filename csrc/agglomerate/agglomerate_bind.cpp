@@ -28,7 +28,7 @@ void register_agglomerate(py::module_& m) {
     m.def("agglomerate",
           [](const py::object& library, int64_t nodes, int64_t edges, const std::vector<py::object>& arrays, int score,
              std::pair<uint64_t, uint64_t> quantile, const std::vector<std::pair<int, double>>& program, double unit,
-             double until, int64_t big_size, double big_score, bool constrained, bool in_order,
+             double until, int64_t big_size, double big_score, bool constrained, int schedule,
              const std::vector<uint32_t>& must, const std::vector<uint32_t>& cannot) {
               Call call(library);
               agglomerate::Problem p;
@@ -57,7 +57,7 @@ void register_agglomerate(py::module_& m) {
               r.big_size = big_size;
               r.big_score = big_score;
               r.constrained = constrained;
-              r.in_order = in_order;
+              r.schedule = static_cast<agglomerate::Schedule>(schedule);
               r.must = must;
               r.cannot = cannot;
               agglomerate::Merges merges;

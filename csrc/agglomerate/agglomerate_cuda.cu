@@ -1,4 +1,5 @@
 #include "agglomerate/engine.h"
+#include "agglomerate/rounds.h"
 
 namespace emfast::agglomerate {
 namespace {
@@ -14,6 +15,7 @@ void bring(Executor& ex, const T*& array, int64_t n, std::vector<T>& to) {
 }  // namespace
 
 Merges run(Executor& ex, const Problem& device, const Rules& r) {
+    if (rounds::suit(device, r)) return rounds::run(ex, device, r);
     Problem p = device;
     std::vector<uint32_t> ends, seeds;
     std::vector<int64_t> ids, sums, counts, starts, bin_counts, sizes;

@@ -680,7 +680,7 @@ class Engine {
 template <class Policy>
 Merges run_with(const Problem& p, const Rules& r, Team& team) {
     if constexpr (Policy::reducible)
-        if (!r.in_order && !r.constrained) return Engine<Policy, true>(p, r, team).run();
+        if (r.schedule != Schedule::queue && !r.constrained) return Engine<Policy, true>(p, r, team).run();
     return Engine<Policy, false>(p, r, team).run();
 }
 

@@ -10,6 +10,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "agglomerate/agglomerate.h"
@@ -32,6 +33,14 @@ EMFAST_HD inline Key ordered(double value) {
     uint64_t bits;
     std::memcpy(&bits, &value, sizeof bits);
     return Key(bits >> 63 ? ~bits : bits | uint64_t(1) << 63) << 1 | 1;
+}
+
+EMFAST_HD inline int leading_zeros(uint64_t value) {  // of a value that is not 0
+#if defined(__CUDA_ARCH__)
+    return __clzll(static_cast<long long>(value));
+#else
+    return std::countl_zero(value);
+#endif
 }
 
 // Host memory whose pages cost nothing until they are touched.
@@ -78,12 +87,9 @@ struct Mean {
         int64_t sum, count;
     };
 
-    Mean(const Problem& p, const Rules& r) : problem(p), unit(r.unit) {
-        int64_t total = 0, widest = 0;
-        for (int64_t i = 0; i < p.edges; ++i) {
-            total += p.counts[i];
-            widest = std::max(widest, (std::abs(p.sums[i]) + p.counts[i] - 1) / p.counts[i]);
-        }
+    // `total` is the sum of all counts, `widest` the largest width.
+    Mean(const Problem& p, const Rules& r, int64_t total, int64_t widest)
+        : sums(p.sums), counts(p.counts), unit(r.unit) {
         const int exact = 2 * std::bit_width(static_cast<uint64_t>(total));
         fraction = std::max(exact, 1);
         if (std::bit_width(static_cast<uint64_t>(widest)) + fraction > 94)
@@ -91,18 +97,29 @@ struct Mean {
                    " voxel edges in all with such weights, got ", total);
     }
 
-    Data load(int64_t row) { return {problem.sums[row], problem.counts[row]}; }
-    static void join(Data& into, const Data& other) {
+    Mean(const Problem& p, const Rules& r) : Mean(p, r, total_of(p), widest_of(p)) {}
+
+    // An integer no smaller than |sum / count|.
+    EMFAST_HD static int64_t width(int64_t sum, int64_t count) { return ((sum < 0 ? -sum : sum) + count - 1) / count; }
+    static int64_t total_of(const Problem& p) { return std::accumulate(p.counts, p.counts + p.edges, int64_t(0)); }
+    static int64_t widest_of(const Problem& p) {
+        int64_t widest = 0;
+        for (int64_t i = 0; i < p.edges; ++i) widest = std::max(widest, width(p.sums[i], p.counts[i]));
+        return widest;
+    }
+
+    EMFAST_HD Data load(int64_t row) const { return {sums[row], counts[row]}; }
+    EMFAST_HD static void join(Data& into, const Data& other) {
         into.sum += other.sum;
         into.count += other.count;
     }
-    Key value(const Data& d, int64_t, int64_t) const {
+    EMFAST_HD Key value(const Data& d, int64_t, int64_t) const {
         const uint64_t magnitude = d.sum < 0 ? -static_cast<uint64_t>(d.sum) : static_cast<uint64_t>(d.sum);
         const auto count = static_cast<uint64_t>(d.count);
         Key quotient = magnitude / count;
         uint64_t rest = magnitude % count;
         for (int left = fraction; left > 0;) {  // long division, as many bits at a time as 64 hold
-            const int bits = std::min(left, std::countl_zero(count));
+            const int room = leading_zeros(count), bits = left < room ? left : room;
             rest <<= bits;
             quotient = quotient << bits | rest / count;
             rest %= count;
@@ -112,12 +129,12 @@ struct Mean {
         if (d.sum >= 0) return middle + quotient;
         return middle - quotient - (rest != 0);
     }
-    double score(const Data& d, int64_t, int64_t) const {
+    EMFAST_HD double score(const Data& d, int64_t, int64_t) const {
         return static_cast<double>(d.sum) / (static_cast<double>(d.count) * unit);
     }
 
-    const Problem& problem;
-    const double unit;
+    const int64_t *sums, *counts;
+    double unit;
     int fraction = 0;
 };
 
@@ -146,22 +163,23 @@ struct Extreme {
         double value;
     };
 
-    Extreme(const Problem& p, const Rules&) : problem(p) {}
-    Data load(int64_t row) { return {which == Score::minimum ? problem.low[row] : problem.high[row]}; }
-    static void join(Data& into, const Data& other) {
+    Extreme(const Problem& p, const Rules&) : values(which == Score::minimum ? p.low : p.high) {}
+    EMFAST_HD Data load(int64_t row) const { return {values[row]}; }
+    EMFAST_HD static void join(Data& into, const Data& other) {
         if constexpr (which == Score::maximum) {
-            into.value = std::max(into.value, other.value);
+            if (into.value < other.value) into = other;
         } else if constexpr (which == Score::minimum) {
-            into.value = std::min(into.value, other.value);
+            if (other.value < into.value) into = other;
         } else {
-            const double a = std::abs(into.value), b = std::abs(other.value);
+            const double a = into.value < 0 ? -into.value : into.value,
+                         b = other.value < 0 ? -other.value : other.value;
             if (b > a || (b == a && other.value > into.value)) into.value = other.value;
         }
     }
-    Key value(const Data& d, int64_t, int64_t) const { return ordered(d.value); }
-    double score(const Data& d, int64_t, int64_t) const { return d.value; }
+    EMFAST_HD Key value(const Data& d, int64_t, int64_t) const { return ordered(d.value); }
+    EMFAST_HD double score(const Data& d, int64_t, int64_t) const { return d.value; }
 
-    const Problem& problem;
+    const double* values;
 };
 
 // Sparse histograms: ascending bins, each count << 8 | bin.

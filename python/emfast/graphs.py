@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import _store
-from ._arrays import Operand, take
+from ._arrays import Host, Operand, take
 from ._options import ids_of, spacing_of
 from ._table import Table
 from .affinities import NEAREST, offsets_of
@@ -76,6 +76,9 @@ class RegionGraph:
     bin_counts: np.ndarray | None = None
     box_starts: np.ndarray | None = None
     box_stops: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self._library: Any = Host()  # of the affinities: agglomeration runs where they lived
 
     def __len__(self) -> int:
         """The number of edges."""
@@ -388,7 +391,7 @@ def region_graph(
     starts, bins, bin_counts = map(to_numpy, result[9:]) if histogram else (None, None, None)
     names = ids_of(nodes, labels.dtype)
     box_starts, box_stops = _boxes(fragments, names, low, high, begin, whole) if boxes else (None, None)
-    return RegionGraph(
+    graph = RegionGraph(
         edges=ids_of(edges, labels.dtype),
         counts=counts,
         sums=sums,
@@ -406,6 +409,8 @@ def region_graph(
         bins=bins,
         bin_counts=bin_counts,
     )
+    graph._library = labels.library
+    return graph
 
 
 def open_fragments(
@@ -568,7 +573,7 @@ def _total(parts: Sequence[RegionGraph], ids: np.ufunc = np.minimum) -> RegionGr
         np.add.at(bin_counts, where, together("bin_counts"))
         bins = (keys & 255).astype(np.uint8)
         starts = np.searchsorted(keys, np.arange(len(begins) + 1) * 256).astype(np.int64)
-    return RegionGraph(
+    total = RegionGraph(
         edges=edges[begins],
         counts=fold("counts", np.add),
         sums=fold("sums", np.add),
@@ -586,6 +591,8 @@ def _total(parts: Sequence[RegionGraph], ids: np.ufunc = np.minimum) -> RegionGr
         bins=bins,
         bin_counts=bin_counts,
     )
+    total._library = first._library
+    return total
 
 
 def _equal(a: Any, b: Any) -> bool:

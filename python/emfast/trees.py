@@ -17,6 +17,7 @@ from ._options import number_of
 from .graphs import RegionGraph
 
 _FORMAT = "emfast merge tree 1"
+_SCHEDULES = ("any", "chains", "queue")
 _SCORES = {"mean": 0, "max": 1, "min": 2, "quantile": 3, "absolute": 4, "sum": 5, "formula": 6}
 _TABLES = {"fragments": ("fragments",), "merges": ("a", "b", "scores", "ids", "sums", "counts")}
 _REDUCIBLE = ("mean", "max", "min", "quantile", "absolute")
@@ -421,9 +422,9 @@ def _agglomerate(
     big_score: float,
     constrained: bool,
     frozen: np.ndarray | None = None,
-    in_order: bool = False,
+    schedule: str = "any",
 ) -> MergeTree:
-    """As :func:`agglomerate`; ``frozen`` (bool per node) are not merged, ``in_order`` takes the queue in any case."""
+    """As :func:`agglomerate`; ``frozen`` (bool per node) are not merged; ``schedule`` is for tests."""
     if not isinstance(graph, RegionGraph):
         raise TypeError(f"graph must be a RegionGraph, got {type(graph).__name__}")
     kind, quantile, program = _parse(score)
@@ -464,23 +465,24 @@ def _agglomerate(
         same = groups[order[1:]] == groups[order[:-1]]
         must += np.stack([order[:-1][same], order[1:][same]], 1).ravel().tolist()
     bins = (graph.starts, graph.bins, graph.bin_counts) if needs_bins else (None, None, None)
-    library = (anchor := take(np.zeros(1, "u4"), "graph", dims=(1,))).library
-    a, b, scores, rows, merged_sums, merged_counts = anchor.native.agglomerate(
+    arrays = [
+        _numbers(graph.edges, graph.nodes).astype("u4", copy=False),
+        graph.ids,
+        sums,
+        counts,
+        low,
+        high,
+        *bins,
+        graph.sizes,
+        groups,
+        None if frozen is None else frozen.astype("u1"),
+    ]
+    library = graph._library
+    merges = library.native().agglomerate(
         library,
         len(graph.nodes),
         len(graph),
-        [
-            _numbers(graph.edges, graph.nodes).astype("u4", copy=False),
-            graph.ids,
-            sums,
-            counts,
-            low,
-            high,
-            *bins,
-            graph.sizes,
-            groups,
-            None if frozen is None else frozen.astype("u1"),
-        ],
+        [None if array is None else library.from_numpy(array) for array in arrays],
         _SCORES[kind],
         quantile,
         program,
@@ -489,10 +491,11 @@ def _agglomerate(
         -1 if big_size is None else max(0, int(big_size)),
         float(big_score),
         bool(constrained),
-        in_order,
+        _SCHEDULES.index(schedule),
         must,
         cannot,
     )
+    a, b, scores, rows, merged_sums, merged_counts = map(library.to_numpy, merges)
     known = rows >= 0
     ids = np.full(len(rows), -1, np.int64)
     ids[known] = graph.ids[rows[known]]
