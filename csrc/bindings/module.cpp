@@ -21,7 +21,9 @@ void register_region_graph(py::module_&);
 void register_seeds(py::module_&);
 void register_skeleton(py::module_&);
 void register_statistics(py::module_&);
+void register_surface(py::module_&);
 void register_voxel_graph(py::module_&);
+void register_warping(py::module_&);
 void register_watershed(py::module_&);
 
 namespace {
@@ -72,6 +74,8 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_seeds(m);
     emfast::register_skeleton(m);
     emfast::register_statistics(m);
+    emfast::register_surface(m);
     emfast::register_voxel_graph(m);
+    emfast::register_warping(m);
     emfast::register_watershed(m);
 }

@@ -1,0 +1,1 @@
+#include "warping/warping_body.h"
