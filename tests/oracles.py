@@ -1350,3 +1350,161 @@ def association_groups(overlaps: Overlaps) -> list[tuple[set[int], set[int]]]:
         groups = [g for g in groups if g not in joined]
         groups.append((set().union(*(g[0] for g in joined)), set().union(*(g[1] for g in joined))))
     return groups
+
+
+# --- metrics: surfaces
+
+
+def _inside(mask, p):
+    return all(0 <= c < n for c, n in zip(p, mask.shape, strict=True)) and bool(mask[p])
+
+
+def surface_places(mask, surface, border=True):
+    """The places of a surface: voxels, or for cells corners with their codes."""
+    dims = mask.ndim
+    if surface == "points":
+        return [p for p in np.ndindex(*mask.shape) if mask[p]]
+    if surface == "voxels":
+        steps = [tuple(s if a == k else 0 for a in range(dims)) for k in range(dims) for s in (-1, 1)]
+
+        def open_to(p, step):
+            q = tuple(c + s for c, s in zip(p, step, strict=True))
+            if all(0 <= c < n for c, n in zip(q, mask.shape, strict=True)):
+                return not mask[q]
+            return border
+
+        return [p for p in np.ndindex(*mask.shape) if mask[p] and any(open_to(p, s) for s in steps)]
+    found = []
+    for corner in np.ndindex(*(n + 1 for n in mask.shape)):
+        around = [
+            _inside(mask, tuple(c - 1 + d for c, d in zip(corner, step, strict=True)))
+            for step in itertools.product((0, 1), repeat=dims)
+        ]
+        if any(around) and not all(around):
+            found.append(corner)
+    return found
+
+
+def squares_between(places, others, spacing):
+    """For each place the squared distance to the nearest of the others, exact; None if there are none."""
+    squared = [
+        [sum((Fraction(str(s)) * (a - b)) ** 2 for a, b, s in zip(p, q, spacing, strict=True)) for q in others]
+        for p in places
+    ]
+    return [min(row) if row else None for row in squared]
+
+
+# --- metrics: warping
+
+
+def is_simple(inside, p, planar):
+    """One part of the object touches the voxel over faces within its neighbourhood, and one part of background at all.
+
+    ``inside(q)`` tells the object from the background.
+    """
+    steps = [s for s in itertools.product((-1, 0, 1), repeat=3) if any(s) and not (planar and s[0])]
+
+    def count(members, joined):
+        """Parts of the members; steps are joined if their difference passes."""
+        left, parts = set(members), []
+        while left:
+            stack = [left.pop()]
+            part = set(stack)
+            while stack:
+                s = stack.pop()
+                near = {t for t in left if joined(tuple(abs(a - b) for a, b in zip(s, t, strict=True)))}
+                left -= near
+                part |= near
+                stack.extend(near)
+            parts.append(part)
+        return parts
+
+    at = {s: inside(tuple(c + d for c, d in zip(p, s, strict=True))) for s in steps}
+    near = [s for s in steps if at[s] and sum(map(abs, s)) <= 2]
+    parts = count(near, lambda d: sum(d) == 1)
+    touching = [part for part in parts if any(sum(map(abs, s)) == 1 for s in part)]
+    background = count([s for s in steps if not at[s]], lambda d: max(d) == 1)
+    return len(touching) == 1 and len(background) == 1
+
+
+def warped(truth, above, order, planar):
+    """Sweeps over the places in their order, until one flips nothing."""
+    volume = np.array(truth, bool).reshape((1,) * (3 - truth.ndim) + truth.shape)
+    goal = np.asarray(above, bool).reshape(volume.shape)
+    places = [tuple(int(c) for c in np.unravel_index(i, volume.shape)) for i in order]
+    while True:
+        flipped = False
+        for p in places:
+            if volume[p] != goal[p] and is_simple(lambda q: _inside(volume, q), p, planar):
+                volume[p] = goal[p]
+                flipped = True
+        if not flipped:
+            return volume.reshape(truth.shape)
+
+
+# --- metrics: edits
+
+
+def tolerant_edit_distance(truth, labels, tolerance, spacing):
+    """The fewest splits and merges over all labellings that the tolerance allows, by trying every one.
+
+    A cell, a connected part of one true object under one label, keeps its label or takes another one that has a voxel
+    within the tolerance of each of its voxels. Label 0 is no object.
+    """
+    both = truth.astype(np.int64) * (int(labels.max(initial=0)) + 1) + labels
+    parts = connected_components(both, 6, background=None)
+    voxels = {v: [p for p in np.ndindex(*labels.shape) if labels[p] == v] for v in np.unique(labels).tolist()}
+    limit = Fraction(str(tolerance)) ** 2
+    objects, choices = [], []
+    for k in range(1, int(parts.max(initial=0)) + 1):
+        cell = [p for p in np.ndindex(*parts.shape) if parts[p] == k]
+        own = int(labels[cell[0]])
+        objects.append(int(truth[cell[0]]))
+        choices.append(
+            [own]
+            + [v for v in voxels if v != own and all(d <= limit for d in squares_between(cell, voxels[v], spacing))]
+        )
+    best = None
+    for chosen in itertools.product(*choices):
+        pairs = {(i, j) for i, j in zip(objects, chosen, strict=True) if i and j}
+        cost = 2 * len(pairs) - len({i for i, _ in pairs}) - len({j for _, j in pairs})
+        best = cost if best is None else min(best, cost)
+    return best or 0
+
+
+# --- metrics: runs
+
+
+def expected_run_length(lengths, edges, skeletons, labels, threshold, omitted, pieces, weights, forbidden):
+    """ERL from its definition, edge by edge, in fractions."""
+    nodes = {}
+    for s, g in zip(skeletons, labels, strict=True):
+        nodes[s, g] = nodes.get((s, g), 0) + 1
+    merging = set(forbidden)
+    for g in set(labels):
+        if g and sum(1 for (_, other), n in nodes.items() if other == g and n >= threshold) > 1:
+            merging.add(g)
+    runs, whole = {}, {}
+    for (a, b), length in zip(edges, lengths, strict=True):
+        s, u, v = skeletons[a], labels[a], labels[b]
+        gone = u == 0 or v == 0 if omitted == "either" else u == 0 and v == 0
+        if weights == "length" or not gone:
+            whole[s] = whole.get(s, 0) + length
+        if not gone and u == v and u not in merging:
+            runs.setdefault((s, u), []).append((a, b, length))
+    squares = 0
+    for found in runs.values():
+        parts = []  # of connected edges: nodes and length
+        for a, b, length in found:
+            touching = [part for part in parts if {a, b} & part[0]]
+            parts = [part for part in parts if not {a, b} & part[0]]
+            joined = set().union({a, b}, *(part[0] for part in touching))
+            parts.append((joined, length + sum(part[1] for part in touching)))
+        if pieces == "summed":
+            squares += sum(length for _, length in parts) ** 2
+        elif pieces == "apart":
+            squares += sum(length**2 for _, length in parts)
+        else:
+            squares += min(parts, key=lambda part: min(part[0]))[1] ** 2
+    total = sum(whole.values())
+    return Fraction(squares, total) if total else Fraction(0)

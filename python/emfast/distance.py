@@ -42,7 +42,9 @@ def _fractions(spacing: Any, ndim: int) -> tuple[Fraction, ...]:
     return tuple(exact)
 
 
-def _metric(spacing: Sequence[float], operand: Operand) -> tuple[tuple[int, ...], float, float]:
+def _metric(
+    spacing: Sequence[float], operand: Operand, limit: int = _LIMIT
+) -> tuple[tuple[int, ...], float, float]:
     """Squared spacings as integers in the order of memory, and the unit they have, plain and squared.
 
     Exact where the spacings have a common unit that leaves every squared distance below 2**60. Where they have none,
@@ -54,12 +56,12 @@ def _metric(spacing: Sequence[float], operand: Operand) -> tuple[tuple[int, ...]
     unit = Fraction(math.gcd(*(int(s * denominator) for s in spacings)), denominator)
     sides = [max(1, n) for n in operand.shape]
     longest = sum((s * n) ** 2 for s, n in zip(spacings, sides, strict=True))
-    if longest / unit**2 < _LIMIT:
+    if longest / unit**2 < limit:
         return tuple(int(s / unit) ** 2 for s in spacings), float(unit), float(unit**2)
     unit = Fraction(1)  # a power of two, so that the unit itself is exact
-    while longest / unit**2 >= _LIMIT // 2:
+    while longest / unit**2 >= limit // 2:
         unit *= 2
-    while longest / unit**2 < _LIMIT // 8:
+    while longest / unit**2 < limit // 8:
         unit /= 2
     return tuple(max(1, round((s / unit) ** 2)) for s in spacings), float(unit), float(unit**2)
 
