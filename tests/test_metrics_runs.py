@@ -118,7 +118,7 @@ def test_own_skeletons():
     assert np.allclose(runs.skeletons.length, lines.lengths, rtol=1e-12)
     graph = SkeletonGraph.of(lines)
     assert np.array_equal(node_labels(graph, volume, spacing=(30, 10, 10)), labels)
-    shifted = SkeletonGraph(graph.nodes + [300.0, 0, 55.5], graph.edges, graph.skeletons)
+    shifted = SkeletonGraph(graph.nodes + np.array([300.0, 0, 55.5]), graph.edges, graph.skeletons)
     assert np.array_equal(node_labels(shifted, volume, spacing=(30, 10, 10), offset=(300, 0, 55.5)), labels)
     table = skeleton_table(lines, labels)
     assert [part.tolist() for part in table.pairs[:2]] == [[3, 9], [3, 9]]
@@ -159,7 +159,10 @@ def test_reference_values(shared_data):
 
 def test_errors():
     cases = [
-        (lambda: SkeletonGraph(np.zeros(3), [], [1]), r"nodes must be \(n, 2\) or \(n, 3\) positions, got shape \(3,\)"),
+        (
+            lambda: SkeletonGraph(np.zeros(3), [], [1]),
+            r"nodes must be \(n, 2\) or \(n, 3\) positions, got shape \(3,\)",
+        ),
         (lambda: SkeletonGraph(np.zeros((2, 3)), [(0, 2)], [1, 1]), "edges must name nodes from 0 to 1, got 0 to 2"),
         (lambda: SkeletonGraph(np.zeros((2, 3)), [0, 1], [1, 1]), r"edges must be \(m, 2\) integers"),
         (lambda: SkeletonGraph(np.zeros((2, 3)), [(0, 1)], [1, 2]), "edges must join nodes of one skeleton"),
@@ -170,7 +173,10 @@ def test_errors():
         (lambda: expected_run_length(THREE, LABELS, pieces="all"), "pieces must be one of summed, apart, first"),
         (lambda: expected_run_length(THREE, LABELS, weights="one"), "weights must be one of length, labelled"),
         (lambda: expected_run_length(THREE, LABELS, merge_threshold=0), "merge_threshold must be at least 1, got 0"),
-        (lambda: node_labels(THREE, np.zeros((1, 1, 9), int)), r"labels must hold every node, but node 1 lies at voxel"),
+        (
+            lambda: node_labels(THREE, np.zeros((1, 1, 9), int)),
+            r"labels must hold every node, but node 1 lies at voxel",
+        ),
         (lambda: node_labels(THREE, np.zeros((1, 9), int)), "labels must have the 3 axes of the nodes, got 2"),
     ]
     for call, message in cases:

@@ -65,8 +65,8 @@ EMFAST_CLONES void cell_row(const uint8_t* const* quads, bool picture, int64_t n
     };
     place(0, -1, 0);
     for (int64_t x = 1; x < n; ++x) {
-        const uint8_t code = static_cast<uint8_t>(a[x - 1] << 7 | a[x] << 6 | b[x - 1] << 5 | b[x] << 4 | c[x - 1] << 3 |
-                                                  c[x] << 2 | d[x - 1] << 1 | d[x]);
+        const uint8_t code = static_cast<uint8_t>(a[x - 1] << 7 | a[x] << 6 | b[x - 1] << 5 | b[x] << 4 |
+                                                  c[x - 1] << 3 | c[x] << 2 | d[x - 1] << 1 | d[x]);
         out[x] = code == full ? uint8_t(0) : code;
     }
     place(n, n - 1, n);
@@ -341,7 +341,8 @@ class Place {
             for (int64_t r = begin; r < end; ++r) {
                 uint8_t* out = places + r * grid_.x;
                 const int64_t z = r / grid_.y, y = r % grid_.y;
-                if (task.sites == Sites::voxels) voxel_row(around(task, box, size, inside, z, y, zeros, ones), size.x, out);
+                if (task.sites == Sites::voxels)
+                    voxel_row(around(task, box, size, inside, z, y, zeros, ones), size.x, out);
                 if (task.sites == Sites::cells) {
                     auto row = [&](int64_t rz, int64_t ry) {
                         const bool in = rz >= 0 && rz < size.z && ry >= 0 && ry < size.y;

@@ -7,8 +7,8 @@ namespace emfast {
 
 namespace {
 
-surface::Task task_of(const Array& truth, const Array& labels, std::array<uint64_t, 3> weights, const std::string& sites,
-                      bool border) {
+surface::Task task_of(const Array& truth, const Array& labels, std::array<uint64_t, 3> weights,
+                      const std::string& sites, bool border) {
     if (truth.shape != labels.shape) refuse("labels must have the shape of truth");
     surface::Task task;
     task.labels[0] = {truth.data, truth.itemsize};

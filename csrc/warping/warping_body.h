@@ -12,7 +12,8 @@ namespace emfast::warping {
 struct Cube {
     static constexpr uint32_t all = (1u << 27) - 1, center = 1u << 13;
     static constexpr uint32_t faces = 1u << 4 | 1u << 10 | 1u << 12 | 1u << 14 | 1u << 16 | 1u << 22;
-    static constexpr uint32_t corners = 1u << 0 | 1u << 2 | 1u << 6 | 1u << 8 | 1u << 18 | 1u << 20 | 1u << 24 | 1u << 26;
+    static constexpr uint32_t corners =
+        1u << 0 | 1u << 2 | 1u << 6 | 1u << 8 | 1u << 18 | 1u << 20 | 1u << 24 | 1u << 26;
     static constexpr uint32_t first_x = 0111111111u, last_x = 0444444444u;  // x is 0, x is 2
     static constexpr uint32_t first_y = 0007007007u, last_y = 0700700700u;
     static constexpr uint32_t section = 0777000u;
@@ -24,8 +25,8 @@ struct Cube {
     // All of `set` that is joined to `seed` over faces, or over faces, edges and corners.
     EMFAST_HD static uint32_t flood(uint32_t seed, uint32_t set, bool corners_too) {
         for (;;) {
-            const uint32_t wider = corners_too ? along_z(along_y(along_x(seed)))
-                                               : along_x(seed) | along_y(seed) | along_z(seed);
+            const uint32_t wider =
+                corners_too ? along_z(along_y(along_x(seed))) : along_x(seed) | along_y(seed) | along_z(seed);
             const uint32_t next = wider & set;
             if (next == seed) return seed;
             seed = next;

@@ -42,9 +42,7 @@ def _fractions(spacing: Any, ndim: int) -> tuple[Fraction, ...]:
     return tuple(exact)
 
 
-def _metric(
-    spacing: Sequence[float], operand: Operand, limit: int = _LIMIT
-) -> tuple[tuple[int, ...], float, float]:
+def _metric(spacing: Sequence[float], operand: Operand, limit: int = _LIMIT) -> tuple[tuple[int, ...], float, float]:
     """Squared spacings as integers in the order of memory, and the unit they have, plain and squared.
 
     Exact where the spacings have a common unit that leaves every squared distance below 2**60. Where they have none,

@@ -65,7 +65,7 @@ class SkeletonGraph:
         if edges.dtype.kind not in "iu" or edges.ndim != 2 or edges.shape[1] != 2:
             raise ValueError(f"edges must be (m, 2) integers, got {edges.dtype} of shape {edges.shape}")
         edges = edges.astype(np.int64)
-        if edges.size and not (0 <= edges.min() and edges.max() < len(nodes)):
+        if edges.size and (edges.min() < 0 or edges.max() >= len(nodes)):
             raise ValueError(f"edges must name nodes from 0 to {len(nodes) - 1}, got {edges.min()} to {edges.max()}")
         if skeletons.shape != (len(nodes),) or (skeletons.size and skeletons.dtype.kind not in "iu"):
             raise ValueError(
@@ -223,8 +223,8 @@ def expected_run_length(
     omitted : {"either", "both"}
         Whether one end with label 0 makes an edge omitted, or only both (then it is split otherwise).
     pieces : {"summed", "apart", "first"}
-        What counts as one run where a segment leaves a skeleton and comes back: all its pieces together, each by itself,
-        or only the piece that holds the first node.
+        What counts as one run where a segment leaves a skeleton and comes back: all its pieces together, each by
+        itself, or only the piece that holds the first node.
     weights : {"length", "labelled"}
         Whether L is the whole length of a skeleton, or its length without omitted edges.
     forbidden : iterable of int

@@ -1,18 +1,19 @@
-"""Distances between surfaces of objects, in nanometres, and what is measured in distances: clefts and synaptic partners.
+"""Distances between surfaces of objects, in nanometres, and what is measured in distances: clefts and synaptic
+partners.
 
 A surface is known by its places, and there are three kinds (``surface=``):
 
 ``"voxels"``
-    The voxels of an object that have a face neighbour outside of it. With ``border`` the outside of the volume counts as
-    outside of the object. So MONAI, seg-metrics.
+    The voxels of an object that have a face neighbour outside of it. With ``border`` the outside of the volume counts
+    as outside of the object. So MONAI, seg-metrics.
 ``"points"``
     All voxels of the object, its inside too. So scikit-image's ``hausdorff_distance``, and clefts.
 ``"cells"``
     The corners of the voxel grid around which some voxels are inside and some outside, each weighted by the area (in 2D
     the length) of the surface that marching cubes draws there. So DeepMind's surface-distance.
 
-Distances are exact Euclidean distances between places, and how often each occurs is counted in integers; nothing depends
-on the number of threads.
+Distances are exact Euclidean distances between places, and how often each occurs is counted in integers; nothing
+depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ class Directed(NamedTuple):
         upto = np.cumsum(self.counts)
         at = (int(upto[-1]) - 1) * quantile
         low = math.floor(at)
-        a, b = (float(self.distances[np.searchsorted(upto, k, "right")]) for k in (low, min(low + 1, int(upto[-1]) - 1)))
+        a, b = (
+            float(self.distances[np.searchsorted(upto, k, "right")]) for k in (low, min(low + 1, int(upto[-1]) - 1))
+        )
         if a == b:
             return a
         part = at - low
@@ -95,8 +98,8 @@ class Directed(NamedTuple):
 class SurfaceDistances:
     """All distances between two surfaces, both ways; made by :func:`surface_distances`.
 
-    Where one surface is empty and the other is not, distances are infinite and overlaps 0. Where both are empty there is
-    nothing to compare: every score is NaN.
+    Where one surface is empty and the other is not, distances are infinite and overlaps 0. Where both are empty there
+    is nothing to compare: every score is NaN.
 
     Attributes
     ----------
@@ -149,9 +152,9 @@ class SurfaceDistances:
         Parameters
         ----------
         kind : {"pooled", "means", "max", "truth", "labels"}
-            Of the places of both surfaces together (average symmetric surface distance of MONAI and seg-metrics); the mean
-            or the maximum of the two directed means (the latter is the modified Hausdorff distance); or directed: from the
-            truth to the labels, from the labels to the truth (MONAI's ``AverageSurfaceDistance``).
+            Of the places of both surfaces together (average symmetric surface distance of MONAI and seg-metrics); the
+            mean or the maximum of the two directed means (the latter is the modified Hausdorff distance); or
+            directed: from the truth to the labels, from the labels to the truth (MONAI's ``AverageSurfaceDistance``).
 
         Returns
         -------
@@ -176,7 +179,9 @@ class SurfaceDistances:
         if self._one_missing:
             return BoundaryScore(0.0, 0.0, 0.0, 0.0)
         sides = self.from_labels, self.from_truth
-        near, whole = ([f(side) for side in sides] for f in (lambda s: s.within(tolerance), lambda s: s.within(math.inf)))
+        near, whole = (
+            [f(side) for side in sides] for f in (lambda s: s.within(tolerance), lambda s: s.within(math.inf))
+        )
         precision, recall = (n / w for n, w in zip(near, whole, strict=True))
         f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
         return BoundaryScore(precision, recall, f1, math.fsum(near) / math.fsum(whole))
@@ -219,7 +224,8 @@ def surface_distances(
 
     Notes
     -----
-    Distances are computed in integers, exact as those of :func:`emfast.edt`, on the host: arrays on a device come there.
+    Distances are computed in integers, exact as those of :func:`emfast.edt`, on the host: arrays on a device come
+    there.
 
     Examples
     --------
@@ -247,8 +253,8 @@ def hausdorff_distance(
 ) -> float:
     """The Hausdorff distance of two masks in nanometres, or a quantile of the distances (0.95 for HD95).
 
-    The parameters are those of :func:`surface_distances` and :meth:`SurfaceDistances.hausdorff`. The maximum is the same
-    for voxels and for points where neither mask hides in a hole of the other.
+    The parameters are those of :func:`surface_distances` and :meth:`SurfaceDistances.hausdorff`. The maximum is the
+    same for voxels and for points where neither mask hides in a hole of the other.
 
     Returns
     -------
@@ -296,9 +302,7 @@ def surface_dice(
     return surface_distances(truth, labels, spacing=spacing, surface=surface, border=border).overlap(tolerance).dice
 
 
-def boundary_score(
-    truth: Any, labels: Any, *, tolerance: float, spacing: Sequence[float] = (1, 1, 1)
-) -> BoundaryScore:
+def boundary_score(truth: Any, labels: Any, *, tolerance: float, spacing: Sequence[float] = (1, 1, 1)) -> BoundaryScore:
     """Precision, recall and F of the boundaries between labels, with a tolerance.
 
     A boundary voxel is one of an object that has a face neighbour with another label, background or not. It is found
@@ -360,9 +364,9 @@ def object_distances(
     Returns
     -------
     Table
-        A row for each pair, by true id and then label id: ``truth``, ``label``, ``hausdorff``, a column for each quantile
-        (``hausdorff_95``), ``mean`` (pooled), ``mean_from_truth``, ``mean_from_labels``, and ``surface_dice``. An id that
-        does not occur is an empty mask.
+        A row for each pair, by true id and then label id: ``truth``, ``label``, ``hausdorff``, a column for each
+        quantile (``hausdorff_95``), ``mean`` (pooled), ``mean_from_truth``, ``mean_from_labels``, and
+        ``surface_dice``. An id that does not occur is an empty mask.
 
     Examples
     --------
@@ -467,11 +471,11 @@ def _histograms(
     distances = np.where(squares < 0, np.inf, np.sqrt(squares.clip(0)) * unit)
     areas = _areas(nm)[codes] * counts if surface == "cells" else counts.astype(np.float64)
 
-    def pair(k: int) -> tuple[Directed, Directed]:
-        first, second = (slice(starts[k + side], starts[k + side + 1]) for side in (0, 1))
-        return tuple(_merged(distances[part], counts[part], areas[part]) for part in (first, second))  # type: ignore[return-value]
+    def side(k: int) -> Directed:
+        part = slice(starts[k], starts[k + 1])
+        return _merged(distances[part], counts[part], areas[part])
 
-    return lambda k: pair(2 * k)
+    return lambda k: (side(2 * k), side(2 * k + 1))
 
 
 def _merged(distances: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> Directed:
@@ -489,9 +493,9 @@ def _together(a: Directed, b: Directed) -> Directed:
 
 # ---- areas of cells
 
-# The triangles that marching cubes draws in a cell, by the kind of its eight corners: the smallest code among those that are
-# equal by symmetry or by exchange of inside and outside, and for each triangle its area vector in eighths of a face of a voxel
-# along z, y, x, signs aside.
+# The triangles that marching cubes draws in a cell, by the kind of its eight corners: the smallest code among those
+# that are equal by symmetry or by exchange of inside and outside, and for each triangle its area vector in eighths of
+# a face of a voxel along z, y, x, signs aside.
 _TRIANGLES: dict[int, tuple[tuple[int, int, int], ...]] = {
     0: (),
     1: ((1, 1, 1),),
@@ -526,7 +530,9 @@ def _areas(spacing: tuple[float, ...]) -> np.ndarray:
     for axes in itertools.permutations(range(3)):
         for flips in range(8):
             for kind, triangles in _TRIANGLES.items():
-                vectors = ([vector[axis] * face / 8 for axis, face in zip(axes, faces, strict=True)] for vector in triangles)
+                vectors = (
+                    [vector[axis] * face / 8 for axis, face in zip(axes, faces, strict=True)] for vector in triangles
+                )
                 area = math.fsum(sorted(math.sqrt(sum(part * part for part in vector)) for vector in vectors))
                 code = sum(1 << 7 - _moved(7 - bit, axes, flips) for bit in range(8) if kind >> bit & 1)
                 areas[code] = areas[255 - code] = area

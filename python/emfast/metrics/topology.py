@@ -17,7 +17,8 @@ from ..distance import edt
 from ..morphology import erode
 from ..seeds import seeded_watershed
 from ..skeletons import Skeletons, skeletonize
-from .tables import Contingency, contingency
+from .instances import Edits, edits
+from .tables import contingency
 
 # ---- warping error
 
@@ -90,10 +91,10 @@ def warping(
 
     Notes
     -----
-    A cluster that would delete voxels of the truth is a split if two or more parts of what the two have in common touch it
-    over faces, a deleted object if none does; else a hole, deleted if it touches background, added if not. A cluster that
-    would add voxels likewise: two or more parts of the warped truth make a merger, none an added object; else a hole,
-    added if common background touches the cluster, deleted if not.
+    A cluster that would delete voxels of the truth is a split if two or more parts of what the two have in common
+    touch it over faces, a deleted object if none does; else a hole, deleted if it touches background, added if not. A
+    cluster that would add voxels likewise: two or more parts of the warped truth make a merger, none an added object;
+    else a hole, added if common background touches the cluster, deleted if not.
 
     Examples
     --------
@@ -122,7 +123,9 @@ def warping(
     places = np.flatnonzero(differ)
     margin = np.abs(found.reshape(-1)[places].astype(np.float64) - limit)
     if np.isnan(margin).any():
-        raise ValueError(f"prediction must not be NaN, but is at {int(places[np.argmax(np.isnan(margin))])} (flat index)")
+        raise ValueError(
+            f"prediction must not be NaN, but is at {int(places[np.argmax(np.isnan(margin))])} (flat index)"
+        )
     order = places[np.argsort(-margin, kind="stable")]
     host = take(warped, "truth")
     host.native.warp(host.library, host.array, order, planar)
@@ -162,9 +165,7 @@ def _above(values: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
 
 def _events(warped: np.ndarray, rest: np.ndarray, planar: bool) -> dict[str, int]:
     """What the voxels left stand for, counted by clusters."""
-    counts = dict.fromkeys(
-        ("splits", "mergers", "objects_added", "objects_deleted", "holes_added", "holes_deleted"), 0
-    )
+    counts = dict.fromkeys(("splits", "mergers", "objects_added", "objects_deleted", "holes_added", "holes_deleted"), 0)
     if not rest.any():
         return counts
     inside, left = (np.pad(part[None] if part.ndim == 2 else part, 1) for part in (warped, rest))
@@ -360,9 +361,7 @@ def _line_voxels(lines: Any, volume: np.ndarray, spacing: Sequence[float], name:
     return np.nonzero(operand.library.to_numpy(operand.array))
 
 
-def _covered(
-    voxels: tuple[np.ndarray, ...], volume: np.ndarray, tolerance: float, spacing: Sequence[float]
-) -> float:
+def _covered(voxels: tuple[np.ndarray, ...], volume: np.ndarray, tolerance: float, spacing: Sequence[float]) -> float:
     count = len(voxels[0])
     if not count:
         return math.nan
@@ -375,20 +374,7 @@ def _covered(
 # ---- edits
 
 
-class Edits(NamedTuple):
-    """How many splits and merges part a segmentation from the truth."""
-
-    splits: int
-    merges: int
-
-    @property
-    def total(self) -> int:
-        return self.splits + self.merges
-
-
-def tolerant_edits(
-    truth: Any, labels: Any, *, tolerance: float = 0.0, spacing: Sequence[float] = (1, 1, 1)
-) -> Edits:
+def tolerant_edits(truth: Any, labels: Any, *, tolerance: float = 0.0, spacing: Sequence[float] = (1, 1, 1)) -> Edits:
     """Splits and merges that no shift of borders by up to ``tolerance`` nanometres explains.
 
     An object and a segment count as overlapping only where the segment is deeper than the tolerance: where its nearest
@@ -396,8 +382,9 @@ def tolerant_edits(
     merges. Label 0 is no object on either side.
 
     The tolerant edit distance (Funke et al. 2017) seeks, by an integer program, the fewest splits and merges over all
-    labellings in which every voxel may take the label of a voxel within the tolerance. A voxel deeper than that keeps its
-    label in all of them, so the edits counted here are needed in any case: a lower bound, and equal with tolerance 0.
+    labellings in which every voxel may take the label of a voxel within the tolerance. A voxel deeper than that keeps
+    its label in all of them, so the edits counted here are needed in any case: a lower bound, and equal with
+    tolerance 0.
 
     Parameters
     ----------
@@ -416,7 +403,7 @@ def tolerant_edits(
     >>> import numpy as np
     >>> from emfast.metrics import tolerant_edits
     >>> truth, labels = np.array([[1, 1, 1, 1, 2, 2, 2, 2]]), np.array([[5, 5, 5, 5, 5, 6, 6, 6]])
-    >>> [tolerant_edits(truth, labels, tolerance=t, spacing=(4, 4)).total for t in (0, 4)]
+    >>> [tolerant_edits(truth, labels, tolerance=t, spacing=(4, 4)).merges for t in (0, 4)]
     [1, 0]
     """
     ours, theirs = take(truth, "truth"), take(labels, "labels")
@@ -426,35 +413,10 @@ def tolerant_edits(
     return edits(contingency(truth, deep))
 
 
-def edits(table: Contingency) -> Edits:
-    """Splits and merges of a table: an object in n segments is n − 1 splits, a segment over n objects n − 1 merges.
-
-    Parameters
-    ----------
-    table : Contingency
-        Label 0 is no object on either side.
-
-    Returns
-    -------
-    Edits
-
-    Examples
-    --------
-    >>> import emfast, numpy as np
-    >>> from emfast.metrics import edits
-    >>> edits(emfast.metrics.contingency(np.array([1, 1, 2, 0]), np.array([5, 6, 6, 7])))
-    Edits(splits=1, merges=1)
-    """
-    objects = table.without(truth=0, labels=0)
-    return Edits(len(objects) - len(objects.truth_ids), len(objects) - len(objects.label_ids))
-
-
 __all__ = [
     "CenterlineScore",
-    "Edits",
     "Warping",
     "centerline_score",
-    "edits",
     "section_components",
     "thin_boundaries",
     "tolerant_edits",
