@@ -1,8 +1,5 @@
 """Scores of segmentations. Nearly all are functions of one table: how many voxels each pair of ids shares."""
 
-from .runs import RunLengths, SkeletonGraph, expected_run_length, ids_within, node_labels, skeleton_table
-from .surfaces import BoundaryScore, Directed, SurfaceDistances, boundary_score, hausdorff_distance, object_distances, surface_dice, surface_distances
-from .topology import CenterlineScore, Warping, centerline_score, section_components, thin_boundaries, tolerant_edits, warping
 from .detection import ScoreOrderedPrecision, score_ordered_precision
 from .instances import (
     Associations,
@@ -16,8 +13,27 @@ from .instances import (
     seg_score,
 )
 from .matching import AveragePrecision, Matching, Panoptic, average_precision, by_class, by_size, match, panoptic
+from .runs import RunLengths, SkeletonGraph, expected_run_length, ids_within, node_labels, skeleton_table
+from .surfaces import (
+    BoundaryScore,
+    Directed,
+    SurfaceDistances,
+    boundary_score,
+    hausdorff_distance,
+    object_distances,
+    surface_dice,
+    surface_distances,
+)
 from .tables import Contingency, contingency
-
+from .topology import (
+    CenterlineScore,
+    Warping,
+    centerline_score,
+    section_components,
+    thin_boundaries,
+    tolerant_edits,
+    warping,
+)
 
 __all__ = [
     "Associations",

@@ -53,7 +53,7 @@ class SkeletonGraph:
     nodes: np.ndarray
     edges: np.ndarray
     skeletons: np.ndarray
-    edge_lengths: np.ndarray = None  # type: ignore[assignment]
+    edge_lengths: Any = None
 
     def __post_init__(self) -> None:
         nodes = np.asarray(self.nodes, np.float64)

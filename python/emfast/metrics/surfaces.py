@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -179,9 +179,7 @@ class SurfaceDistances:
         if self._one_missing:
             return BoundaryScore(0.0, 0.0, 0.0, 0.0)
         sides = self.from_labels, self.from_truth
-        near, whole = (
-            [f(side) for side in sides] for f in (lambda s: s.within(tolerance), lambda s: s.within(math.inf))
-        )
+        near, whole = ([side.within(limit) for side in sides] for limit in (tolerance, math.inf))
         precision, recall = (n / w for n, w in zip(near, whole, strict=True))
         f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
         return BoundaryScore(precision, recall, f1, math.fsum(near) / math.fsum(whole))
@@ -239,7 +237,8 @@ def surface_distances(
     """
     ours, theirs = _both(truth, labels)
     found = _histograms(ours, theirs, [], None, spacing, surface, border)
-    return SurfaceDistances(*found(0), surface)
+    from_truth, from_labels = found(0)
+    return SurfaceDistances(from_truth, from_labels, surface)
 
 
 def hausdorff_distance(
@@ -391,7 +390,8 @@ def object_distances(
     none = Directed(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
     each = [SurfaceDistances(none, none, surface)] * len(wanted)
     for k, row in enumerate(here.tolist()):
-        each[row] = SurfaceDistances(*found(k), surface)
+        from_truth, from_labels = found(k)
+        each[row] = SurfaceDistances(from_truth, from_labels, surface)
 
     def column(score: Any) -> np.ndarray:
         return np.array([score(pair) for pair in each], np.float64)
@@ -448,7 +448,7 @@ def _histograms(
     spacing: Sequence[float],
     surface: str,
     border: bool,
-) -> Any:
+) -> Callable[[int], tuple[Directed, Directed]]:
     """``f(k)``: the two Directed of pair k; of the masks as the only pair where ``boxes`` is None."""
     if surface not in _SURFACES:
         raise ValueError(f"surface must be one of {', '.join(_SURFACES)}, got {surface!r}")

@@ -343,10 +343,11 @@ def centerline_score(
             (truth_lines, covers[0], covers[1], "truth_lines"),
         )
     ]
+    precision, recall = shares
     known = [share for share in shares if not math.isnan(share)]
     if len(known) < 2 or sum(known) == 0:
-        return CenterlineScore(*shares, cl_dice=0.0 if known else math.nan)
-    return CenterlineScore(*shares, cl_dice=2 * shares[0] * shares[1] / (shares[0] + shares[1]))
+        return CenterlineScore(precision, recall, 0.0 if known else math.nan)
+    return CenterlineScore(precision, recall, 2 * precision * recall / (precision + recall))
 
 
 def _line_voxels(lines: Any, volume: np.ndarray, spacing: Sequence[float], name: str) -> tuple[np.ndarray, ...]:
