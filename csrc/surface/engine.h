@@ -141,12 +141,12 @@ struct Strip {
 
     struct Values {
         const U* f;
-        uint64_t operator()(int64_t q) const { return static_cast<uint64_t>(f[q * lanes]); }
+        EMFAST_HD uint64_t operator()(int64_t q) const { return static_cast<uint64_t>(f[q * lanes]); }
     };
     struct Stack {
         uint32_t* sites;
-        void put_site(int64_t k, uint32_t q) const { sites[k] = q; }
-        uint32_t site(int64_t k) const { return sites[k]; }
+        EMFAST_HD void put_site(int64_t k, uint32_t q) const { sites[k] = q; }
+        EMFAST_HD uint32_t site(int64_t k) const { return sites[k]; }
     };
 
     // With room for `near` rows before and after.
