@@ -34,6 +34,7 @@ GROUPS = (
     "watershed",
     "region_graph",
     "agglomerate",
+    "segments",
     "mutex",
     "multicut",
     "skeletons",
