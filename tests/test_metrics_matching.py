@@ -203,6 +203,14 @@ def test_other_rules(pair, threshold, strict):
         assert found.union.tolist() == [overlaps.union[p] for p in wanted]
 
 
+def test_equal_sums_of_iou_go_to_the_larger_overlap():
+    """Of a true object of 6 voxels one segment shares 2 of a union of 8, another 3 of 12."""
+    table = emfast.Contingency.from_pairs([1, 1, 1, 0, 0], [5, 6, 0, 5, 6], [2, 3, 1, 2, 6])
+    assert table.match(threshold=0).labels.tolist() == [6]
+    assert table.aji(variant="plus") == 3 / (6 + 4 + 9 - 3)
+    assert table.match(threshold=0, rule="greedy").labels.tolist() == [5]
+
+
 @given(images(most=4, size=25))
 def test_aji(pair):
     overlaps, table = oracles.Overlaps(*pair), emfast.contingency(*pair)
@@ -231,6 +239,10 @@ def test_covering_scores(pair):
     splits = sum(max(sum(t == i for t, _ in partners) - 1, 0) for i in overlaps.truth)
     merges = sum(max(sum(s == i for _, s in partners) - 1, 0) for i in overlaps.labels)
     assert metrics.edits(table) == metrics.Edits(splits, merges)
+    for above in (1, 3):
+        left = [p for p, n in partners.items() if n > above]
+        splits = len(left) - len({t for t, _ in left})
+        assert metrics.edits(table, above=above) == metrics.Edits(splits, len(left) - len({s for _, s in left}))
     if not overlaps.truth or not overlaps.labels:
         return
     dice = {(t, s): 2 * n / (overlaps.truth[t] + overlaps.labels[s]) for (t, s), n in partners.items()}
@@ -270,6 +282,22 @@ def test_score_ordered_precision(pair, data, rule):
             assert found.average[t, r] == math.fsum(expected[0]) / 101
 
 
+def test_a_segment_prefers_true_objects_of_the_range():
+    """Of a segment of 6 voxels 4 lie in a true object of 10, 2 in one of 3."""
+    table = emfast.Contingency.from_pairs([1, 1, 2, 2], [7, 0, 7, 0], [4, 6, 2, 1])
+    for rule in ("coco", "mitoem"):
+        found = table.score_ordered_precision(thresholds=0.25, bounds=[5], rule=rule)
+        assert found.recall.tolist() == [[0.5, 1, 1]]
+
+
+def test_segments_without_partner_are_ignored_outside_of_the_range():
+    table = emfast.Contingency.from_pairs([0, 0, 9], [1, 2, 3], [9, 2, 4])
+    found = table.score_ordered_precision(scores={1: 0.7, 2: 0.9, 3: 0.8}, bounds=[5], thresholds=0.5)
+    assert found.average.tolist() == [pytest.approx([0.5, 0.5, math.nan], nan_ok=True)]
+    found = table.score_ordered_precision(scores=[0.9, 0.7, 0.8], bounds=[5], thresholds=0.5)
+    assert found.average.tolist() == [pytest.approx([0.5, 1, math.nan], nan_ok=True)]
+
+
 @given(images(most=6, size=20))
 def test_associations(pair):
     overlaps = oracles.Overlaps(*pair)
@@ -297,7 +325,11 @@ def test_associations(pair):
 # Exactness
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**54), st.integers(1, 2**54)), max_size=12), fractions, st.booleans())
+@given(
+    st.lists(st.tuples(st.integers(0, 2**54), st.integers(1, 2**54)), max_size=12),
+    st.one_of(fractions, st.fractions(0, 1, max_denominator=10**6)),
+    st.booleans(),
+)
 def test_comparisons_are_exact_at_any_size(pairs, threshold, strict):
     part, whole = (np.array([f(n, u) for n, u in pairs], np.int64) for f in (min, max))
     values = [Fraction(int(n), int(u)) for n, u in zip(part, whole, strict=True)]
@@ -309,9 +341,17 @@ def test_comparisons_are_exact_at_any_size(pairs, threshold, strict):
 
 def test_fractions_that_are_one_float_are_ordered():
     n = 2**40
-    part, whole = np.array([n - 1, n, 3, n, n - 1]), np.array([n + 1, n + 2, 5, n + 2, n + 1])
+    part, whole = np.array([n - 1, n, 3, n - 1, n]), np.array([n + 1, n + 2, 5, n + 1, n + 2])
     assert (part / whole).tolist()[0] == (part / whole).tolist()[1]
-    assert by_quotient(part, whole).tolist() == [1, 3, 0, 4, 2]
+    assert by_quotient(part, whole).tolist() == [1, 4, 0, 3, 2]
+
+
+def test_fractions_whose_floats_are_in_the_wrong_order_are_ordered():
+    part = np.array([12644221946617823, 12644221946617822])
+    whole = np.array([56699640869370675, 56699640869370669])
+    assert part[0] / whole[0] > part[1] / whole[1]
+    assert Fraction(int(part[0]), int(whole[0])) < Fraction(int(part[1]), int(whole[1]))
+    assert by_quotient(part, whole).tolist() == [1, 0]
 
 
 def test_thresholds_are_fractions():
@@ -326,6 +366,8 @@ def test_a_soma_of_ten_teravoxels():
     table = emfast.Contingency.from_pairs([1, 1, 2], [1, 0, 2], [7 * n, 3 * n, 1])
     assert table.average_precision(thresholds=[0.7, Fraction(700001, 10**6)]).true_positives.tolist() == [2, 1]
     assert table.aji() == (7 * n + 1) / (10 * n + 1)
+    whole = np.array([2**45])
+    assert reach(whole, whole, Fraction(1, 10**6)).tolist() == [True]  # 2**45 * 10**6 has more than 64 bits
 
 
 # Laws
@@ -490,6 +532,18 @@ def test_sizes_sum_to_the_whole(pair, bounds):
     np.testing.assert_array_equal([one[k][0] for k in ("precision", "recall", "f1", "accuracy")], expected)
 
 
+def test_partners_of_another_size():
+    """A true object of 6 voxels with a segment of 4; a spurious one of 1, one of 7."""
+    table = emfast.Contingency.from_pairs([1, 1, 0, 0], [2, 0, 3, 4], [4, 2, 1, 7])
+    found = metrics.by_size(table, [5])
+    assert found["truth"].tolist() == [0, 1]
+    assert found["labels"].tolist() == [2, 1]
+    assert found["precision"].tolist() == [0.5, 0]
+    assert found["recall"].tolist() == [0, 1]
+    assert found["accuracy"].tolist() == [0, 0.5]  # one found, one spurious
+    assert found["f1"].tolist() == [0, 2 / 3]
+
+
 def test_sizes_in_cubic_nanometres():
     table = emfast.contingency(runs((1, 2), (2, 3), (3, 4)), runs((1, 2), (2, 3), (3, 4)))
     spacing = (0.1, 10, 3)
@@ -543,6 +597,90 @@ def test_every_id_may_be_an_object():
     assert table.match(background=None).truth.tolist() == [0, 1]
     assert table.match().truth.tolist() == [1]
     assert table.match(background=1).truth.tolist() == [0]
+
+
+# Peers
+
+
+def pictures(seed, side=24, most=9):
+    """Two label images of rectangles; the second is the first with some of them moved, lost or put anew."""
+    rng = np.random.default_rng(seed)
+    truth, labels = np.zeros((2, side, side), np.int64)
+    for k in range(1, most):
+        y, x = rng.integers(0, side - 4, 2)
+        h, w = rng.integers(2, 9, 2)
+        truth[y : y + h, x : x + w] = k
+        y, x = (np.array([y, x]) + rng.integers(-1, 2, 2)).clip(0) if rng.random() < 0.8 else rng.integers(0, side, 2)
+        labels[y : y + h, x : x + w] = k + 20
+    return truth, labels
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_score_ordered_precision_is_cocos(seed):
+    mask = pytest.importorskip("pycocotools.mask")
+    coco = pytest.importorskip("pycocotools.coco").COCO
+    evaluator = pytest.importorskip("pycocotools.cocoeval").COCOeval
+    truth, labels = pictures(seed)
+    rng = np.random.default_rng(seed)
+    given_scores = {int(i): float(rng.random()) for i in np.unique(labels[labels > 0])}
+
+    def entries(image, first):
+        return [
+            {
+                "id": first + k,
+                "image_id": 1,
+                "category_id": 1,
+                "iscrowd": 0,
+                "area": int((image == i).sum()),
+                "segmentation": mask.encode(np.asfortranarray(image == i, np.uint8)),
+                "score": given_scores.get(int(i), 0),
+            }
+            for k, i in enumerate(np.unique(image[image > 0]))
+        ]
+
+    theirs = coco()
+    height, width = truth.shape
+    theirs.dataset = {
+        "images": [{"id": 1, "height": height, "width": width}],
+        "categories": [{"id": 1}],
+        "annotations": entries(truth, 1),
+    }
+    theirs.createIndex()
+    evaluation = evaluator(theirs, theirs.loadRes(entries(labels, 1)), "segm")
+    thresholds = [0.25, 0.5, 0.6, 0.75, 0.9]
+    evaluation.params.iouThrs = np.array(thresholds)
+    evaluation.params.recThrs = np.arange(101) / 100
+    evaluation.params.maxDets = [1000]
+    evaluation.params.areaRng = [[0, 1e9], [0, 20], [20.5, 1e9]]  # both limits included
+    evaluation.params.areaRngLbl = ["all", "small", "large"]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    expected = evaluation.eval["precision"][:, :, 0, :, 0].transpose(0, 2, 1)
+    found = emfast.contingency(truth, labels).score_ordered_precision(
+        scores=given_scores, thresholds=thresholds, bounds=[20], empty=-1
+    )
+    assert found.precision.max() > 0
+    np.testing.assert_allclose(found.precision, expected, atol=1e-12)
+    np.testing.assert_allclose(found.recall, evaluation.eval["recall"][:, 0, :, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_panoptic_quality_is_torchmetrics(seed):
+    torch = pytest.importorskip("torch")
+    functional = pytest.importorskip("torchmetrics.functional.detection")
+    truth, labels = pictures(seed)
+    truth[:5] = 0
+    truth[:3, :8] = 50  # void
+    pairs = [np.stack([np.where(image == 50, 9, image > 0), image], -1) for image in (labels, truth)]
+    options = dict(things={1}, stuffs={2}, allow_unknown_preds_category=True, return_sq_and_rq=True)
+    # What is neither thing nor stuff is void to them; the background is one thing more.
+    for image, pair in zip((labels, truth), pairs, strict=True):
+        pair[..., 0][image == 0] = 2
+    everything = functional.panoptic_quality(*(torch.tensor(p)[None] for p in pairs), **options, return_per_class=True)
+    expected = everything.reshape(-1, 3)[0].tolist()
+    found = emfast.contingency(truth, labels).panoptic(void=50)
+    assert [found.pq, found.sq, found.rq] == pytest.approx(expected, abs=1e-6)
+    assert found.true_positives > 0
 
 
 # Shown
