@@ -37,6 +37,7 @@ GROUPS = (
     "segments",
     "mutex",
     "multicut",
+    "matching",
     "skeletons",
 )
 PEERS = (
