@@ -24,6 +24,7 @@ from .surfaces import (
     surface_dice,
     surface_distances,
 )
+from .synapses import CleftScore, PartnerScore, cleft_score, partner_score
 from .tables import Contingency, contingency
 from .topology import (
     CenterlineScore,
@@ -41,11 +42,13 @@ __all__ = [
     "BestDice",
     "BoundaryScore",
     "CenterlineScore",
+    "CleftScore",
     "Contingency",
     "Directed",
     "Edits",
     "Matching",
     "Panoptic",
+    "PartnerScore",
     "RunLengths",
     "ScoreOrderedPrecision",
     "SkeletonGraph",
@@ -59,6 +62,7 @@ __all__ = [
     "by_class",
     "by_size",
     "centerline_score",
+    "cleft_score",
     "contingency",
     "edits",
     "ensemble_dice",
@@ -69,6 +73,7 @@ __all__ = [
     "node_labels",
     "object_distances",
     "panoptic",
+    "partner_score",
     "score_ordered_precision",
     "section_components",
     "seg_score",
