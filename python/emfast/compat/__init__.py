@@ -1,9 +1,10 @@
 """Drop-ins: other people's names and signatures on emfast's functions, so that a pipeline changes one import.
 
-``from emfast.compat import cc3d`` in the place of ``import cc3d``; likewise ``affogato``, ``edt``, ``fastremap``,
-``fill_voids``, ``mwatershed``, ``skimage`` and ``waterz``. Each module translates arguments and results and computes
-nothing itself that emfast computes. Its docstring says where results can differ from the peer's and why; what it does
-not offer raises NotImplementedError and names the way that emfast has. The peers need not be installed.
+``from emfast.compat import cc3d`` in the place of ``import cc3d``; likewise ``affogato``, ``edt``,
+``fastremap``, ``fill_voids``, ``mwatershed``, ``skimage``, ``stardist_matching`` and ``waterz``.
+Each module translates arguments and results and computes nothing itself that emfast computes. Its docstring says
+where results can differ from the peer's and why; what it does not offer raises NotImplementedError and names the way
+that emfast has. The peers need not be installed.
 
 They take NumPy arrays, as the peers do. Arrays on a device go to emfast's own functions.
 
@@ -15,7 +16,17 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["affogato", "cc3d", "edt", "fastremap", "fill_voids", "mwatershed", "skimage", "waterz"]
+__all__ = [
+    "affogato",
+    "cc3d",
+    "edt",
+    "fastremap",
+    "fill_voids",
+    "mwatershed",
+    "skimage",
+    "stardist_matching",
+    "waterz",
+]
 
 
 def __getattr__(name: str) -> Any:
