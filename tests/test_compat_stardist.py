@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emfast.compat import stardist_matching
-from test_metrics_matching import VECTORS, images
+from vectors import VECTORS, object_images
 
 THRESHOLDS = [0.1, 0.25, 0.3, 0.5, 0.55, 0.7, 0.8, 0.9]
 
@@ -43,7 +43,7 @@ def scores_of(overlap, truth, labels, criterion):
 
 
 @pytest.mark.parametrize("criterion", ["iou", "iot", "iop"])
-@given(pair=images(size=60))
+@given(pair=object_images(size=60))
 def test_stardist(criterion, pair):
     overlap, truth, labels = dense(*pair)
     scores = scores_of(overlap, truth, labels, criterion)
@@ -107,7 +107,7 @@ def test_stardist_at_no_threshold():
         assert (found.thresh, found.tp, found.mean_matched_score) == (0, 2, 0.25)
 
 
-@given(st.lists(images(size=20), min_size=1, max_size=3))
+@given(st.lists(object_images(size=20), min_size=1, max_size=3))
 def test_stardists_datasets(pairs):
     truth, labels = zip(*pairs, strict=True)
     single = [stardist_matching.matching(*pair, thresh=0.6) for pair in pairs]

@@ -1,4 +1,4 @@
-"""Scores of objects: vectors computed by other people's programs, plain oracles, laws, errors."""
+"""Matchings and what counts them: vectors computed by other people's programs, plain oracles, laws, errors."""
 
 import math
 import warnings
@@ -14,51 +14,13 @@ import oracles
 from emfast import _native, metrics
 from emfast._arrays import Host
 from emfast.metrics._objects import by_quotient, objects_of, reach, threshold_of
+from vectors import VECTORS, object_images, pictures, runs, vector
 
-HALF = Fraction(1, 2)
-
-
-def spelled(text):
-    """An image of one-digit ids: rows between slashes."""
-    return np.array([[int(c) for c in row] for row in text.split("/")])
-
-
-def runs(*parts):
-    """An image of (id, length) runs."""
-    return np.repeat([i for i, _ in parts], [n for _, n in parts])
-
-
-VECTORS = {
-    "A": (spelled("1122/1122"), spelled("1112/1112")),
-    "B": (spelled("011122/011122/033322/033300"), spelled("555077/055577/059977/099990")),
-    "E": (spelled("111100"), spelled("112200")),
-    "F": (runs((1, 10), (0, 2)), runs((1, 7), (0, 5))),
-    "G": (runs((1, 6), (2, 6), (0, 2)), runs((0, 1), (1, 10), (0, 3))),
-    "H": (spelled("112233"), spelled("112233")),
-    "K": (runs((1, 8), (2, 8), (3, 8), (0, 4)), runs((1, 5), (2, 9), (3, 10), (4, 3), (0, 1))),
-}
-
-
-def vector(name):
-    return emfast.contingency(*VECTORS[name])
+fractions = st.fractions(0, 1, max_denominator=12)
 
 
 def counts(found):
     return [part.tolist() for part in (found.true_positives, found.false_positives, found.false_negatives)]
-
-
-@st.composite
-def images(draw, most=5, size=40):
-    """Two label images of few small objects that overlap in many ways."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n = draw(st.integers(0, size))
-    truth, labels = (rng.integers(0, draw(st.integers(1, most)) + 1, n) for _ in range(2))
-    if draw(st.booleans()):
-        labels = np.where(rng.random(n) < 0.7, truth, labels)
-    return truth, labels
-
-
-fractions = st.fractions(0, 1, max_denominator=12)
 
 
 # Vectors
@@ -169,7 +131,7 @@ def scores(table):
 # Oracles
 
 
-@given(images(), fractions, st.booleans())
+@given(object_images(), fractions, st.booleans())
 def test_optimal_is_the_best_of_all_matchings(pair, threshold, strict):
     overlaps = oracles.Overlaps(*pair)
     pairs = overlaps.reaching(threshold, strict)[:14]
@@ -187,7 +149,7 @@ def test_optimal_is_the_best_of_all_matchings(pair, threshold, strict):
     assert set(found.spurious.tolist()) == set(overlaps.labels) - {s for _, s in chosen}
 
 
-@given(images(), fractions, st.booleans())
+@given(object_images(), fractions, st.booleans())
 def test_other_rules(pair, threshold, strict):
     overlaps = oracles.Overlaps(*pair)
     pairs = overlaps.reaching(threshold, strict)
@@ -201,125 +163,6 @@ def test_other_rules(pair, threshold, strict):
         assert list(zip(found.truth.tolist(), found.labels.tolist(), strict=True)) == wanted
         assert found.overlap.tolist() == [overlaps.pairs[p] for p in wanted]
         assert found.union.tolist() == [overlaps.union[p] for p in wanted]
-
-
-def test_equal_sums_of_iou_go_to_the_larger_overlap():
-    """Of a true object of 6 voxels one segment shares 2 of a union of 8, another 3 of 12."""
-    table = emfast.Contingency.from_pairs([1, 1, 1, 0, 0], [5, 6, 0, 5, 6], [2, 3, 1, 2, 6])
-    assert table.match(threshold=0).labels.tolist() == [6]
-    assert table.aji(variant="plus") == 3 / (6 + 4 + 9 - 3)
-    assert table.match(threshold=0, rule="greedy").labels.tolist() == [5]
-
-
-@given(images(most=4, size=25))
-def test_aji(pair):
-    overlaps, table = oracles.Overlaps(*pair), emfast.contingency(*pair)
-    if not overlaps.truth and not overlaps.labels:
-        assert math.isnan(table.aji())
-        return
-
-    def jaccard(chosen):
-        alone = sum(n for t, n in overlaps.truth.items() if t not in {p[0] for p in chosen})
-        alone += sum(n for s, n in overlaps.labels.items() if s not in {p[1] for p in chosen})
-        return sum(overlaps.pairs[p] for p in chosen) / (sum(overlaps.union[p] for p in chosen) + alone)
-
-    everything = list(oracles.matchings(sorted(overlaps.pairs)))
-    assert table.aji() == jaccard(list(overlaps.best_label().items()))
-    assert table.aji(variant="plus") == jaccard(max(everything, key=overlaps.gain))
-    halves = set(overlaps.reaching(HALF))
-    chosen = max(everything, key=lambda m: (len(halves.intersection(m)), *overlaps.gain(m)))
-    whole = int(((pair[0] > 0) | (pair[1] > 0)).sum())
-    assert table.aji(variant="cellpose") == sum(overlaps.pairs[p] for p in chosen) / whole
-
-
-@given(images())
-def test_covering_scores(pair):
-    overlaps, table = oracles.Overlaps(*pair), emfast.contingency(*pair)
-    partners = {p: overlaps.pairs[p] for p in overlaps.pairs}
-    splits = sum(max(sum(t == i for t, _ in partners) - 1, 0) for i in overlaps.truth)
-    merges = sum(max(sum(s == i for _, s in partners) - 1, 0) for i in overlaps.labels)
-    assert metrics.edits(table) == metrics.Edits(splits, merges)
-    for above in (1, 3):
-        left = [p for p, n in partners.items() if n > above]
-        splits = len(left) - len({t for t, _ in left})
-        assert metrics.edits(table, above=above) == metrics.Edits(splits, len(left) - len({s for _, s in left}))
-    if not overlaps.truth or not overlaps.labels:
-        return
-    dice = {(t, s): 2 * n / (overlaps.truth[t] + overlaps.labels[s]) for (t, s), n in partners.items()}
-
-    def mean_best(ids, place):
-        return math.fsum(max((v for p, v in dice.items() if p[place] == i), default=0) for i in ids) / len(ids)
-
-    found = table.best_dice()
-    assert found.truth == mean_best(overlaps.truth, 0)
-    assert found.labels == mean_best(overlaps.labels, 1)
-    assert found.symmetric == min(found.truth, found.labels)
-    halves = [n / overlaps.union[p] for p, n in partners.items() if 2 * n > overlaps.truth[p[0]]]
-    assert metrics.seg_score(table) == math.fsum(halves) / len(overlaps.truth)
-    if partners:
-        sizes = sum(overlaps.truth[t] + overlaps.labels[s] for t, s in partners)
-        assert metrics.ensemble_dice(table) == 2 * sum(partners.values()) / sizes
-
-
-@given(images(), st.data(), st.sampled_from(["coco", "mitoem"]))
-def test_score_ordered_precision(pair, data, rule):
-    overlaps, table = oracles.Overlaps(*pair), emfast.contingency(*pair)
-    given_scores = {s: data.draw(st.integers(0, 3)) for s in overlaps.labels}
-    thresholds = [Fraction(1, 5), HALF, Fraction(3, 5)]
-    bounds = sorted(data.draw(st.sets(st.integers(1, 12), max_size=2)))
-    found = table.score_ordered_precision(scores=given_scores, thresholds=thresholds, bounds=bounds, rule=rule)
-    edges = [0, *bounds, math.inf]
-    ranges = [(0, math.inf)] + (list(zip(edges, edges[1:], strict=False)) if bounds else [])
-    assert found.ranges == tuple(ranges)
-    for r, limits in enumerate(ranges):
-        for t, threshold in enumerate(thresholds):
-            expected = oracles.score_ordered(overlaps, given_scores, threshold, limits, rule)
-            if expected is None:
-                assert math.isnan(found.recall[t, r])
-                continue
-            assert found.precision[t, r].tolist() == expected[0]
-            assert found.recall[t, r] == expected[1]
-            assert found.average[t, r] == math.fsum(expected[0]) / 101
-
-
-def test_a_segment_prefers_true_objects_of_the_range():
-    """Of a segment of 6 voxels 4 lie in a true object of 10, 2 in one of 3."""
-    table = emfast.Contingency.from_pairs([1, 1, 2, 2], [7, 0, 7, 0], [4, 6, 2, 1])
-    for rule in ("coco", "mitoem"):
-        found = table.score_ordered_precision(thresholds=0.25, bounds=[5], rule=rule)
-        assert found.recall.tolist() == [[0.5, 1, 1]]
-
-
-def test_segments_without_partner_are_ignored_outside_of_the_range():
-    table = emfast.Contingency.from_pairs([0, 0, 9], [1, 2, 3], [9, 2, 4])
-    found = table.score_ordered_precision(scores={1: 0.7, 2: 0.9, 3: 0.8}, bounds=[5], thresholds=0.5)
-    assert found.average.tolist() == [pytest.approx([0.5, 0.5, math.nan], nan_ok=True)]
-    found = table.score_ordered_precision(scores=[0.9, 0.7, 0.8], bounds=[5], thresholds=0.5)
-    assert found.average.tolist() == [pytest.approx([0.5, 1, math.nan], nan_ok=True)]
-
-
-@given(images(most=6, size=20))
-def test_associations(pair):
-    overlaps = oracles.Overlaps(*pair)
-    found = metrics.associations(emfast.contingency(*pair))
-    kinds, partners, background = {}, {}, 0
-    for truth, labels in oracles.association_groups(overlaps):
-        background += not truth
-        for t in truth:
-            several = len(labels) > 1, len(truth) > 1
-            names = {(False, False): "one-to-one", (True, False): "over", (False, True): "under", (True, True): "many"}
-            kinds[t] = names[several] if labels else "missing"
-            partners[t] = truth
-    assert dict(zip(found.truth_ids.tolist(), found.kinds.tolist(), strict=True)) == kinds
-    assert found.background == background
-    for t, group in zip(found.truth_ids.tolist(), found.groups.tolist(), strict=True):
-        assert found.truth_ids[group] in partners[t]
-        assert {
-            i for i, g in zip(found.truth_ids.tolist(), found.groups.tolist(), strict=True) if g == group
-        } == partners[t]
-    assert [found.one_to_one, found.over, found.under, found.many, found.missing] == [
-        sum(k == name for k in kinds.values()) for name in ("one-to-one", "over", "under", "many", "missing")
-    ]
 
 
 # Exactness
@@ -373,7 +216,7 @@ def test_a_soma_of_ten_teravoxels():
 # Laws
 
 
-@given(images(), st.integers(0, 2**32 - 1))
+@given(object_images(), st.integers(0, 2**32 - 1))
 def test_ids_do_not_matter(pair, seed):
     """Where no two pairs tie, names do not matter; those that do not look at ties never care."""
     truth, labels = pair
@@ -390,7 +233,7 @@ def test_ids_do_not_matter(pair, seed):
         assert metrics.seg_score(table, empty=0) == metrics.seg_score(other, empty=0)
 
 
-@given(images())
+@given(object_images())
 def test_sides_swap(pair):
     table = emfast.contingency(*pair)
     swapped = table.swapped()
@@ -407,7 +250,7 @@ def test_sides_swap(pair):
     assert metrics.edits(table) == metrics.Edits(edits.merges, edits.splits)
 
 
-@given(images())
+@given(object_images())
 def test_an_image_against_itself_is_perfect(pair):
     table = emfast.contingency(pair[0], pair[0])
     if not pair[0].any():
@@ -424,7 +267,7 @@ def test_an_image_against_itself_is_perfect(pair):
         assert table.score_ordered_precision(rule=rule).mean.tolist() == [1]
 
 
-@given(images())
+@given(object_images())
 def test_bounds_and_nesting(pair):
     table = emfast.contingency(*pair)
     thresholds = [k / 20 for k in range(21)]
@@ -439,7 +282,7 @@ def test_bounds_and_nesting(pair):
     assert 0 <= table.aji(variant="plus", empty=0) <= table.aji(variant="cellpose", empty=0) <= 1
 
 
-@given(images(), images())
+@given(object_images(), object_images())
 def test_images_add_up(first, second):
     a, b = (emfast.contingency(*pair).average_precision() for pair in (first, second))
     shifted = [np.where(image > 0, image + 100, 0) for image in second]
@@ -447,7 +290,7 @@ def test_images_add_up(first, second):
     assert counts(a + b) == counts(both.average_precision())
 
 
-@given(images(most=8, size=60))
+@given(object_images(most=8, size=60))
 def test_the_assignment_is_scipys(pair):
     optimize = pytest.importorskip("scipy.optimize")
     objects = objects_of(emfast.contingency(*pair))
@@ -519,7 +362,7 @@ def test_classes_do_not_match_each_other():
     assert same == {"x": table.aji()}
 
 
-@given(images(), st.sets(st.integers(1, 20), max_size=3))
+@given(object_images(), st.sets(st.integers(1, 20), max_size=3))
 def test_sizes_sum_to_the_whole(pair, bounds):
     table = emfast.contingency(*pair)
     found, whole = metrics.by_size(table, sorted(bounds)), metrics.match(table)
@@ -600,68 +443,6 @@ def test_every_id_may_be_an_object():
 
 
 # Peers
-
-
-def pictures(seed, side=24, most=9):
-    """Two label images of rectangles; the second is the first with some of them moved, lost or put anew."""
-    rng = np.random.default_rng(seed)
-    truth, labels = np.zeros((2, side, side), np.int64)
-    for k in range(1, most):
-        y, x = rng.integers(0, side - 4, 2)
-        h, w = rng.integers(2, 9, 2)
-        truth[y : y + h, x : x + w] = k
-        y, x = (np.array([y, x]) + rng.integers(-1, 2, 2)).clip(0) if rng.random() < 0.8 else rng.integers(0, side, 2)
-        labels[y : y + h, x : x + w] = k + 20
-    return truth, labels
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_score_ordered_precision_is_cocos(seed):
-    mask = pytest.importorskip("pycocotools.mask")
-    coco = pytest.importorskip("pycocotools.coco").COCO
-    evaluator = pytest.importorskip("pycocotools.cocoeval").COCOeval
-    truth, labels = pictures(seed)
-    rng = np.random.default_rng(seed)
-    given_scores = {int(i): float(rng.random()) for i in np.unique(labels[labels > 0])}
-
-    def entries(image, first):
-        return [
-            {
-                "id": first + k,
-                "image_id": 1,
-                "category_id": 1,
-                "iscrowd": 0,
-                "area": int((image == i).sum()),
-                "segmentation": mask.encode(np.asfortranarray(image == i, np.uint8)),
-                "score": given_scores.get(int(i), 0),
-            }
-            for k, i in enumerate(np.unique(image[image > 0]))
-        ]
-
-    theirs = coco()
-    height, width = truth.shape
-    theirs.dataset = {
-        "images": [{"id": 1, "height": height, "width": width}],
-        "categories": [{"id": 1}],
-        "annotations": entries(truth, 1),
-    }
-    theirs.createIndex()
-    evaluation = evaluator(theirs, theirs.loadRes(entries(labels, 1)), "segm")
-    thresholds = [0.25, 0.5, 0.6, 0.75, 0.9]
-    evaluation.params.iouThrs = np.array(thresholds)
-    evaluation.params.recThrs = np.arange(101) / 100
-    evaluation.params.maxDets = [1000]
-    evaluation.params.areaRng = [[0, 1e9], [0, 20], [20.5, 1e9]]  # both limits included
-    evaluation.params.areaRngLbl = ["all", "small", "large"]
-    evaluation.evaluate()
-    evaluation.accumulate()
-    expected = evaluation.eval["precision"][:, :, 0, :, 0].transpose(0, 2, 1)
-    found = emfast.contingency(truth, labels).score_ordered_precision(
-        scores=given_scores, thresholds=thresholds, bounds=[20], empty=-1
-    )
-    assert found.precision.max() > 0
-    np.testing.assert_allclose(found.precision, expected, atol=1e-12)
-    np.testing.assert_allclose(found.recall, evaluation.eval["recall"][:, 0, :, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
