@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -399,3 +400,128 @@ def test_waterz_has_the_same_edges(backend):
     scores = {tuple(sorted((e["u"], e["v"]))): 1 - e["score"] for e in theirs}
     assert set(scores) == {tuple(e) for e in graph.edges.tolist()}
     np.testing.assert_allclose([scores[tuple(e)] for e in graph.edges.tolist()], graph.means, atol=1e-5)
+
+
+def row_of_three(**changes):
+    """A graph of three fragments in a row, two voxel edges in all, with arrays changed."""
+    graph = emfast.region_graph(
+        np.array([[[0.5] * 3], [[0.5, 0.25, 0.75]]], "f4"), np.array([[1, 2, 3]], "u4"), histogram=True, boxes=True
+    )
+    return replace(graph, **{name: np.array(value) for name, value in changes.items()})
+
+
+@pytest.mark.parametrize(
+    "changes, error, message",
+    [
+        (
+            dict(nodes=[1, 2], sizes=[1, 1], box_starts=[[0, 0]] * 2, box_stops=[[1, 1]] * 2),
+            ValueError,
+            "edges must hold nodes of the graph, got 3",
+        ),
+        (dict(nodes=[1, 3, 2]), ValueError, "nodes must ascend"),
+        (dict(nodes=[1.0, 2, 3]), TypeError, "nodes must be integers, got float64"),
+        (dict(edges=[[1, 2], [3, 2]]), ValueError, r"edges must be pairs u < v, got \[3, 2\]"),
+        (dict(edges=[[2, 3], [1, 2]]), ValueError, r"edges must ascend, no pair twice, got \[1, 2\]"),
+        (dict(edges=[[1, 2], [1, 2]]), ValueError, "edges must ascend, no pair twice"),
+        (dict(edges=[[1, 2], [2, 2**32 + 3]]), TypeError, "edges must be uint32, got int64 with 4294967299"),
+        (dict(edges=[[1, 2, 3]]), ValueError, r"edges must have shape \(n, 2\), got \(1, 3\)"),
+        (dict(counts=[1, 0]), ValueError, "counts must be above 0, got 0"),
+        (dict(counts=[1]), ValueError, r"counts must have shape \(2,\), got \(1,\)"),
+        (dict(counts=[2**61, 2**61]), ValueError, r"counts must stay below 2\*\*62 in all"),
+        (dict(sums=[1]), ValueError, r"sums must have shape \(2,\), got \(1,\)"),
+        (dict(sums=[0.5, 1]), TypeError, r"sums must be int64, got float64 with 0\.5"),
+        (dict(sums=[2**62, 1]), ValueError, r"sums must stay below 2\*\*62 in all"),
+        (dict(sums=[-(2**63), 1]), ValueError, r"sums must stay below 2\*\*62 in all"),
+        (dict(ids=[3, -1]), ValueError, "ids must not be negative, got -1"),
+        (dict(minima=[0.5, np.nan]), TypeError, "minima must be float32, got float64 with nan"),
+        (dict(minima=np.float32([0.25, np.inf])), ValueError, "minima must be finite, got inf"),
+        (dict(minima=np.float32([0.25, 1])), ValueError, "minima must not exceed maxima, got 1"),
+        (dict(faces=[1, 1]), ValueError, r"faces must have shape \(2, 2\), got \(2,\)"),
+        (dict(sizes=[1, 1]), ValueError, r"sizes must have shape \(3,\), got \(2,\)"),
+        (dict(sizes=[1, -1, 1]), ValueError, "sizes must not be negative, got -1"),
+        (dict(box_stops=[[1, 1]]), ValueError, r"box_stops must have shape \(3, 2\)"),
+        (dict(starts=[0, 1]), ValueError, r"starts must have shape \(3,\), got \(2,\)"),
+        (dict(starts=[0, 1, 10**9]), ValueError, r"starts must go from 0 to .* \(2\), got 0 to 10+"),
+        (dict(starts=[0, -5, 2]), ValueError, "starts must ascend"),
+        (dict(starts=[0, 2, 2]), ValueError, "starts must ascend"),
+        (dict(bins=[64, 256]), TypeError, "bins must be uint8, got int64 with 256"),
+        (dict(bins=["a", "b"]), TypeError, "bins must be uint8, got <U1"),
+        (dict(bin_counts=[1]), ValueError, r"bin_counts must have shape \(2,\)"),
+        (dict(bin_counts=[1, -1]), ValueError, "bin_counts must be above 0, got -1"),
+        (dict(bin_counts=[1, 2]), ValueError, "bin_counts must sum to the counts of each edge, got 2"),
+        (
+            dict(counts=[2, 2], starts=[0, 2, 4], bins=np.uint8([1, 7, 9, 9]), bin_counts=[1, 1, 1, 1]),
+            ValueError,
+            "bins must ascend in each edge, got 9",
+        ),
+    ],
+)
+def test_graphs_that_kernels_could_not_read(tmp_path, changes, error, message):
+    """Each would have been read as it lies: crashes, loops without end, nonsense."""
+    graph = row_of_three(**changes)
+    for call in (graph.check, lambda: emfast.agglomerate(graph), lambda: emfast.agglomerate_block(graph, [])):
+        with pytest.raises(error, match="graph." + message):
+            call()
+    graph.save(tmp_path / "graph.npz")
+    with pytest.raises(ValueError, match=rf"graph\.npz must be a file of RegionGraph\.save, but graph.({message})"):
+        RegionGraph.load(tmp_path / "graph.npz")
+
+
+def test_graphs_with_parts_missing(tmp_path):
+    graph = row_of_three()
+    for name in ("bins", "box_stops"):
+        with pytest.raises(ValueError, match=f"all or none, got no {name}"):
+            emfast.agglomerate(replace(graph, **{name: None}), score="median")
+    with pytest.raises(TypeError, match=r"graph\.counts must be a NumPy array, got list"):
+        emfast.agglomerate(replace(graph, counts=[1, 1]))
+    with pytest.raises(ValueError, match=r"graph\.unit must be 255 or 2\*\*24, got 7"):
+        replace(graph, unit=7).check()
+    with pytest.raises(ValueError, match="spacing must be positive and finite"):
+        replace(graph, spacing=(1, -1)).check()
+    with pytest.raises(ValueError, match=r"graph\.spacing must have 2 or 3 numbers"):
+        replace(graph, spacing=(1,)).check()
+    place = tmp_path / "graph.npz"
+    graph.save(place)
+    with np.load(place) as file:
+        arrays = dict(file)
+    for name in ("unit", "counts"):
+        np.savez(place, **{key: value for key, value in arrays.items() if key != name})
+        with pytest.raises(
+            ValueError, match=rf"graph\.npz must be a file of RegionGraph\.save, got one without '{name}'"
+        ):
+            RegionGraph.load(place)
+
+
+def test_dtypes_are_turned_where_no_value_changes(tmp_path):
+    graph = row_of_three()
+    wide = {name: getattr(graph, name).astype("f8") for name in ("counts", "sums", "minima", "sizes", "starts", "ids")}
+    other = replace(
+        graph, **wide, bins=graph.bins.astype("i8"), edges=graph.edges.astype(">i8"), nodes=graph.nodes[::1]
+    )
+    strided = replace(graph, counts=np.stack([graph.counts] * 2, axis=1)[:, 0])
+    for changed in (other, strided):
+        assert changed.check() == graph
+        assert changed.check().counts.flags.c_contiguous
+        assert emfast.agglomerate(changed, score="median") == emfast.agglomerate(graph, score="median")
+        assert emfast.agglomerate_block(changed, [3]) == emfast.agglomerate_block(graph, [3])
+    other.save(tmp_path / "graph.npz")
+    assert RegionGraph.load(tmp_path / "graph.npz") == graph
+    assert graph.check() is graph
+    empty = emfast.region_graph(np.zeros((2, 0, 3), "u1"), np.zeros((0, 3), "u1"), histogram=True)
+    assert empty.check() is empty
+
+
+@pytest.mark.parametrize(
+    "table, error, message",
+    [
+        (([1.0], [2]), TypeError, "table must hold integers, got float64"),
+        (([1], [2.7]), TypeError, "table must hold integers, got float64"),
+        (([1], [257]), ValueError, "table must give segments that uint8 holds, got 257"),
+        (([1, 2], [1]), ValueError, r"table must be two arrays of one length, got shapes \(2,\) and \(1,\)"),
+    ],
+)
+def test_tables_that_name_no_segments(table, error, message):
+    graph = emfast.region_graph(np.full((2, 1, 3), 200, "u1"), np.array([[1, 2, 3]], "u1"))
+    assert graph.contract(([257, 2**64 - 1], [3, 300])) == graph  # none of them is 1
+    with pytest.raises(error, match=message):
+        graph.contract(table)

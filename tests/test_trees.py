@@ -193,9 +193,9 @@ def test_chains_make_the_tree_of_the_queue(backend, score, levels):
         seeds = dict(zip(rng.choice(graph.nodes, 30, replace=False).tolist(), [1, 2, 3] * 10, strict=True))
         for rules in ({}, {"big_size": 60}, {"cannot_link": some}, {"seeds": seeds}):
             given_rules = {**plain, **options, **rules}
-            chains = trees._agglomerate(graph, **given_rules)  # by rounds where these suit
+            chains = trees._agglomerate(*trees._checked(graph), **given_rules)  # by rounds where these suit
             for schedule in ("chains", "queue"):
-                assert chains == trees._agglomerate(graph, schedule=schedule, **given_rules)
+                assert chains == trees._agglomerate(*trees._checked(graph), schedule=schedule, **given_rules)
             assert (chains.heights[1:] <= chains.heights[:-1]).all()
             assert np.array_equal(chains.heights, chains.scores)  # reducible: scores fall by themselves
 
@@ -503,8 +503,123 @@ def test_errors_name_the_argument():
     tree = emfast.agglomerate(graph)
     with pytest.raises(ValueError, match="merges must be from 0 to"):
         tree.after(len(tree) + 1)
+    for merges in (1.5, True, "1"):
+        with pytest.raises(TypeError, match=f"merges must be an integer, got {merges!r}"):
+            tree.after(merges)
     with pytest.raises(ValueError, match="three arrays of one length, got 1, 2 and 1"):
         tree.curve(([1], [1, 2], [1]))
+
+
+def row_tree(dtype="u1", **changes):
+    """Of fragments 1, 2, 3 in a row: 2 and 3 are merged, then 1 and 2; with arrays changed."""
+    graph = emfast.region_graph(np.array([[[0] * 3], [[0, 50, 200]]], "u1"), np.array([[1, 2, 3]], dtype))
+    return replace(emfast.agglomerate(graph), **{name: np.array(value) for name, value in changes.items()})
+
+
+@pytest.mark.parametrize(
+    "changes, error, message",
+    [
+        (dict(fragments=[1, 3, 2]), ValueError, "fragments must ascend"),
+        (dict(a=[2]), ValueError, r"b must have shape \(1,\), got \(2,\)"),
+        (dict(a=[2, 0]), ValueError, "a must hold fragments of the tree, got 0"),
+        (dict(b=[3, 257]), TypeError, "b must be uint8, got int64 with 257"),
+        (dict(a=[2, 3]), ValueError, "a must be below tree.b, got 3"),
+        (dict(a=[1, 1], b=[3, 3]), ValueError, "b must end every segment once, got 3"),
+        (dict(a=[1, 2], b=[2, 3]), ValueError, "a must not hold segments that ended before, got 2"),
+        (dict(scores=[0.5, np.nan]), ValueError, "scores must be numbers, got nan"),
+        (dict(counts=[1]), ValueError, r"counts must have shape \(2,\), got \(1,\)"),
+    ],
+)
+def test_trees_that_cannot_be(tmp_path, changes, error, message):
+    tree = row_tree(**changes)
+    for call in (tree.check, lambda: tree.curve(([1, 2], [1, 1], [1, 1]))):
+        with pytest.raises(error, match="tree." + message):
+            call()
+    tree.save(tmp_path / "tree.npz")
+    with pytest.raises(ValueError, match=rf"tree\.npz must be a file of MergeTree\.save, but tree.({message})"):
+        MergeTree.load(tmp_path / "tree.npz")
+
+
+def test_trees_with_an_array_missing(tmp_path):
+    tree = row_tree()
+    assert tree.check() is tree
+    place = tmp_path / "tree.npz"
+    replace(tree, ids=tree.ids.astype("f8")).save(place)
+    assert MergeTree.load(place) == tree
+    with np.load(place) as file:
+        arrays = dict(file)
+    for name in ("fragments", "counts"):
+        np.savez(place, **{key: value for key, value in arrays.items() if key != name})
+        with pytest.raises(ValueError, match=rf"tree\.npz must be a file of MergeTree\.save, got one without '{name}'"):
+            MergeTree.load(place)
+
+
+def test_curves_know_ids_of_any_size():
+    """A fragment that the tree's dtype cannot hold is none of the tree's; ids are not rounded to floats."""
+    tree = row_tree()
+    wanted = tree.curve(([1, 2, 3, 77], [5, 5, 6, 6], [4, 3, 2, 9]))
+    for stranger in (257, -255, 2**40 + 1):
+        found = tree.curve(([1, 2, 3, stranger], [5, 5, 6, 6], [4, 3, 2, 9]))
+        assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    truths = [2**63 + 1, 2**63 + 1, 2**63 + 2, 2**63 + 2]
+    found = tree.curve((np.array([1, 2, 3, 2**64 - 1], "u8"), truths, np.array([4, 3, 2, 9], "u1")))
+    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    empty = tree.curve(([], [], []))
+    assert len(empty["split"]) == 3
+    assert not (empty["split"].any() or empty["merge"].any() or empty["rand"].any())
+
+
+@pytest.mark.parametrize(
+    "contingency, error, message",
+    [
+        (([1], [1]), ValueError, r"contingency must be \(fragments, truths, counts\), got 2 arrays"),
+        (([1.0], [1], [1]), TypeError, "contingency's fragments must hold integers, got float64"),
+        (([1], [np.nan], [1]), TypeError, "contingency's truths must hold integers, got float64"),
+        (([1], ["a"], [1]), TypeError, "contingency's truths must hold integers, got <U1"),
+        (([1], [1], [0.5]), TypeError, "contingency's counts must hold integers, got float64"),
+        (([1], [1], [-1]), ValueError, r"counts must not be negative, and fewer than 2\*\*62 in all"),
+        (([1], [1], np.array([2**63], "u8")), ValueError, r"counts must not be negative, and fewer than 2\*\*62"),
+        (([1, 2], [1, 1], [2**61, 2**61]), ValueError, r"counts must not be negative, and fewer than 2\*\*62"),
+        (([[1]], [[1]], [[1]]), ValueError, "three arrays of one length"),
+    ],
+)
+def test_tables_that_have_no_curve(contingency, error, message):
+    with pytest.raises(error, match=message):
+        row_tree().curve(contingency)
+
+
+def test_trees_that_do_not_add_up():
+    tree = row_tree()
+    with pytest.raises(ValueError, match="agree in the dtype of fragments, got uint8 and int64"):
+        MergeTree.total([tree, row_tree("i8")])
+    with pytest.raises(ValueError, match="trees must be of different blocks, got several that merge 2"):
+        MergeTree.total([tree, tree])
+    with pytest.raises(TypeError, match="trees must be MergeTrees, got RegionGraph"):
+        MergeTree.total([emfast.region_graph(np.zeros((2, 1, 2), "u1"), np.array([[1, 2]]))])
+    assert MergeTree.total([tree]) == tree
+
+
+@pytest.mark.parametrize(
+    "fragments, message",
+    [
+        (np.array([True, False]), "open_fragments must hold integers, got bool"),
+        (["1"], "open_fragments must hold integers, got <U1"),
+        ([1.0], "open_fragments must hold integers, got float64"),
+        ("a", "open_fragments must hold integers, got <U1"),
+    ],
+)
+def test_open_fragments_are_ids(fragments, message):
+    graph = emfast.region_graph(np.full((2, 1, 3), 200, "u1"), np.array([[1, 2, 3]], "u1"))
+    with pytest.raises(TypeError, match=message):
+        emfast.agglomerate_block(graph, fragments)
+
+
+def test_open_fragments_of_the_halo_do_no_harm():
+    """257 is none of a graph of uint8, and not 1 either."""
+    graph = emfast.region_graph(np.full((2, 1, 3), 200, "u1"), np.array([[1, 2, 255]], "u1"))
+    tree, rest = emfast.agglomerate_block(graph, [257, 2**63])
+    assert len(tree) == 2
+    assert rest.nodes.tolist() == [1]
 
 
 class Elsewhere(_arrays.Host):

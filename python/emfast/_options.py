@@ -76,4 +76,14 @@ def number_of(value: Any, name: str, low: float = -math.inf, high: float = math.
     return number
 
 
-__all__ = ["background_of", "connectivity_of", "ids_of", "number_of", "periodic_of", "spacing_of"]
+def integer_of(value: Any, name: str, low: int, high: int | None = None) -> int:
+    """An integer of the user, within its range, ends included."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < low or (high is not None and value > high):
+        ends = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name} must be {ends}, got {value}")
+    return int(value)
+
+
+__all__ = ["background_of", "connectivity_of", "ids_of", "integer_of", "number_of", "periodic_of", "spacing_of"]

@@ -44,11 +44,14 @@ def save(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any], tab
             np.savez(file, format=kind, **arrays)
 
 
-def load(path: str | os.PathLike[str], kind: str, writer: str, names: Iterable[str]) -> dict[str, np.ndarray]:
+def load(
+    path: str | os.PathLike[str], kind: str, writer: str, names: Iterable[str], optional: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
     """The arrays of what :func:`save` wrote as this kind.
 
-    ``writer`` is how users know it, and ``names`` what it may hold.
+    ``writer`` is how users know it, ``names`` what it holds, all but the optional ones in any case.
     """
+    names = set(names)
     read = {".zarr": _load_zarr, ".parquet": _load_parquet}.get(_ending(path), _load_npz)
     if not os.path.exists(path):
         raise FileNotFoundError(f"no such file: {os.fspath(path)}")
@@ -60,9 +63,20 @@ def load(path: str | os.PathLike[str], kind: str, writer: str, names: Iterable[s
         raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got a damaged one ({error})") from error
     if found != kind:
         raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got another kind")
-    if strangers := sorted(set(arrays) - set(names)):
+    if strangers := sorted(set(arrays) - names):
         raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got one that also holds {strangers[0]!r}")
+    if missing := sorted(names - set(arrays) - set(optional)):
+        raise ValueError(f"{os.fspath(path)} must be a file of {writer}, got one without {missing[0]!r}")
     return arrays
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str], writer: str) -> Iterator[None]:
+    """Checks of what a file held: what they refuse names the file too."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)} must be a file of {writer}, but {error}") from error
 
 
 def _load_npz(path: str) -> tuple[str, dict[str, np.ndarray]]:
@@ -183,4 +197,4 @@ def _library(name: str, wanted: str) -> Any:
         raise ModuleNotFoundError(f"this needs {error.name}: pip install {wanted}", name=name) from None
 
 
-__all__ = ["load", "save", "whole"]
+__all__ = ["load", "naming", "save", "whole"]

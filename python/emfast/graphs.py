@@ -18,6 +18,8 @@ import numpy as np
 
 from . import _store
 from ._arrays import Host, Operand, take
+from ._checks import checked_graph
+from ._ids import cast_exactly, ids_from
 from ._options import ids_of, spacing_of
 from ._table import Table
 from .affinities import NEAREST, offsets_of
@@ -177,6 +179,18 @@ class RegionGraph:
             keys=2,
         )
 
+    def check(self) -> RegionGraph:
+        """The graph if its arrays fit together, of other dtypes turned to those above where that changes no value.
+
+        :func:`emfast.agglomerate` and :meth:`load` check by themselves, for kernels rely on it.
+
+        Returns
+        -------
+        RegionGraph
+            This one if nothing had to be turned. TypeError and ValueError name the array that is wrong.
+        """
+        return checked_graph(self)[0]
+
     # ---- sums
 
     def __add__(self, other: RegionGraph) -> RegionGraph:
@@ -218,14 +232,21 @@ class RegionGraph:
         Parameters
         ----------
         table : (fragments, segments), as of :meth:`MergeTree.cut`
-            Fragments that it does not name stay as they are.
+            Fragments that it does not name stay as they are, those that the graph does not have are passed over.
 
         Returns
         -------
         RegionGraph
             A joined edge has the larger id, as in :func:`agglomerate`.
         """
-        old, new = (np.asarray(part).astype(self.nodes.dtype) for part in table)
+        old, new = (ids_from(part, "table") for part in table)
+        if old.shape != new.shape or old.ndim != 1:
+            raise ValueError(f"table must be two arrays of one length, got shapes {old.shape} and {new.shape}")
+        old, held = cast_exactly(old, self.nodes.dtype)
+        old, wanted = old[held], new[held]
+        new, held = cast_exactly(wanted, self.nodes.dtype)
+        if not held.all():
+            raise ValueError(f"table must give segments that {self.nodes.dtype} holds, got {wanted[~held][0]}")
         order = np.argsort(old, kind="stable")
         old, new = old[order], new[order]
 
@@ -268,12 +289,13 @@ class RegionGraph:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> RegionGraph:
         """Read what :meth:`save` wrote."""
-        arrays: dict[str, Any] = dict(
-            _store.load(path, _FORMAT, "RegionGraph.save", (f.name for f in fields(RegionGraph)))
-        )
-        arrays["unit"] = int(arrays["unit"])
-        arrays["spacing"] = tuple(arrays["spacing"].tolist())
-        return RegionGraph(**arrays)
+        names = [f.name for f in fields(RegionGraph)]
+        optional = [f.name for f in fields(RegionGraph) if f.default is None]
+        arrays: dict[str, Any] = _store.load(path, _FORMAT, "RegionGraph.save", names, optional)
+        with _store.naming(path, "RegionGraph.save"):
+            arrays["unit"] = int(arrays["unit"])
+            arrays["spacing"] = tuple(arrays["spacing"].tolist())
+            return RegionGraph(**arrays).check()
 
 
 def region_graph(

@@ -13,7 +13,9 @@ import numpy as np
 
 from . import _store
 from ._arrays import take
-from ._options import number_of
+from ._checks import checked_graph, checked_tree
+from ._ids import cast_exactly, find, ids_from, places_of
+from ._options import integer_of, number_of
 from .graphs import RegionGraph
 
 _FORMAT = "emfast merge tree 1"
@@ -102,8 +104,7 @@ class MergeTree:
 
     def after(self, merges: int) -> tuple[np.ndarray, np.ndarray]:
         """The table of fragments and segments after so many merges."""
-        if not 0 <= merges <= len(self):
-            raise ValueError(f"merges must be from 0 to {len(self)}, got {merges}")
+        merges = integer_of(merges, "merges", 0, len(self))
         parents = np.arange(len(self.fragments))
         parents[self._numbers(self.b[:merges])] = self._numbers(self.a[:merges])
         while True:  # parents are smaller, so this ends; each round halves the way to the root
@@ -117,6 +118,18 @@ class MergeTree:
         from .labels import remap
 
         return remap(volume, self.cut(threshold), missing=missing)
+
+    def check(self) -> MergeTree:
+        """The tree if its arrays fit together, of other dtypes turned to those above where that changes no value.
+
+        :meth:`load` and :meth:`curve` check by themselves.
+
+        Returns
+        -------
+        MergeTree
+            This one if nothing had to be turned. TypeError and ValueError name the array that is wrong.
+        """
+        return checked_tree(self)[0]
 
     def curve(self, contingency: Any) -> dict[str, np.ndarray]:
         """Variation of information and adapted Rand error after every merge, in one pass.
@@ -144,26 +157,33 @@ class MergeTree:
         >>> (curve["split"] + curve["merge"]).tolist()
         [1.0, 0.5, 0.0, 1.0]
         """
-        fragments, truths, counts = (np.asarray(part) for part in contingency)
-        if not len(fragments) == len(truths) == len(counts):
-            raise ValueError(
-                f"contingency must be three arrays of one length, got {len(fragments)}, {len(truths)} and {len(counts)}"
-            )
-        if counts.dtype.kind not in "iu" or (counts < 0).any():
-            raise ValueError("contingency must hold counts of voxels, not negative")
-        known = truths != 0
-        fragments, truths, counts = fragments[known], truths[known], counts[known].astype(np.int64)
-        nodes = np.union1d(self.fragments, fragments.astype(self.fragments.dtype))
+        parts = tuple(contingency)
+        if len(parts) != 3:
+            raise ValueError(f"contingency must be (fragments, truths, counts), got {len(parts)} arrays")
+        names = ("fragments", "truths", "counts")
+        fragments, truths, counts = (
+            ids_from(part, f"contingency's {name}") for name, part in zip(names, parts, strict=True)
+        )
+        if not fragments.shape == truths.shape == counts.shape or fragments.ndim != 1:
+            lengths = f"{fragments.size}, {truths.size} and {counts.size}"
+            raise ValueError(f"contingency must be three arrays of one length, got {lengths}")
+        if (counts < 0).any() or counts.sum(dtype=np.float64) >= 2.0**62:
+            raise ValueError("contingency's counts must not be negative, and fewer than 2**62 in all")
+        fragments, truths, counts = (part[truths != 0] for part in (fragments, truths, counts))
+        _, a, b = checked_tree(self)
+        places, there = find(fragments, self.fragments)
+        others, rows = np.unique(fragments[~there], return_inverse=True)  # segments of their own
+        places = places.astype("u4")
+        places[~there] = len(self.fragments) + rows
         objects, truth = np.unique(truths, return_inverse=True)
-        a, b = np.searchsorted(nodes, self.a), np.searchsorted(nodes, self.b)
         library = (anchor := take(np.zeros(1, "u4"), "fragments", dims=(1,))).library
         split, merge, rand = anchor.native.agglomerate_curve(
             library,
-            len(nodes),
+            len(self.fragments) + len(others),
             len(objects),
-            np.searchsorted(nodes, fragments.astype(self.fragments.dtype)).astype("u4"),
+            places,
             truth.astype("u4").ravel(),
-            counts,
+            counts.astype("i8"),
             a.astype("u4"),
             b.astype("u4"),
         )
@@ -216,6 +236,12 @@ class MergeTree:
         parts = list(trees)
         if not parts:
             raise ValueError("trees must hold at least one MergeTree, got none")
+        for part in parts:
+            if not isinstance(part, MergeTree):
+                raise TypeError(f"trees must be MergeTrees, got {type(part).__name__}")
+            if part.fragments.dtype != parts[0].fragments.dtype:
+                dtypes = f"{parts[0].fragments.dtype} and {part.fragments.dtype}"
+                raise ValueError(f"trees must agree in the dtype of fragments, got {dtypes}")
 
         def together(name: str) -> np.ndarray:
             return np.concatenate([getattr(part, name) for part in parts])
@@ -229,11 +255,11 @@ class MergeTree:
         for start in unlike.tolist():
             run = np.flatnonzero(scores[order] == scores[order[start]])
             order[run] = sorted(order[run].tolist(), key=lambda i: (-_quotient(sums[i], counts[i]), ids[i]))
-        return MergeTree(
-            np.unique(together("fragments")),
-            *(together(name)[order] for name in ("a", "b")),
-            *(values[order] for values in (scores, ids, sums, counts)),
-        )
+        fragments, a, b = np.unique(together("fragments")), together("a")[order], together("b")[order]
+        ends = np.bincount(places_of(b, fragments, "trees must merge their own fragments"), minlength=len(fragments))
+        if (ends > 1).any():
+            raise ValueError(f"trees must be of different blocks, got several that merge {fragments[ends > 1][0]}")
+        return MergeTree(fragments, a, b, *(values[order] for values in (scores, ids, sums, counts)))
 
     # ---- files
 
@@ -245,7 +271,9 @@ class MergeTree:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> MergeTree:
         """Read what :meth:`save` wrote."""
-        return MergeTree(**_store.load(path, _FORMAT, "MergeTree.save", (f.name for f in fields(MergeTree))))
+        arrays = _store.load(path, _FORMAT, "MergeTree.save", (f.name for f in fields(MergeTree)))
+        with _store.naming(path, "MergeTree.save"):
+            return MergeTree(**arrays).check()
 
     # ---- inside
 
@@ -254,7 +282,7 @@ class MergeTree:
         return int(np.searchsorted(-self.heights, -number_of(threshold, "threshold"), side="right"))
 
     def _numbers(self, labels: np.ndarray) -> np.ndarray:
-        return _numbers(labels, self.fragments)
+        return places_of(labels, self.fragments, "a tree must merge its own fragments")
 
 
 def agglomerate(
@@ -326,7 +354,7 @@ def agglomerate(
     [(1, 2, 0.75), (3, 4, 0.5), (1, 3, 0.25)]
     """
     return _agglomerate(
-        graph,
+        *_checked(graph),
         score=score,
         until=until,
         weights=weights,
@@ -360,7 +388,8 @@ def agglomerate_block(
     graph : RegionGraph
         Of a block (:func:`region_graph` with ``core``), or the sum of what blocks left.
     open_fragments : array of fragments
-        Those about which others may know more: :func:`open_fragments`.
+        Those about which others may know more: :func:`open_fragments`. Fragments of the halo that the graph does not
+        have may be among them.
     score, until, big_size, big_score
         As of :func:`agglomerate`, the same for all blocks; a reducible score.
 
@@ -391,10 +420,12 @@ def agglomerate_block(
     kind, _, _ = _parse(score)
     if kind not in _REDUCIBLE or kind == "absolute":
         raise ValueError(f"score must be reducible in blocks: mean, min, max, median or a quantile, got {score!r}")
-    if not isinstance(graph, RegionGraph):
-        raise TypeError(f"graph must be a RegionGraph, got {type(graph).__name__}")
+    graph, ends = _checked(graph)
+    ids = ids_from(open_fragments, "open_fragments")
+    ids, held = cast_exactly(ids, graph.nodes.dtype)
     tree = _agglomerate(
         graph,
+        ends,
         score=score,
         until=until,
         weights=None,
@@ -404,13 +435,20 @@ def agglomerate_block(
         big_size=big_size,
         big_score=big_score,
         constrained=False,
-        frozen=np.isin(graph.nodes, np.asarray(open_fragments)),
+        frozen=np.isin(graph.nodes, ids[held]),
     )
     return tree, graph.contract(tree.after(len(tree)))
 
 
+def _checked(graph: Any) -> tuple[RegionGraph, np.ndarray]:
+    if not isinstance(graph, RegionGraph):
+        raise TypeError(f"graph must be a RegionGraph, got {type(graph).__name__}")
+    return checked_graph(graph)
+
+
 def _agglomerate(
     graph: RegionGraph,
+    ends: np.ndarray,
     *,
     score: str,
     until: float | None,
@@ -424,9 +462,8 @@ def _agglomerate(
     frozen: np.ndarray | None = None,
     schedule: str = "any",
 ) -> MergeTree:
-    """As :func:`agglomerate`; ``frozen`` (bool per node) are not merged; ``schedule`` is for tests."""
-    if not isinstance(graph, RegionGraph):
-        raise TypeError(f"graph must be a RegionGraph, got {type(graph).__name__}")
+    """As :func:`agglomerate`, of what :func:`_checked` gives; ``frozen`` (bool per node) are not merged; ``schedule``
+    is for tests."""
     kind, quantile, program = _parse(score)
     if kind not in ("mean", "max", "min", "absolute", "sum") and weights is not None:
         raise ValueError(f"weights go with the scores mean, max, min, absolute and sum, got {score!r}")
@@ -458,7 +495,7 @@ def _agglomerate(
     groups = None
     if seeds:
         groups = np.zeros(len(graph.nodes), "u4")
-        places = _places(np.array(list(seeds)), "seeds", graph.nodes)
+        places = _places(list(seeds), "seeds", graph.nodes)
         _, groups[places] = np.unique([int(v) for v in seeds.values()], return_inverse=True)
         groups[places] += 1
         order = places[np.argsort(groups[places], kind="stable")]
@@ -466,7 +503,7 @@ def _agglomerate(
         must += np.stack([order[:-1][same], order[1:][same]], 1).ravel().tolist()
     bins = (graph.starts, graph.bins, graph.bin_counts) if needs_bins else (None, None, None)
     arrays = [
-        _numbers(graph.edges, graph.nodes).astype("u4", copy=False),
+        ends.astype("u4", copy=False),
         graph.ids,
         sums,
         counts,
@@ -561,32 +598,13 @@ def _compile(node: ast.AST) -> list[tuple[int, float]]:
     raise ValueError(f"cannot read {ast.dump(node)}")
 
 
-def _numbers(labels: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """The places of labels among the nodes, which hold them all."""
-    span = int(nodes[-1]) - int(nodes[0]) if len(nodes) else 0
-    if len(nodes) == 0 or span >= 4 * len(nodes) + 1024:
-        return np.searchsorted(nodes, labels)
-    unsigned = f"u{labels.dtype.itemsize}"
-    shifted = (labels - nodes[0]).view(unsigned)  # right modulo 2**bits
-    if span == len(nodes) - 1:
-        return shifted
-    table = np.empty(span + 1, "u4")
-    table[(nodes - nodes[0]).view(unsigned)] = np.arange(len(nodes), dtype="u4")
-    return table[shifted]
-
-
-def _places(labels: np.ndarray, name: str, nodes: np.ndarray) -> np.ndarray:
-    """The same for labels that a user gave."""
-    if labels.size and labels.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold fragments (integers), got {labels.dtype}")
-    known = np.isin(labels, nodes)
-    if not known.all():
-        raise ValueError(f"{name} must hold fragments of the graph, got {labels[~known].ravel()[0]}")
-    return np.searchsorted(nodes, labels.astype(nodes.dtype))
+def _places(fragments: Any, name: str, nodes: np.ndarray) -> np.ndarray:
+    """The places among the nodes of fragments that a user gave."""
+    return places_of(ids_from(fragments, name), nodes, f"{name} must hold fragments of the graph")
 
 
 def _pairs(pairs: Any, name: str, nodes: np.ndarray) -> list[int]:
-    array = np.asarray(pairs)
+    array = ids_from(pairs, name)
     if array.size == 0:
         return []
     if array.ndim != 2 or array.shape[1] != 2:
