@@ -150,7 +150,7 @@ def test_optimal_is_the_best_of_all_matchings(pair, threshold, strict):
 
 
 @given(object_images(), fractions, st.booleans())
-def test_other_rules(pair, threshold, strict):
+def test_other_rules(backend, pair, threshold, strict):
     overlaps = oracles.Overlaps(*pair)
     pairs = overlaps.reaching(threshold, strict)
     expected = {
@@ -291,7 +291,7 @@ def test_images_add_up(first, second):
 
 
 @given(object_images(most=8, size=60))
-def test_the_assignment_is_scipys(pair):
+def test_the_assignment_is_scipys(backend, pair):
     optimize = pytest.importorskip("scipy.optimize")
     objects = objects_of(emfast.contingency(*pair))
     matrix = np.zeros((objects.height, objects.width))
@@ -304,7 +304,7 @@ def test_the_assignment_is_scipys(pair):
 
 
 @pytest.mark.parametrize("extra", [1, 6])
-def test_a_large_assignment_is_scipys(extra):
+def test_a_large_assignment_is_scipys(backend, extra):
     """Long chains of objects that overlap their neighbours: paths of many steps."""
     optimize = pytest.importorskip("scipy.optimize")
     n, rng = 300, np.random.default_rng(extra)
@@ -535,7 +535,7 @@ def test_counts_at_different_thresholds_do_not_add_up():
         table.average_precision(thresholds=0.5) + table.average_precision(thresholds=0.6)
 
 
-def test_the_native_door_refuses_what_is_outside():
+def test_the_native_door_refuses_what_is_outside(backend):
     pairs = np.array([0, 1]), np.array([0, 3])
     with pytest.raises(ValueError, match="pair 1 is outside of 2 rows and 3 columns"):
         _native.host.matching_greedy(Host, 2, 3, *pairs)
