@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -1508,3 +1509,39 @@ def expected_run_length(lengths, edges, skeletons, labels, threshold, omitted, p
             squares += min(parts, key=lambda part: min(part[0]))[1] ** 2
     total = sum(whole.values())
     return Fraction(squares, total) if total else Fraction(0)
+
+
+# --- metrics: the contingency table and scores of partitions
+
+
+def contingency(truth, labels, ignore=(), mask=None, counts=None):
+    """{(true id, label): voxels}."""
+    table = {}
+    for at in np.ndindex(truth.shape):
+        pair = int(truth[at]), int(labels[at])
+        if pair[0] not in ignore and (mask is None or mask[at]):
+            table[pair] = table.get(pair, 0) + (1 if counts is None else int(counts[at]))
+    return {pair: n for pair, n in sorted(table.items()) if n}
+
+
+def voi(truth, labels):
+    """H(labels | truth) and H(truth | labels) in bits, by the definition of conditional entropy, voxel by voxel."""
+    pairs = list(zip(truth, labels, strict=True))
+    split = math.fsum(math.log2(truth.count(a) / pairs.count((a, b))) for a, b in pairs)
+    merge = math.fsum(math.log2(labels.count(b) / pairs.count((a, b))) for a, b in pairs)
+    return split / len(pairs), merge / len(pairs)
+
+
+def voxel_pairs(truth, labels, form):
+    """Of all pairs of voxels those together in both, in the truth, in the labels; and all. Each pair in both orders;
+    "ordered" counts each voxel with itself too."""
+    n = len(truth)
+    pairs = [(p, q) for p in range(n) for q in range(n) if form == "ordered" or p != q]
+    a = [truth[p] == truth[q] for p, q in pairs]
+    b = [labels[p] == labels[q] for p, q in pairs]
+    return sum(x and y for x, y in zip(a, b, strict=True)), sum(a), sum(b), len(pairs)
+
+
+def with_singletons(labels):
+    """Labels where each 0 is a label of its own."""
+    return [label or ("single", at) for at, label in enumerate(labels)]

@@ -67,16 +67,27 @@ struct KeyTableMemory {
     KeyTable table{};
 };
 
+// Places for a table that is to hold at most so many keys: 2^bits, fewer for few keys. The twin begins small, so that
+// tables have to grow.
+inline int64_t first_places(int64_t most, int bits) {
+    int64_t places = scrambled ? 8 : int64_t(1) << bits;
+    while (places > 1024 && places / 4 > most) places /= 2;
+    return places;
+}
+
+inline KeyTableMemory empty_keys(Executor& ex, int64_t places) {
+    KeyTableMemory memory{ex.scratch<uint64_t>(places + 1), ex.scratch<int32_t>(1)};
+    memory.table = {memory.keys.data(), static_cast<uint64_t>(places - 1), memory.full.data()};
+    ex.fill(memory.keys.data(), places + 1, KeyTable::empty);
+    ex.store(memory.full.data(), int32_t(0));
+    return memory;
+}
+
 // Calls fill(table) with larger and larger tables until all keys have a place. `most` bounds the number of keys.
 template <class Fill>
 KeyTableMemory fill_keys(Executor& ex, int64_t most, Fill&& fill) {
-    int64_t places = scrambled ? 8 : int64_t(1) << 16;
-    while (places > 1024 && places / 4 > most) places /= 2;
-    for (;; places *= 8) {
-        KeyTableMemory memory{ex.scratch<uint64_t>(places + 1), ex.scratch<int32_t>(1)};
-        memory.table = {memory.keys.data(), static_cast<uint64_t>(places - 1), memory.full.data()};
-        ex.fill(memory.keys.data(), places + 1, KeyTable::empty);
-        ex.store(memory.full.data(), int32_t(0));
+    for (int64_t places = first_places(most, 16);; places *= 8) {
+        KeyTableMemory memory = empty_keys(ex, places);
         fill(memory.table);
         if (!ex.fetch(memory.full.data())) return memory;
     }

@@ -5,24 +5,30 @@ One pass over both volumes makes it, tables of blocks add up, and nearly every s
 
 from __future__ import annotations
 
+import itertools
+import math
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _store
+from .. import _native, _store
+from .._arrays import Host, take
 from .._table import Table
 
 if TYPE_CHECKING:
+    from .classes import Binary
     from .detection import ScoreOrderedPrecision
     from .instances import Associations, BestDice
     from .matching import AveragePrecision, Matching, Panoptic
+    from .partitions import AdaptedRand, Entropies, FScore, NormalisedVoi, Rand, Squares, Voi
 
 _FORMAT = "emfast contingency 1"
+_BLOCK_VOXELS = 1 << 24
 _TABLES = {
     "truth": ("truth_ids", "truth_sizes"),
     "labels": ("label_ids", "label_sizes"),
@@ -81,26 +87,18 @@ class Contingency:
         -------
         Contingency
         """
-        truth, labels = _ids(truth, "truth"), _ids(labels, "labels")
-        counts = np.ones(len(truth), np.int64) if counts is None else np.asarray(counts)
-        if not truth.shape == labels.shape == counts.shape:
+        truth, labels = np.asarray(truth), np.asarray(labels)
+        counts = np.ones(truth.shape, np.int64) if counts is None else np.asarray(counts)
+        if not (truth.ndim == 1 and truth.shape == labels.shape == counts.shape):
             raise ValueError(
                 "truth, labels and counts must be of one length, "
                 f"got shapes {truth.shape}, {labels.shape} and {counts.shape}"
             )
-        if len(counts) and (counts.dtype.kind not in "biu" or counts.min() < 0):
+        if truth.size == 0:
+            truth, labels, counts = (a.astype(np.uint64) if a.dtype.kind == "f" else a for a in (truth, labels, counts))
+        if counts.dtype.kind not in "biu" or (counts.size and counts.min() < 0):
             raise ValueError("counts must be integers that are not negative")
-        counted = counts != 0
-        truth, labels, counts = truth[counted], labels[counted], counts[counted].astype(np.int64)
-        truth_ids, rows = np.unique(truth, return_inverse=True)
-        label_ids, columns = np.unique(labels, return_inverse=True)
-        order = np.lexsort((columns, rows))
-        rows, columns, counts = rows[order].astype(np.int64), columns[order].astype(np.int64), counts[order]
-        first = np.ones(len(rows), bool)
-        first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
-        starts = np.flatnonzero(first)
-        counts = np.add.reduceat(counts, starts) if len(starts) else counts
-        return _with_sizes(truth_ids, label_ids, rows[starts], columns[starts], counts)
+        return _counted(truth, labels, counts=counts.astype(np.int64))
 
     def __len__(self) -> int:
         """The number of pairs."""
@@ -155,8 +153,39 @@ class Contingency:
         """The table of both: of two blocks, the table of the two together."""
         if not isinstance(other, Contingency):
             return NotImplemented
-        parts = [(self, other)[k].pairs for k in (0, 1)]
-        return Contingency.from_pairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return Contingency.total((self, other))
+
+    @staticmethod
+    def total(tables: Iterable[Contingency]) -> Contingency:
+        """The sum of tables, in any order; an iterator is used up one by one, and only few sums are kept.
+
+        Parameters
+        ----------
+        tables : Contingencies with ids of the same dtypes
+
+        Returns
+        -------
+        Contingency
+
+        Examples
+        --------
+        >>> import emfast, numpy as np
+        >>> truth, labels = np.array([1, 1, 2, 2]), np.array([7, 7, 7, 9])
+        >>> blocks = [emfast.contingency(truth[at], labels[at]) for at in (slice(0, 3), slice(3, 4))]
+        >>> emfast.Contingency.total(blocks) == emfast.contingency(truth, labels)
+        True
+        """
+        sums: list[tuple[int, Contingency]] = []  # how many tables each holds: powers of two, falling
+        for table in tables:
+            count = 1
+            while sums and sums[-1][0] == count:
+                table = _sum(sums.pop()[1], table)
+                count *= 2
+            sums.append((count, table))
+        out = sums.pop()[1] if sums else Contingency.from_pairs([], [])
+        while sums:
+            out = _sum(sums.pop()[1], out)
+        return out
 
     def without(self, *, truth: Any = (), labels: Any = ()) -> Contingency:
         """The table without the voxels of some ids.
@@ -175,6 +204,29 @@ class Contingency:
             return self
         kept = ~(lost_rows[self.rows] | lost_columns[self.columns])
         return _compacted(self.truth_ids, self.label_ids, self.rows[kept], self.columns[kept], self.counts[kept])
+
+    def relabel(self, *, truth: Any = None, labels: Any = None) -> Contingency:
+        """The table as it would be if ids had been replaced in the volumes.
+
+        Parameters
+        ----------
+        truth, labels : tables of :func:`emfast.remap`, optional
+            From old to new ids: a dict, or a pair of arrays as :meth:`emfast.MergeTree.cut` gives them. Other ids stay
+            as they are.
+
+        Returns
+        -------
+        Contingency
+
+        Examples
+        --------
+        >>> import emfast, numpy as np
+        >>> table = emfast.contingency(np.array([1, 1, 2, 2]), np.array([7, 8, 9, 9]))
+        >>> table.relabel(labels={8: 7}).label_ids.tolist()
+        [7, 9]
+        """
+        truth_ids, label_ids = _renamed(self.truth_ids, truth, "truth"), _renamed(self.label_ids, labels, "labels")
+        return Contingency.from_pairs(truth_ids[self.rows], label_ids[self.columns], self.counts)
 
     def swapped(self) -> Contingency:
         """The table with truth and labels exchanged."""
@@ -198,31 +250,89 @@ class Contingency:
 
     def match(self, **options: Any) -> Matching:
         """See :func:`emfast.metrics.match`."""
-        return _of_objects().match(self, **options)
+        return _scores().match(self, **options)
 
     def average_precision(self, **options: Any) -> AveragePrecision:
         """See :func:`emfast.metrics.average_precision`."""
-        return _of_objects().average_precision(self, **options)
+        return _scores().average_precision(self, **options)
 
     def panoptic(self, **options: Any) -> Panoptic:
         """See :func:`emfast.metrics.panoptic`."""
-        return _of_objects().panoptic(self, **options)
+        return _scores().panoptic(self, **options)
 
     def score_ordered_precision(self, **options: Any) -> ScoreOrderedPrecision:
         """See :func:`emfast.metrics.score_ordered_precision`."""
-        return _of_objects().score_ordered_precision(self, **options)
+        return _scores().score_ordered_precision(self, **options)
 
     def aji(self, **options: Any) -> float:
         """See :func:`emfast.metrics.aji`."""
-        return _of_objects().aji(self, **options)
+        return _scores().aji(self, **options)
 
     def best_dice(self, **options: Any) -> BestDice:
         """See :func:`emfast.metrics.best_dice`."""
-        return _of_objects().best_dice(self, **options)
+        return _scores().best_dice(self, **options)
 
     def associations(self, **options: Any) -> Associations:
         """See :func:`emfast.metrics.associations`."""
-        return _of_objects().associations(self, **options)
+        return _scores().associations(self, **options)
+
+    # ---- scores: the functions of the same names, where their options are explained
+
+    def voi(self, *, unit: str = "bits", label_zero: str = "segment") -> Voi:
+        """:func:`emfast.metrics.voi`: variation of information, ``split`` and ``merge``."""
+        return _scores().voi(self, unit=unit, label_zero=label_zero)
+
+    def entropies(self, *, unit: str = "bits", label_zero: str = "segment") -> Entropies:
+        """:func:`emfast.metrics.entropies`: of the truth, the labels and both."""
+        return _scores().entropies(self, unit=unit, label_zero=label_zero)
+
+    def voi_per_object(self, *, side: str = "truth", unit: str = "bits") -> Table:
+        """:func:`emfast.metrics.voi_per_object`: what each object adds, and its own entropies."""
+        return _scores().voi_per_object(self, side=side, unit=unit)
+
+    def normalised_voi(self, *, label_zero: str = "segment") -> NormalisedVoi:
+        """:func:`emfast.metrics.normalised_voi`: as a share of the joint entropy."""
+        return _scores().normalised_voi(self, label_zero=label_zero)
+
+    def vinfo(self, *, alpha: float = 0.5, label_zero: str = "segment") -> FScore:
+        """:func:`emfast.metrics.vinfo`: mutual information as a share of the entropies."""
+        return _scores().vinfo(self, alpha=alpha, label_zero=label_zero)
+
+    def squares(self, *, label_zero: str = "segment") -> Squares:
+        """:func:`emfast.metrics.squares`: the sums that Rand's family is made of."""
+        return _scores().squares(self, label_zero=label_zero)
+
+    def rand(self, *, form: str = "distinct", label_zero: str = "segment") -> Rand:
+        """:func:`emfast.metrics.rand`: the share of pairs of voxels that agree."""
+        return _scores().rand(self, form=form, label_zero=label_zero)
+
+    def vrand(self, *, alpha: float = 0.5, label_zero: str = "segment") -> FScore:
+        """:func:`emfast.metrics.vrand`: Rand score, ``split``, ``merge`` and ``f``."""
+        return _scores().vrand(self, alpha=alpha, label_zero=label_zero)
+
+    def adapted_rand(self, variant: str = "plain", *, alpha: float = 0.5) -> AdaptedRand:
+        """:func:`emfast.metrics.adapted_rand`: the ``error`` in one of its variants."""
+        return _scores().adapted_rand(self, variant, alpha=alpha)
+
+    def adjusted_rand_index(self, *, label_zero: str = "segment") -> float:
+        """:func:`emfast.metrics.adjusted_rand_index`: Rand index adjusted for chance."""
+        return _scores().adjusted_rand_index(self, label_zero=label_zero)
+
+    def cremi_score(self, variant: str = "plain") -> float:
+        """:func:`emfast.metrics.cremi_score`: the geometric mean of VOI and adapted Rand error."""
+        return _scores().cremi_score(self, variant)
+
+    def binary(self, positive: Any = None) -> Binary:
+        """:func:`emfast.metrics.binary`: precision, recall, Dice and the like of one class against the rest."""
+        return _scores().binary(self, positive)
+
+    def per_class(self, classes: Any = None) -> Table:
+        """:func:`emfast.metrics.per_class`: the same for every class."""
+        return _scores().per_class(self, classes)
+
+    def mean_iou(self, classes: Any = None, *, absent: float | None = None) -> float:
+        """:func:`emfast.metrics.mean_iou`: the mean over classes."""
+        return _scores().mean_iou(self, classes, absent=absent)
 
     # ---- files
 
@@ -237,22 +347,36 @@ class Contingency:
         return Contingency(**_store.load(path, _FORMAT, "Contingency.save", (f.name for f in fields(Contingency))))
 
 
-def contingency(truth: Any, labels: Any, *, ignore: Any = (), mask: Any = None) -> Contingency:
+def contingency(
+    truth: Any,
+    labels: Any,
+    *,
+    ignore: Any = (),
+    mask: Any = None,
+    block: Sequence[int] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Contingency:
     """Count how many voxels every true object shares with every segment.
 
     Parameters
     ----------
     truth, labels : arrays of integers or bool, of one shape
-        Any integers, not necessarily of one dtype, with any ids: memory depends on the number of pairs.
+        Any integers, not necessarily of one dtype, with any ids: memory depends on the number of pairs. Volumes that
+        are no arrays but can be sliced (of Zarr, h5py, dask …) are read block by block, the next while one is counted.
     ignore : int or iterable of ints
         True ids whose voxels are not counted.
     mask : array of bool or integers, of the same shape, optional
         Voxels where it is 0 are not counted.
+    block : sequence of int, optional
+        The voxels of a block along each axis, which bounds memory: two blocks of each volume are held. Default: arrays
+        are taken whole, other volumes in whole chunks of about 16 million voxels.
+    progress : callable, optional
+        Called with the voxels that are done and those in all, after each block.
 
     Returns
     -------
     Contingency
-        Its ids are int64 where the dtype is signed, else uint64.
+        On the host. Its ids are int64 where the dtype is signed, else uint64.
 
     Examples
     --------
@@ -263,21 +387,132 @@ def contingency(truth: Any, labels: Any, *, ignore: Any = (), mask: Any = None) 
     >>> [part.tolist() for part in table.pairs]
     [[1, 2, 2], [5, 5, 18446744073709551615], [2, 1, 2]]
     """
-    truth, labels = np.asarray(truth), np.asarray(labels)
-    if truth.shape != labels.shape:
-        raise ValueError(f"truth and labels must have one shape, got {truth.shape} and {labels.shape}")
-    kept = np.ones(truth.shape, bool) if mask is None else np.asarray(mask) != 0
-    return Contingency.from_pairs(truth[kept], labels[kept]).without(truth=ignore)
+    volumes = {"truth": truth, "labels": labels} | ({} if mask is None else {"mask": mask})
+    volumes = {name: v if hasattr(v, "shape") else np.asarray(v) for name, v in volumes.items()}
+    shape = tuple(volumes["truth"].shape)
+    for name, volume in volumes.items():
+        if tuple(volume.shape) != shape:
+            raise ValueError(f"{name} must have the shape of truth {shape}, got {tuple(volume.shape)}")
+    if block is None and not any(map(_is_lazy, volumes.values())):
+        table = _counted(**volumes, ignore=ignore)
+        if progress is not None:
+            progress(math.prod(shape), math.prod(shape))
+        return table
+    sides = _block_of(block, shape, [getattr(v, "chunks", None) for v in volumes.values() if _is_lazy(v)])
+    return Contingency.total(_counted_blocks(volumes, shape, sides, ignore, progress))
 
 
-def _ids(array: Any, name: str) -> np.ndarray:
-    """Integers as the table has them: (n,) uint64 or int64."""
-    ids = np.asarray(array).ravel()
-    if ids.size == 0 and ids.dtype.kind == "f":
-        ids = ids.astype(np.uint64)
-    if ids.dtype.kind not in "biu":
-        raise TypeError(f"{name} must be integers, got {ids.dtype}")
-    return ids.astype(np.int64 if ids.dtype.kind == "i" else np.uint64)
+def _counted(truth: Any, labels: Any, mask: Any = None, counts: Any = None, *, ignore: Any = ()) -> Contingency:
+    """The table of arrays of one shape; ``counts`` are what voxels count for."""
+    first = take(truth, "truth", dims=None, order="any")
+    others: list[Any] = []
+    for array, name in ((labels, "labels"), (mask, "mask"), (counts, "counts")):
+        if array is None:
+            others.append(None)
+            continue
+        if first.axes != tuple(range(len(first.axes))):  # as the truth lies in memory
+            array = array.permute(*first.axes) if hasattr(array, "permute") else array.transpose(first.axes)
+        other = take(array, name, dims=None)
+        if not first.meets(other):
+            raise ValueError(f"truth and {name} must live on one device and stream")
+        others.append(other.array)
+    ignored = [i % 2**64 for i in _listed(ignore, "ignore") if _fits(i, first.dtype)]
+    raw = first.native.contingency(first.library, first.array, *others, ignored)
+    return Contingency(*map(first.library.to_numpy, raw))
+
+
+def _counted_blocks(
+    volumes: Mapping[str, Any],
+    shape: tuple[int, ...],
+    sides: tuple[int, ...],
+    ignore: Any,
+    progress: Callable[[int, int], object] | None,
+) -> Iterator[Contingency]:
+    """The tables of blocks in C order. The next block is read while one is counted."""
+    from concurrent.futures import ThreadPoolExecutor  # not at the top, for a quick start of the package
+
+    def read(name: str, window: tuple[slice, ...]) -> Any:
+        part = volumes[name][window]
+        return np.asarray(part) if _is_lazy(volumes[name]) else part
+
+    ignored, done = _listed(ignore, "ignore"), 0
+    with ThreadPoolExecutor(len(volumes)) as pool:
+        coming: dict[str, Any] = {}
+        for window in itertools.chain(_windows(shape, sides), [None]):
+            now, coming = coming, {name: pool.submit(read, name, window) for name in volumes if window is not None}
+            if not now:
+                continue
+            parts = {name: reading.result() for name, reading in now.items()}
+            size = math.prod(parts["truth"].shape)
+            yield _counted(**parts, ignore=ignored)
+            done += size
+            if progress is not None:
+                progress(done, math.prod(shape))
+
+
+def _windows(shape: tuple[int, ...], sides: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    ranges = [range(0, n, side) for n, side in zip(shape, sides, strict=True)]
+    if math.prod(shape) == 0:  # one block, which tells the dtypes
+        ranges = [range(1)] * len(shape)
+    for start in itertools.product(*ranges):
+        yield tuple(slice(a, min(a + side, n)) for a, side, n in zip(start, sides, shape, strict=True))
+
+
+def _block_of(block: Sequence[int] | None, shape: tuple[int, ...], chunks: list[Any]) -> tuple[int, ...]:
+    """The sides of blocks: those asked for, or whole chunks, doubled from the last axis on while they are small."""
+    if block is not None:
+        sides = tuple(operator.index(side) for side in block)
+        if len(sides) != len(shape) or min(sides, default=1) < 1:
+            raise ValueError(f"block must be a positive number of voxels for each axis ({len(shape)}), got {block!r}")
+        return sides
+    grown = [1] * len(shape)
+    for chunk in chunks:
+        if chunk is not None and all(isinstance(side, int) for side in chunk):
+            grown = [max(side, a) for side, a in zip(grown, chunk, strict=True)]
+    grown = [max(1, min(side, n)) for side, n in zip(grown, shape, strict=True)]
+    for axis in reversed(range(len(shape))):
+        while grown[axis] < shape[axis] and 2 * math.prod(grown) <= _BLOCK_VOXELS:
+            grown[axis] = min(2 * grown[axis], shape[axis])
+    return tuple(grown)
+
+
+def _is_lazy(volume: Any) -> bool:
+    """Whether a volume must be sliced to be an array: it is no array of a library that shows its memory."""
+    if isinstance(volume, np.ndarray) or type(volume).__module__.partition(".")[0] in ("torch", "cupy"):
+        return False
+    return not (hasattr(volume, "__dlpack__") or hasattr(volume, "__cuda_array_interface__"))
+
+
+def _sum(a: Contingency, b: Contingency) -> Contingency:
+    if a.empty or b.empty:
+        return b if a.empty else a
+    for name in ("truth_ids", "label_ids"):
+        x, y = getattr(a, name).dtype, getattr(b, name).dtype
+        if x != y:
+            raise TypeError(f"tables must have {name} of one dtype, got {x} and {y}")
+    parts = [[getattr(table, f.name) for f in fields(table)] for table in (a, b)]
+    return Contingency(*_native.host.contingency_sum(Host(), *parts))
+
+
+def _renamed(ids: np.ndarray, table: Any, name: str) -> np.ndarray:
+    from ..labels import remap
+
+    if table is None:
+        return ids
+    renamed: np.ndarray = remap(ids, table, missing="keep", dtype=ids.dtype)
+    return renamed
+
+
+def _fits(value: int, dtype: np.dtype) -> bool:
+    limits = np.iinfo("u1" if dtype.kind == "b" else dtype)
+    return int(limits.min) <= value <= int(limits.max)
+
+
+def _scores() -> ModuleType:
+    """The scores, which are functions of a table and so import this module."""
+    from .. import metrics
+
+    return metrics
 
 
 def _listed(ids: Any, name: str) -> list[int]:
@@ -291,8 +526,7 @@ def _listed(ids: Any, name: str) -> list[int]:
 
 def _places(ids: np.ndarray, wanted: Any, name: str) -> np.ndarray:
     """Which of the ids are wanted: (len(ids),) bool."""
-    limits = np.iinfo(ids.dtype)
-    possible = [i for i in _listed(wanted, name) if limits.min <= i <= limits.max]
+    possible = [i for i in _listed(wanted, name) if _fits(i, ids.dtype)]
     return np.isin(ids, np.array(possible, ids.dtype))
 
 
@@ -313,13 +547,6 @@ def _with_sizes(
     np.add.at(truth_sizes, rows, counts)
     np.add.at(label_sizes, columns, counts)
     return Contingency(truth_ids, label_ids, truth_sizes, label_sizes, rows, columns, counts)
-
-
-def _of_objects() -> ModuleType:
-    """The scores of objects; they are functions of a table and so import this module."""
-    from .. import metrics
-
-    return metrics
 
 
 __all__ = ["Contingency", "contingency"]
