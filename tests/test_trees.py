@@ -281,6 +281,22 @@ def test_curve_is_computed_anew_at_every_merge(backend, graph, seed):
         np.testing.assert_allclose([curve[k][i] for k in ("split", "merge", "rand")], [split, merge, rand], atol=1e-12)
 
 
+def test_curve_of_a_contingency_table(backend):
+    """The scores that the table has after each merge, its fragments being the labels."""
+    rng = np.random.default_rng(4)
+    fragments = rng.integers(0, 9, (4, 6, 7)).astype(np.uint32)
+    truth = rng.integers(0, 5, fragments.shape)
+    tree = emfast.agglomerate(emfast.region_graph(rng.random((3, *fragments.shape), np.float32), fragments))
+    table = emfast.contingency(truth, fragments)
+    curve = tree.curve(table)
+    truths, labels, counts = table.pairs
+    assert all(np.array_equal(v, curve[k]) for k, v in tree.curve((labels, truths, counts)).items())
+    for i in range(len(tree) + 1):
+        cut = table.without(truth=0).relabel(labels=tree.after(i))
+        scores = [*cut.voi(), cut.adapted_rand().error]
+        np.testing.assert_allclose([curve[k][i] for k in ("split", "merge", "rand")], scores, atol=1e-12)
+
+
 def test_linkage_for_scipy():
     hierarchy = pytest.importorskip("scipy.cluster.hierarchy")
     rng = np.random.default_rng(0)

@@ -136,9 +136,11 @@ class MergeTree:
 
         Parameters
         ----------
-        contingency : (fragments, truths, counts), three arrays of one length
-            How many voxels each fragment shares with each true object. Rows of truth 0 are left out; a fragment that
-            the tree does not know (0, say) is a segment of its own that is never merged.
+        contingency : Contingency, or (fragments, truths, counts), three arrays of one length
+            How many voxels each fragment shares with each true object: the table of
+            ``emfast.contingency(truth, fragments)``, fragments as the labels, or its pairs the other way round. Rows
+            of truth 0 are left out; a fragment that the tree does not know (0, say) is a segment of its own that is
+            never merged.
 
         Returns
         -------
@@ -153,10 +155,16 @@ class MergeTree:
         >>> fragments = np.array([[1, 2, 3, 4]], np.uint32)
         >>> affinities = np.array([[[0, 0, 0, 0]], [[0, 0.9, 0.2, 0.6]]], np.float32)
         >>> tree = emfast.agglomerate(emfast.region_graph(affinities, fragments))
-        >>> curve = tree.curve(([1, 2, 3, 4], [7, 7, 8, 8], [1, 1, 1, 1]))
+        >>> truth = np.array([[7, 7, 8, 8]])
+        >>> curve = tree.curve(emfast.contingency(truth, fragments))
         >>> (curve["split"] + curve["merge"]).tolist()
         [1.0, 0.5, 0.0, 1.0]
         """
+        from .metrics.tables import Contingency  # whose package imports nearly all others
+
+        if isinstance(contingency, Contingency):
+            truths, fragments, counts = contingency.pairs
+            contingency = fragments, truths, counts
         parts = tuple(contingency)
         if len(parts) != 3:
             raise ValueError(f"contingency must be (fragments, truths, counts), got {len(parts)} arrays")
