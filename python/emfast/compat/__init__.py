@@ -1,7 +1,7 @@
 """Drop-ins: other people's names and signatures on emfast's functions, so that a pipeline changes one import.
 
 ``from emfast.compat import cc3d`` in the place of ``import cc3d``; likewise ``affogato``, ``edt``,
-``fastremap``, ``fill_voids``, ``mwatershed``, ``skimage``, ``stardist_matching`` and ``waterz``.
+``elf_evaluation``, ``fastremap``, ``fill_voids``, ``mwatershed``, ``skimage``, ``stardist_matching`` and ``waterz``.
 Each module translates arguments and results and computes nothing itself that emfast computes. Its docstring says
 where results can differ from the peer's and why; what it does not offer raises NotImplementedError and names the way
 that emfast has. The peers need not be installed.
@@ -20,6 +20,7 @@ __all__ = [
     "affogato",
     "cc3d",
     "edt",
+    "elf_evaluation",
     "fastremap",
     "fill_voids",
     "mwatershed",
