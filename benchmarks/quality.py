@@ -1,8 +1,9 @@
 """``python -m benchmarks.quality``: how good, beside how fast; writes its table into README.md.
 
-Variation of information from the truth, split + merge in bits, background of the truth left out: of fragments with strict
-and with waterz's plateaus, and of segments by mean affinity at the best of nineteen thresholds. A phantom from its seed; real
-volumes where a developer has them, with affinities that are the smaller of two voxels' (1 - boundary probability).
+Variation of information from the truth, split + merge in bits, background of the truth left out: of fragments with
+strict and with waterz's plateaus, and of segments by mean affinity at the best of nineteen thresholds. A phantom from
+its seed; real volumes where a developer has them, with affinities that are the smaller of two voxels' probability of
+the inside.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from .__main__ import HERE, write_between
 from .bench_segments import theirs
 from .bench_watershed import HIGH, LOW, waterz
 from .inputs import _read
-
 
 THRESHOLDS = [k / 20 for k in range(1, 20)]
 

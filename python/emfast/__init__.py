@@ -32,7 +32,7 @@ from .labels import (
     unique,
 )
 from .measurement import contacts, statistics
-from .metrics import Contingency, contingency
+from .metrics import Contingency, Scores, contingency, evaluate
 from .morphology import dilate, erode
 from .multicuts import Multicut, multicut, multicut_costs
 from .mutex import mutex_watershed, mutex_watershed_graph
@@ -51,6 +51,7 @@ __all__ = [
     "Multicut",
     "PointCloud",
     "RegionGraph",
+    "Scores",
     "Skeleton",
     "Skeletons",
     "Table",
@@ -74,6 +75,7 @@ __all__ = [
     "edt",
     "erode",
     "errors",
+    "evaluate",
     "fill_holes",
     "get_threads",
     "h_maxima",

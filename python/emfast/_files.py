@@ -1,6 +1,6 @@
-"""Arrays in files: .npy, .npz, HDF5 and TIFF. What is written appears whole or not at all.
+"""Arrays in files: .npy, .npz, HDF5 and TIFF; Zarr to read. What is written appears whole or not at all.
 
-A place is a path; of an archive (.npz, .h5, .hdf5) with the name of the array after a colon, as in
+A place is a path; of an archive (.npz, .h5, .hdf5, .zarr) with the name of the array after a colon, as in
 ``volume.h5:raw/image``. It can be left out where a file holds one array.
 """
 
@@ -11,13 +11,14 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
-_KINDS = {".npy": "npy", ".npz": "npz", ".h5": "h5", ".hdf5": "h5", ".tif": "tif", ".tiff": "tif"}
-_LIBRARIES = {"h5": "h5py", "tif": "tifffile"}
+_KINDS = {".npy": "npy", ".npz": "npz", ".h5": "h5", ".hdf5": "h5", ".tif": "tif", ".tiff": "tif", ".zarr": "zarr"}
+_LIBRARIES = {"h5": "h5py", "tif": "tifffile", "zarr": "zarr"}
+_ARCHIVES = ("npz", "h5", "zarr")
 _DEFAULT = "array"
 
 
@@ -30,42 +31,79 @@ _TOLD = (FileNotFoundError, PermissionError, IsADirectoryError, ModuleNotFoundEr
 
 def load(place: str | os.PathLike[str]) -> np.ndarray:
     """The array at a place; that of an .npy file comes into memory where and when it is read."""
+    with opened(place) as volume, _telling(_parse(place)[0]):
+        return volume if isinstance(volume, np.ndarray) else np.asarray(volume[...])
+
+
+@contextmanager
+def opened(place: str | os.PathLike[str]) -> Iterator[Any]:
+    """What is at a place, to be sliced: of .npy, HDF5 and Zarr nothing is read before."""
     path, name, kind = _parse(place)
-    read = {"npy": _read_npy, "npz": _read_npz, "h5": _read_h5, "tif": _read_tif}[kind]
+    readers = {"npy": _read_npy, "npz": _read_npz, "h5": _open_h5, "tif": _read_tif, "zarr": _open_zarr}
+    with ExitStack() as stack:
+        with _telling(path):
+            volume = readers[kind](path, name, stack)
+        yield volume
+
+
+@contextmanager
+def _telling(path: str) -> Iterator[None]:
+    """Says which file it was that could not be read."""
     try:
-        return read(path, name)
+        yield
     except _TOLD:
         raise
     except Exception as error:
         raise ValueError(f"{path} must be a file of its kind, got another one or a damaged one ({error})") from error
 
 
-def _read_npy(path: str, _: str) -> np.ndarray:
+def _read_npy(path: str, *_: Any) -> np.ndarray:
     array: np.ndarray = np.load(path, mmap_mode="r")
     return array
 
 
-def _read_npz(path: str, name: str) -> np.ndarray:
+def _read_npz(path: str, name: str, _: ExitStack) -> np.ndarray:
     with open(path, "rb") as file, np.load(file) as arrays:
         array: np.ndarray = arrays[_choose(arrays.files, name, path)]
         return array
 
 
-def _read_h5(path: str, name: str) -> np.ndarray:
+def _open_h5(path: str, name: str, stack: ExitStack) -> Any:
     library = _library("h5", path)
-    with open(path, "rb"), library.File(path, "r") as file:  # open says plainly what cannot be opened
-        names: list[str] = []
-        file.visititems(lambda key, item: names.append(key) if isinstance(item, library.Dataset) else None)
-        return np.asarray(file[_choose(names, name, path)][()])
+    with open(path, "rb"):  # says plainly what cannot be opened
+        pass
+    file = stack.enter_context(library.File(path, "r"))
+    names: list[str] = []
+    file.visititems(lambda key, item: names.append(key) if isinstance(item, library.Dataset) else None)
+    return file[_choose(names, name, path)]
 
 
-def _read_tif(path: str, _: str) -> np.ndarray:
+def _open_zarr(path: str, name: str, _: ExitStack) -> Any:
+    library = _library("zarr", path)
+    if not os.path.isdir(path):
+        raise FileNotFoundError(
+            f"{path} must be a folder of Zarr, got {'a file' if os.path.exists(path) else 'nothing'}"
+        )
+    found = library.open(path, mode="r")
+    if not name and hasattr(found, "ndim"):
+        return found
+    names = [] if hasattr(found, "ndim") else _arrays_below(found)
+    return found[_choose(names, name, path)]
+
+
+def _arrays_below(group: Any) -> list[str]:
+    """The arrays of a Zarr group and the groups in it."""
+    below = [f"{name}/{found}" for name, part in group.groups() for found in _arrays_below(part)]
+    return [name for name, _ in group.arrays()] + below
+
+
+def _read_tif(path: str, *_: Any) -> np.ndarray:
     return np.asarray(_library("tif", path).imread(path))
 
 
 def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
     """Write an array; other arrays of an HDF5 file stay, other files are replaced."""
-    path, name, kind = _parse(place)
+    path, name, kind = _parse_target(place)
     with beside(path) as part:
         if kind in ("npy", "npz"):
             import zipfile  # not at the top, for a quick start of the package
@@ -96,7 +134,7 @@ def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
 
 def check(place: str | os.PathLike[str]) -> None:
     """Refuse a place that cannot be written, before any work is done."""
-    path, name, kind = _parse(place)
+    path, name, kind = _parse_target(place)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise ValueError(f"{path} must lie in an existing folder, got {folder!r}")
@@ -147,9 +185,16 @@ def _parse(place: str | os.PathLike[str]) -> tuple[str, str, str]:
     text = os.fspath(place)
     ending = re.search(r"(\.\w+)(?::(.*))?$", text)
     kind = _KINDS.get(ending[1].lower(), "") if ending else ""
-    if not ending or not kind or (ending[2] is not None and kind not in ("npz", "h5")):
+    if not ending or not kind or (ending[2] is not None and kind not in _ARCHIVES):
         raise ValueError(f"files must end in {', '.join(_KINDS)}, archives with :name or without, got {text!r}")
     return text[: ending.end(1)], (ending[2] or "").strip("/"), kind
+
+
+def _parse_target(place: str | os.PathLike[str]) -> tuple[str, str, str]:
+    path, name, kind = _parse(place)
+    if kind == "zarr":
+        raise ValueError(f"{path} must end in .npy, .npz, .h5 or .tif: Zarr is only read here")
+    return path, name, kind
 
 
 def _choose(names: list[str], name: str, path: str) -> str:
@@ -173,4 +218,4 @@ def _library(kind: str, path: str) -> Any:
         raise ModuleNotFoundError(f"{path} needs {name}: pip install 'emfast[io]'", name=name) from None
 
 
-__all__ = ["beside", "check", "load", "same_file", "save"]
+__all__ = ["beside", "check", "load", "opened", "same_file", "save"]

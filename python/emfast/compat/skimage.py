@@ -14,6 +14,9 @@ array. Where they differ:
 - ``find_boundaries`` offers the modes "thick" and "inner".
 - ``expand_labels`` gives a voxel that is equally far from several labels to that whose voxel comes first in C order;
   scikit-image leaves it to SciPy. Spacings are read as decimals and distances compared exactly.
+- ``variation_of_information`` and ``adapted_rand_error`` take ids of any size, and give NaN where nothing counts.
+  Sums are exact, so that they may differ from scikit-image's in the last digits.
+- ``hausdorff_pair`` names the first of several pairs in C order; scikit-image leaves it to SciPy.
 - ``watershed`` takes footprints that are the neighbours of some ``connectivity``, around their centre. NaN in the image
   is refused. With ``watershed_line`` beyond faces a voxel of a line hands on once only, where scikit-image may not end.
 """
@@ -27,14 +30,27 @@ import numpy as np
 
 import emfast
 
+from ._skimage_scores import (
+    adapted_rand_error,
+    contingency_table,
+    hausdorff_distance,
+    hausdorff_pair,
+    variation_of_information,
+)
+
 __all__ = [
     "ArrayMap",
+    "adapted_rand_error",
+    "contingency_table",
     "expand_labels",
     "find_boundaries",
+    "hausdorff_distance",
+    "hausdorff_pair",
     "label",
     "relabel_sequential",
     "remove_small_holes",
     "remove_small_objects",
+    "variation_of_information",
     "watershed",
 ]
 

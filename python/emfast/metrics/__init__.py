@@ -6,6 +6,7 @@ and all the others, which are also functions here, take milliseconds.
 
 from .classes import Binary, binary, mean_iou, per_class, threshold_curve
 from .detection import ScoreOrderedPrecision, score_ordered_precision
+from .evaluation import Scores, evaluate
 from .instances import Associations, BestDice, Edits, aji, associations, best_dice, edits, ensemble_dice, seg_score
 from .matching import AveragePrecision, Matching, Panoptic, average_precision, by_class, by_size, match, panoptic
 from .partitions import (
@@ -28,6 +29,8 @@ from .partitions import (
     voi_per_object,
     vrand,
 )
+from .protocols import PROTOCOLS, Protocol, border_mask, protocols
+from .report import page, write_page
 from .runs import RunLengths, SkeletonGraph, expected_run_length, ids_within, node_labels, skeleton_table
 from .surfaces import (
     BoundaryScore,
@@ -52,6 +55,7 @@ from .topology import (
 )
 
 __all__ = [
+    "PROTOCOLS",
     "AdaptedRand",
     "Associations",
     "AveragePrecision",
@@ -69,9 +73,11 @@ __all__ = [
     "NormalisedVoi",
     "Panoptic",
     "PartnerScore",
+    "Protocol",
     "Rand",
     "RunLengths",
     "ScoreOrderedPrecision",
+    "Scores",
     "SkeletonGraph",
     "Squares",
     "SurfaceDistances",
@@ -84,6 +90,7 @@ __all__ = [
     "average_precision",
     "best_dice",
     "binary",
+    "border_mask",
     "boundary_score",
     "by_class",
     "by_size",
@@ -94,6 +101,7 @@ __all__ = [
     "edits",
     "ensemble_dice",
     "entropies",
+    "evaluate",
     "expected_run_length",
     "hausdorff_distance",
     "ids_within",
@@ -102,9 +110,11 @@ __all__ = [
     "node_labels",
     "normalised_voi",
     "object_distances",
+    "page",
     "panoptic",
     "partner_score",
     "per_class",
+    "protocols",
     "rand",
     "score_ordered_precision",
     "section_components",
@@ -121,4 +131,5 @@ __all__ = [
     "voi_per_object",
     "vrand",
     "warping",
+    "write_page",
 ]

@@ -1,0 +1,134 @@
+"""``emfast evaluate``: scores of a segmentation by a named protocol, as a table, JSON and a page to look at."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from . import _files, _native
+from ._progress import Progress
+
+__all__ = ["add"]
+
+
+def add(verbs: Any, spacing: Any) -> None:
+    """The verb and its options; ``spacing`` reads the option of that name."""
+    verb = verbs.add_parser(
+        "evaluate",
+        help="scores of a segmentation by a named protocol, and where its errors are",
+        description="Scores of a segmentation by a named protocol, and where its errors are.",
+        epilog="Files are .npy, .npz, .h5, .tif or .zarr; of an archive with the name of the array, as in "
+        "file.h5:path. Volumes of .h5 and .zarr are read block by block where the protocol allows it.",
+    )
+    verb.add_argument("truth", metavar="TRUTH", nargs="?")
+    verb.add_argument("labels", metavar="LABELS", nargs="?")
+    verb.add_argument("--protocol", default="general", metavar="NAME", help="see --list (default: general)")
+    verb.add_argument("--list", action="store_true", help="list the protocols and what they fix")
+    verb.add_argument("--spacing", type=spacing, metavar="Z,Y,X", help="nanometres per voxel")
+    verb.add_argument("--mask", metavar="FILE", help="voxels that are 0 there do not count")
+    verb.add_argument("--thresholds", type=_numbers, metavar="T,T,…", help="of a probability; the best counts")
+    verb.add_argument("--bootstrap", type=int, default=0, metavar="N", help="rounds for 95 %% intervals")
+    verb.add_argument("--block", type=_block, metavar="Z,Y,X", help="voxels that are read at a time")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="write the card as JSON")
+    verb.add_argument("--report", type=Path, metavar="FILE.html", help="write a page with slices of the worst errors")
+    verb.add_argument("--image", metavar="FILE", help="uint8, shown in the report")
+    verb.add_argument("--errors", type=Path, metavar="FILE.csv", help="write the table of errors, worst first")
+    verb.add_argument("--worst", type=int, default=12, metavar="N", help="errors in the report (default: 12)")
+    verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+    verb.set_defaults(run=run)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers like 0.3,0.5,0.7, got {text!r}") from None
+
+
+def _block(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be integers like 64,512,512, got {text!r}") from None
+
+
+def run(chosen: argparse.Namespace) -> int:
+    from . import metrics
+
+    if chosen.list:
+        for protocol in metrics.PROTOCOLS.values():
+            print(f"{protocol.name}: {protocol.about}")
+            print("".join(f"    {line}\n" for line in protocol.conventions))
+        return 0
+    if chosen.labels is None:
+        raise ValueError("TRUTH and LABELS must be given, two files")
+    for path in (chosen.json, chosen.report, chosen.errors):
+        _check_target(path, (chosen.truth, chosen.labels, chosen.mask, chosen.image))
+    if chosen.threads:
+        _native.set_threads(chosen.threads)
+    with ExitStack() as stack:
+        truth, labels = (stack.enter_context(_files.opened(place)) for place in (chosen.truth, chosen.labels))
+        mask = None if chosen.mask is None else stack.enter_context(_files.opened(chosen.mask))
+        with Progress("counting") as progress:
+            scores = metrics.evaluate(
+                truth,
+                labels,
+                protocol=chosen.protocol,
+                spacing=chosen.spacing,
+                mask=mask,
+                thresholds=chosen.thresholds,
+                bootstrap=chosen.bootstrap,
+                block=chosen.block,
+                progress=progress,
+            )
+        print(scores)
+        if chosen.json:
+            _write(chosen.json, scores.to_json())
+        if chosen.report or chosen.errors:
+            _tell_errors(chosen, stack, scores, truth, labels)
+    return 0
+
+
+def _tell_errors(chosen: argparse.Namespace, stack: ExitStack, scores: Any, truth: Any, labels: Any) -> None:
+    from . import metrics
+
+    errors = None
+    if scores.protocol.takes == "objects":
+        with Progress("looking for errors") as progress:
+            errors = metrics.compare(
+                truth, labels, spacing=chosen.spacing or (1,) * len(truth.shape), block=chosen.block, progress=progress
+            )
+    elif chosen.errors:
+        raise ValueError(f"--errors needs a protocol that takes objects, got {scores.protocol.name!r}")
+    if chosen.errors:
+        with _files.beside(chosen.errors) as part:
+            errors.events.to_csv(part)
+    if chosen.report:
+        image = None if chosen.image is None else stack.enter_context(_files.opened(chosen.image))
+        metrics.write_page(
+            chosen.report,
+            scores,
+            errors=errors,
+            truth=truth,
+            labels=labels,
+            image=image,
+            worst=chosen.worst,
+            title=f"{Path(chosen.labels).name} against {Path(chosen.truth).name}",
+        )
+        print(f"page: {chosen.report}")
+
+
+def _check_target(path: Path | None, sources: tuple[str | None, ...]) -> None:
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise ValueError(f"{path} must lie in an existing folder, got {str(path.parent)!r}")
+    if path.is_dir() or any(source is not None and source.split(":")[0] == str(path) for source in sources):
+        raise ValueError(f"{path} must be a file of its own")
+
+
+def _write(path: Path, text: str) -> None:
+    with _files.beside(path) as part, open(part, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,54 @@
+"""A line that says how far a long work is, and how long it may take yet; only where somebody looks."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, TextIO
+
+_BETWEEN = 0.1  # seconds from one line to the next
+
+
+class Progress:
+    """``Progress("counting")(done, total)`` writes a bar over its last one; as a context it wipes it in the end.
+
+    Nothing is written where the stream is no terminal.
+    """
+
+    def __init__(self, words: str, stream: TextIO | None = None) -> None:
+        self.words = words
+        self.stream = sys.stderr if stream is None else stream
+        self.start, self.last = time.perf_counter(), 0.0
+        self.shown = bool(self.stream.isatty())
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.shown:
+            print("\r\x1b[K", end="", file=self.stream, flush=True)
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.perf_counter()
+        if not self.shown or (done < total and now - self.last < _BETWEEN):
+            return
+        self.last = now
+        print(f"\r\x1b[K{self.line(done, total, now - self.start)}", end="", file=self.stream, flush=True)
+
+    def line(self, done: int, total: int, seconds: float) -> str:
+        """As it is shown after so many seconds."""
+        share = done / total if total else 1.0
+        bar = "#" * round(24 * share)
+        left = f", {span(seconds * (1 - share) / share)} left" if 0 < share < 1 else ""
+        return f"{self.words} [{bar:<24}] {100 * share:3.0f} %, {span(seconds)}{left}"
+
+
+def span(seconds: float) -> str:
+    """A time in words: 7 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,302 @@
+"""emfast.evaluate: protocols against their definitions and published values, cards, intervals."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import emfast
+from emfast import metrics
+from emfast.metrics.protocols import PROTOCOLS
+
+B_TRUTH = np.array([[int(c) for c in row] for row in ("011122", "011122", "033322", "033300")])
+B_LABELS = np.array([[int(c) for c in row] for row in ("555077", "055577", "059977", "099990")])
+D_TRUTH = np.array([[int(c) for c in "111111222200"]])
+D_LABELS = np.array([[int(c) for c in "333004444004"]])
+
+volumes = st.integers(0, 2**32 - 1).map(
+    lambda seed: tuple(np.random.default_rng(seed).integers(0, 4, (2, 2, 5, 6)).astype("u8"))
+)
+
+
+def test_general_has_the_vectors_of_the_field():
+    scores = emfast.evaluate(B_TRUTH, B_LABELS)
+    assert scores["voi_split"] == pytest.approx(0.4333482810989029, abs=1e-15)
+    assert scores["voi_merge"] == pytest.approx(0.2166741405494515, abs=1e-15)
+    assert scores["adapted_rand_error"] == pytest.approx(0.1456310679611651, abs=1e-15)
+    assert scores["vinfo"] == pytest.approx(0.8080604186103774, abs=1e-15)
+    assert scores["pq"] == pytest.approx(0.7797619047619048, abs=1e-15)
+    assert scores["aji"] == 16 / 21
+    assert scores["accuracy_50"] == scores["f1_50"] == 1
+    assert scores["accuracy_75"] == 1 / 5
+    assert (scores["objects_truth"], scores["objects_labels"]) == (3, 3)
+
+
+def test_snemi3d_takes_label_0_as_single_voxels():
+    assert emfast.evaluate(D_TRUTH, D_LABELS, protocol="snemi3d")["adapted_rand_error"] == pytest.approx(
+        0.45, abs=1e-15
+    )
+
+
+def _cremi_mask(truth, within, spacing):
+    """By SciPy, section by section."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    kept = np.zeros(truth.shape, bool)
+    for z, section in enumerate(truth):
+        padded = np.pad(section, 1, mode="edge")
+        inner = np.ones(section.shape, bool)
+        for neighbour in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
+            inner &= neighbour == section
+        far = ndimage.distance_transform_edt(inner, sampling=spacing[1:]) if not inner.all() else np.inf
+        kept[z] = far > within
+    return kept
+
+
+@given(seed=st.integers(0, 2**32 - 1), within=st.sampled_from([0, 4, 5, 9]))
+def test_the_border_of_cremi_is_that_of_its_definition(seed, within):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, (3, 4, 5)).repeat(3, axis=1).repeat(3, axis=2)
+    mask = metrics.border_mask(truth, within=within, spacing=(40, 4, 4))
+    assert np.array_equal(mask, _cremi_mask(truth, within, (40, 4, 4)))
+    assert np.array_equal(metrics.border_mask(truth[0], within=within, spacing=(4, 4)), mask[0])
+
+
+def test_cremi_counts_what_is_far_from_borders_and_known():
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 3, (2, 3, 3)).repeat(16, axis=1).repeat(16, axis=2).astype("u8")
+    truth[0, :10, :10] = 2**64 - 1
+    labels = rng.integers(0, 4, truth.shape).astype("u8")
+    scores = emfast.evaluate(truth, labels, protocol="cremi", spacing=(40, 4, 4))
+    kept = _cremi_mask(truth, 25, (40, 4, 4)) & (truth != 2**64 - 1)
+    table = emfast.contingency(truth[kept], labels[kept])
+    assert 0 < table.voxels < truth.size
+    assert scores.table == table
+    assert (scores["voi_split"], scores["voi_merge"]) == tuple(table.voi())
+    assert scores["cremi_score"] == pytest.approx(math.sqrt(scores["voi"] * scores["adapted_rand_error"]))
+    legacy = emfast.evaluate(truth, labels, protocol="cremi-legacy", spacing=(40, 4, 4))
+    assert legacy["voi"] == scores["voi"] and legacy["adapted_rand_error"] != scores["adapted_rand_error"]
+
+
+def _warped():
+    """The truth of METRICS.md's example, and its four predictions."""
+    truth = np.ones((7, 9), np.uint8)
+    truth[:, 4] = 0
+    filled, cut, shifted, wide = truth.copy(), truth.copy(), np.ones_like(truth), truth.copy()
+    filled[2:4, 4] = 1
+    cut[3, :5] = 0
+    shifted[:, 5] = 0
+    wide[:, 3:6] = 0
+    return truth, [filled, cut, shifted, wide]
+
+
+def test_isbi2012_thins_boundaries_before_it_compares():
+    truth, predictions = _warped()
+    found = [emfast.evaluate(truth, p.astype(np.float32), protocol="isbi2012")["vrand"] for p in predictions]
+    assert found == pytest.approx([0.6666666667, 0.8139183056, 0.88, 1.0], abs=1e-10)
+    bytes_ = emfast.evaluate(truth, predictions[1] * np.uint8(255), protocol="isbi2012")
+    assert bytes_["vrand"] == found[1]
+    assert emfast.evaluate(truth, truth.astype(np.float32), protocol="isbi2012")["vinfo"] == 1
+
+
+def test_isbi2012_takes_the_best_threshold_over_all_sections():
+    truth, (filled, *_) = _warped()
+    stack = np.stack([truth, truth])
+    grades = np.stack([np.where(truth, 0.55, 0.05), np.where(filled, 0.75, 0.05)]).astype(np.float32)
+    scores = emfast.evaluate(stack, grades, protocol="isbi2012")
+    one = emfast.evaluate(truth, filled.astype(np.float32), protocol="isbi2012")
+    assert one["vrand"] < scores["vrand"] < 1
+    assert scores["vrand_threshold"] in (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def test_isbi2012_warping_has_the_vectors():
+    truth, predictions = _warped()
+    found = [emfast.evaluate(truth, p.astype(np.float32), protocol="isbi2012-warping") for p in predictions]
+    assert [s["warping_error"] for s in found] == [2 / 63, 1 / 63, 0, 0]
+    assert all(s["pixel_error"] > 0 for s in found)
+    assert found[0]["rand_error"] > 0
+
+
+def test_mitoem_is_coco_s_by_size():
+    truth = np.repeat([1, 2, 3, 0], [8, 8, 8, 4])
+    labels = np.repeat([1, 2, 3, 4, 0], [5, 9, 10, 3, 1])
+    scores = emfast.evaluate(truth[None], labels[None], protocol="mitoem")
+    assert scores["ap_mean"] == pytest.approx(0.345545, abs=1e-6)
+    assert scores["ap_50"] == 1
+    assert scores["ap_75"] == scores["ap_75_small"] == pytest.approx(0.336634, abs=1e-6)
+    assert math.isnan(scores["ap_75_medium"])
+    accuracy = emfast.evaluate(truth[None], labels[None], protocol="mitoem-accuracy")
+    assert accuracy["accuracy_75"] == 1 / 6
+    nucmm = emfast.evaluate(truth[None], labels[None], protocol="nucmm")
+    assert nucmm["ap_75"] == scores["ap_75"]
+
+
+@pytest.mark.parametrize("protocol", ["lucchi", "kasthuri", "urocell"])
+def test_masks_are_compared_voxel_by_voxel(protocol):
+    truth = np.zeros((12, 12, 12), np.uint8)
+    labels = truth.copy()
+    truth[2:7, 2:7, 2:7] = 7
+    labels[2:7, 2:7, 4:10] = 255
+    scores = emfast.evaluate(truth, labels, protocol=protocol)
+    assert scores["iou"] == 75 / 200
+    assert scores["dice"] == 150 / 275
+    assert scores["voc"] == (75 / 200 + 1528 / 1653) / 2
+    kept = np.zeros_like(truth)
+    kept[2:7] = 1
+    inside = emfast.evaluate(truth, labels, protocol=protocol, mask=kept)
+    assert inside["iou"] == 75 / 200 and inside["tnr"] < scores["tnr"]
+    assert emfast.evaluate(truth, (labels / 255).astype(np.float16), protocol=protocol).scores == scores.scores
+
+
+def test_platelets_are_the_mean_over_organelles():
+    truth = np.array([[0, 1, 2, 2, 3, 3, 6]])
+    labels = np.array([[1, 1, 2, 3, 3, 3, 4]])
+    scores = emfast.evaluate(truth, labels, protocol="platelet")
+    assert (scores["iou_2"], scores["iou_3"], scores["iou_6"]) == (1 / 2, 2 / 3, 0)
+    assert scores["mean_iou"] == pytest.approx((1 / 2 + 2 / 3) / 3)
+
+
+def test_clefts_are_measured_in_nanometres():
+    truth = np.full((1, 1, 6), 2**64 - 1, np.uint64)
+    labels = truth.copy()
+    truth[..., 0], labels[..., 5] = 1, 9
+    scores = emfast.evaluate(truth, labels, protocol="cremi-clefts", spacing=(40, 4, 100))
+    assert (scores["adgt"], scores["adf"], scores["cremi_clefts"], scores["false_positives"]) == (500, 500, 500, 1)
+    plain = emfast.evaluate(truth == 1, labels == 9, protocol="cremi-clefts", spacing=(40, 4, 100))
+    assert plain.scores == scores.scores
+
+
+PERFECT = {
+    "voi": 0,
+    "adapted_rand_error": 0,
+    "cremi_score": 0,
+    "pq": 1,
+    "aji": 1,
+    "accuracy_50": 1,
+    "iou": 1,
+    "vrand": 1,
+}
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+@given(volumes=volumes)
+def test_equal_volumes_are_perfect_and_scores_are_in_bounds(protocol, volumes):
+    truth, labels = (v.repeat(8, axis=1).repeat(8, axis=2) for v in volumes)
+    if PROTOCOLS[protocol].takes == "probability":
+        truth, labels = (truth > 1).astype("u1"), (labels > 1).astype("f4")
+    spacing = (40, 4, 4)
+    found = emfast.evaluate(truth, truth.astype(labels.dtype), protocol=protocol, spacing=spacing)
+    for name, value in PERFECT.items():
+        if name in found:
+            assert found[name] == value or math.isnan(found[name])
+    other = emfast.evaluate(truth, labels, protocol=protocol, spacing=spacing)
+    assert all(math.isnan(v) or v >= 0 for v in other.scores.values())
+    assert list(other) == list(found) or protocol == "platelet"
+    assert json.loads(other.to_json())["protocol"] == protocol
+
+
+@given(volumes=volumes, seed=st.integers(0, 99))
+def test_names_of_objects_do_not_matter(volumes, seed):
+    truth, labels = volumes
+    rng = np.random.default_rng(seed)
+    names = np.r_[0, np.sort(rng.choice(10**6, 3, replace=False)) + 1].astype("u8")  # ties of AJI go by id
+    for protocol in ("general", "snemi3d", "mitoem-accuracy"):
+        assert emfast.evaluate(truth, names[labels], protocol=protocol).scores == pytest.approx(
+            emfast.evaluate(truth, labels, protocol=protocol).scores, nan_ok=True, rel=1e-14
+        )
+
+
+class Sliced:
+    """A volume that can only be sliced."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, box):
+        return self.array[box]
+
+
+@given(volumes=volumes)
+def test_volumes_may_be_read_in_blocks(volumes):
+    truth, labels = volumes
+    whole = emfast.evaluate(truth, labels)
+    parts = emfast.evaluate(Sliced(truth), Sliced(labels), block=(1, 3, 4))
+    assert parts.table == whole.table
+    assert parts.about["table_sha256"] == whole.about["table_sha256"]
+    assert "truth_sha256" in whole.about and "truth_sha256" not in parts.about
+
+
+@given(truth=hnp.arrays(bool, (4, 5)), grades=hnp.arrays(np.uint8, (4, 5)))
+def test_thresholds_give_a_curve_and_the_best(truth, grades):
+    thresholds = [0.2, 0.5, 0.75]
+    scores = emfast.evaluate(truth, grades, protocol="lucchi", thresholds=thresholds)
+    each = [emfast.evaluate(truth, grades > t * 255, protocol="lucchi")["iou"] for t in thresholds]
+    assert np.array_equal(scores.curve["iou"], each, equal_nan=True)
+    known = [iou for iou in each if not math.isnan(iou)]
+    assert scores["iou"] == max(known) if known else math.isnan(scores["iou"])
+    floats = emfast.evaluate(truth, grades / np.float64(255), protocol="lucchi", thresholds=thresholds)
+    assert floats.scores == pytest.approx(scores.scores, nan_ok=True)
+
+
+def test_intervals_hold_the_score_and_are_the_same_every_time():
+    made = emfast.phantom.make((16, 64, 64), seed=3)
+    labels = emfast.watershed(made.affinities, low=0.2)
+    once, again = (emfast.evaluate(made.labels, labels, bootstrap=40, block=(8, 16, 16)) for _ in range(2))
+    assert once.intervals == again.intervals
+    assert once.table == emfast.evaluate(made.labels, labels).table
+    for name in ("voi", "adapted_rand_error", "voi_split"):
+        low, high = once.intervals[name]
+        assert low < once[name] < high
+        assert high - low < once[name]
+    more = emfast.evaluate(made.labels, labels, bootstrap=40, block=(16, 32, 64))
+    assert more.intervals["voi"] != once.intervals["voi"]
+    perfect = emfast.evaluate(made.labels, made.labels, protocol="snemi3d", bootstrap=5)
+    assert perfect.intervals["adapted_rand_error"] == (0, 0)
+
+
+def test_a_card_says_what_a_number_means():
+    scores = emfast.evaluate(B_TRUTH, B_LABELS, spacing=(4, 4))
+    card = json.loads(scores.to_json())
+    assert card["scores"] == scores.scores
+    assert card["emfast"] == emfast.__version__
+    assert card["conventions"] == list(PROTOCOLS["general"].conventions)
+    assert card["spacing_nm"] == [4, 4]
+    assert card["truth_sha256"] == emfast.evaluate(np.asfortranarray(B_TRUTH), B_LABELS).about["truth_sha256"]
+    assert card["truth_sha256"] != card["labels_sha256"]
+    assert "| aji | 0.761905 |" in scores.to_markdown()
+    assert "aji" in repr(scores) and len(scores) == len(list(scores))
+    empty = emfast.evaluate(np.zeros((2, 2), int), np.zeros((2, 2), int))
+    assert json.loads(empty.to_json())["scores"]["aji"] == "nan"
+    assert "truth_sha256" not in emfast.evaluate(B_TRUTH, B_LABELS, checksums=False).about
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"protocol": "cremy"}, ValueError, "protocol must be one of general, cremi"),
+        ({"protocol": "cremi"}, ValueError, "spacing must be given for the protocol cremi"),
+        ({"labels": np.zeros((2, 3), int)}, ValueError, r"labels must have the shape of truth \(4, 6\), got \(2, 3\)"),
+        ({"truth": np.zeros(3, int), "labels": np.zeros(3, int)}, ValueError, "truth must be 2D or 3D"),
+        ({"spacing": (1, 2, 3)}, ValueError, "spacing"),
+        ({"thresholds": [0.5]}, ValueError, "thresholds are for the protocols that take masks"),
+        ({"thresholds": [2], "protocol": "lucchi"}, ValueError, "thresholds must be numbers from 0 to 1"),
+        ({"thresholds": [], "protocol": "lucchi"}, ValueError, "thresholds must be numbers from 0 to 1"),
+        ({"bootstrap": -1}, ValueError, "bootstrap must be a number of rounds"),
+        (
+            {"bootstrap": 3, "protocol": "isbi2012"},
+            ValueError,
+            "bootstrap needs a protocol whose scores come of a table",
+        ),
+        ({"block": (2, 2), "protocol": "isbi2012"}, ValueError, "block needs a protocol whose scores come of a table"),
+        ({"mask": np.ones((4, 6)), "protocol": "isbi2012"}, ValueError, "mask must be left out"),
+        ({"labels": B_LABELS / 2}, TypeError, "labels must be"),
+    ],
+)
+def test_errors_name_the_argument(options, error, match):
+    given_arrays = {"truth": B_TRUTH, "labels": B_LABELS} | {k: options[k] for k in ("truth", "labels") if k in options}
+    rest = {k: v for k, v in options.items() if k not in given_arrays}
+    with pytest.raises(error, match=match):
+        emfast.evaluate(given_arrays["truth"], given_arrays["labels"], **rest)
