@@ -4,7 +4,9 @@ Axes are (z, y, x), spacing is in nanometres, labels are integers with 0 as back
 and on the device of the input, and never depend on the number of threads or on the device.
 """
 
-from . import compat, cuda, metrics, phantom, segmentation
+from typing import TYPE_CHECKING, Any
+
+from . import compat, cuda, phantom, segmentation
 from ._native import get_threads, set_threads
 from ._table import Table
 from .affinities import NEAREST, affinities, boundaries, convert_affinities
@@ -32,7 +34,6 @@ from .labels import (
     unique,
 )
 from .measurement import contacts, statistics
-from .metrics import Contingency, Scores, contingency, evaluate
 from .morphology import dilate, erode
 from .multicuts import Multicut, multicut, multicut_costs
 from .mutex import mutex_watershed, mutex_watershed_graph
@@ -40,6 +41,10 @@ from .seeds import distance_peaks, h_maxima, seeded_watershed
 from .segmentation import segment_affinities
 from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
+
+if TYPE_CHECKING:
+    from . import metrics
+    from .metrics import Contingency, Scores, contingency, evaluate
 
 __version__ = "0.1.0"
 
@@ -108,3 +113,20 @@ __all__ = [
     "voxel_graph",
     "watershed",
 ]
+
+_OF_METRICS = ("Contingency", "Scores", "contingency", "evaluate")
+
+
+def __getattr__(name: str) -> Any:
+    """Scores are imported when they are first asked for: the package starts quickly."""
+    if name not in ("metrics", *_OF_METRICS):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    metrics = import_module(f"{__name__}.metrics")
+    globals().update({"metrics": metrics, **{n: getattr(metrics, n) for n in _OF_METRICS}})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
