@@ -1,0 +1,175 @@
+"""The page of an evaluation, the command that writes it, and its progress."""
+
+import base64
+import io
+import json
+import re
+import zlib
+
+import numpy as np
+import pytest
+
+import emfast
+from emfast import metrics
+from emfast._progress import Progress, span
+from emfast.cli import main
+
+
+@pytest.fixture(scope="module")
+def volumes():
+    made = emfast.phantom.make((8, 96, 160), seed=5)
+    return made.labels, emfast.segment_affinities(made.affinities, threshold=0.3), made.image
+
+
+def pictures(text):
+    """Widths and heights of the PNG files in a page, each of which is sound."""
+    found = []
+    for data in re.findall(r'src="data:image/png;base64,([^"]+)"', text):
+        png = base64.b64decode(data)
+        assert png[:8] == b"\x89PNG\r\n\x1a\n"
+        start = png.index(b"IDAT")
+        size = int.from_bytes(png[start - 4 : start], "big")
+        zlib.decompress(png[start + 4 : start + 4 + size])
+        found.append((int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")))
+    return found
+
+
+def test_a_page_has_scores_conventions_and_slices_of_the_worst_errors(volumes):
+    truth, labels, image = volumes
+    scores = emfast.evaluate(truth, labels)
+    errors = emfast.compare(truth, labels)
+    text = metrics.page(scores, errors=errors, truth=truth, labels=labels, image=image, worst=5, title="a < b")
+    assert "<title>a &lt; b</title>" in text
+    assert all(f"<td>{name}" in text for name in scores)
+    assert all(line in text for line in scores.protocol.conventions if not set(line) & set("<>&'"))
+    assert pictures(text) == [(128, 96)] * 20  # image, truth, segments, error; as wide as the window, as high as the volume
+    assert f"The worst 5 of {len(errors.events)} errors" in text
+    assert "http" not in text.replace("http-equiv", "")
+    assert pictures(metrics.page(scores, errors=errors, truth=truth, labels=labels, worst=2)) == [(128, 96)] * 6
+    assert pictures(metrics.page(scores)) == []
+
+
+def test_the_parts_of_an_error_are_seen():
+    truth = np.zeros((20, 20), np.uint8)
+    truth[5:15, 2:18] = 1
+    labels = truth.copy()
+    labels[:, 10:] *= 2
+    errors = emfast.compare(truth, labels)
+    tinted = metrics.report._tinted(np.full(truth.shape, 90, np.uint8), _event(errors, 0), truth, labels)
+    first, second, outside = tinted[7, 4], tinted[7, 15], tinted[0, 0]
+    assert (outside == 90).all()
+    assert first[0] > first[2] and second[2] > second[0]  # red, blue
+    swapped = emfast.compare(labels, truth)
+    other = metrics.report._tinted(np.full(truth.shape, 90, np.uint8), _event(swapped, 0), labels, truth)
+    assert np.array_equal(other, tinted)
+
+
+def _event(errors, row):
+    return {name: errors.events[name][row] for name in metrics.report._SHOWN}
+
+
+def test_no_errors_and_two_dimensions():
+    truth = np.array([[1, 1, 2, 2]])
+    scores = emfast.evaluate(truth, truth)
+    assert "None: both volumes" in metrics.page(scores, errors=emfast.compare(truth, truth), truth=truth, labels=truth)
+    other = np.array([[1, 1, 1, 2]])
+    text = metrics.page(scores, errors=emfast.compare(truth, other), truth=truth, labels=other)
+    assert pictures(text) == [(4, 1)] * (3 * len(emfast.compare(truth, other).events))
+    with pytest.raises(ValueError, match="truth and labels must be given to show slices"):
+        metrics.page(scores, errors=emfast.compare(truth, other))
+
+
+def test_a_curve_of_thresholds_is_drawn():
+    truth = np.array([[0, 0, 1, 1]])
+    scores = emfast.evaluate(truth, np.array([[0.1, 0.4, 0.3, 0.9]]), protocol="lucchi", thresholds=[0.2, 0.35, 0.5])
+    assert metrics.page(scores).count("<svg") == 1
+
+
+def run(capsys, *arguments):
+    code = main(["evaluate", *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+def test_the_command_prints_writes_and_shows(volumes, tmp_path, capsys):
+    truth, labels, image = volumes
+    for name, array in (("truth", truth), ("labels", labels), ("image", image)):
+        np.save(tmp_path / f"{name}.npy", array)
+    out, page, table = tmp_path / "scores.json", tmp_path / "page.html", tmp_path / "errors.csv"
+    code, text, _ = run(
+        capsys, tmp_path / "truth.npy", tmp_path / "labels.npy", "--protocol", "snemi3d", "--json", out,
+        "--report", page, "--errors", table, "--image", tmp_path / "image.npy", "--worst", 3, "--spacing", "30,8,8",
+    )  # fmt: skip
+    scores = emfast.evaluate(truth, labels, protocol="snemi3d", spacing=(30, 8, 8))
+    assert code == 0
+    assert f"{scores['adapted_rand_error']:.6g}" in text
+    assert json.loads(out.read_text())["scores"] == scores.scores
+    assert len(pictures(page.read_text())) == 12
+    errors = emfast.compare(truth, labels, spacing=(30, 8, 8))
+    assert len(table.read_text().splitlines()) == len(errors.events) + 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "errors.csv", "image.npy", "labels.npy", "page.html", "scores.json", "truth.npy",
+    ]  # fmt: skip
+
+
+def test_the_command_reads_zarr_and_hdf5_in_blocks(volumes, tmp_path, capsys):
+    h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
+    truth, labels, _ = volumes
+    with h5py.File(tmp_path / "truth.h5", "w") as file:
+        file["volumes/truth"] = truth
+    group = zarr.open_group(tmp_path / "pred.zarr", mode="w")
+    stored = group.create_array("labels", shape=labels.shape, dtype=labels.dtype, chunks=(4, 32, 32))
+    stored[...] = labels
+    code, text, _ = run(
+        capsys, f"{tmp_path}/truth.h5:volumes/truth", tmp_path / "pred.zarr", "--block", "4,32,32", "--report",
+        tmp_path / "page.html", "--worst", 1,
+    )  # fmt: skip
+    assert code == 0
+    assert f"{emfast.evaluate(truth, labels)['voi']:.6g}" in text
+    assert len(pictures((tmp_path / "page.html").read_text())) == 3
+
+
+def test_the_command_lists_protocols(capsys):
+    code, text, _ = run(capsys, "--list")
+    assert code == 0
+    assert all(f"{name}: {protocol.about}" in text for name, protocol in metrics.PROTOCOLS.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["truth.npy"], "TRUTH and LABELS must be given"),
+        (["truth.npy", "none.npy"], "none.npy"),
+        (["truth.npy", "truth.npy", "--protocol", "x"], "protocol must be one of"),
+        (["truth.npy", "truth.npy", "--protocol", "cremi"], "spacing must be given"),
+        (["truth.npy", "truth.npy", "--json", "truth.npy"], "must be a file of its own"),
+        (["truth.npy", "truth.npy", "--report", "no/page.html"], "must lie in an existing folder"),
+        (["truth.npy", "truth.npy", "--protocol", "lucchi", "--errors", "e.csv"], "--errors needs a protocol"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("truth.npy", np.ones((2, 3), int))
+    before = (tmp_path / "truth.npy").read_bytes()
+    code, _, told = run(capsys, *arguments)
+    assert code == 2
+    assert words in told and told.count("\n") == 1
+    assert (tmp_path / "truth.npy").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["truth.npy"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_tells_what_is_left_on_a_terminal_alone():
+    assert Progress("counting").line(1, 4, 10) == "counting [######                  ]  25 %, 10 s, 30 s left"
+    assert Progress("counting").line(4, 4, 10) == "counting [########################] 100 %, 10 s"
+    assert [span(s) for s in (0.4, 61, 7300)] == ["0 s", "1 min 1 s", "2 h 1 min"]
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        with Progress("counting", stream) as progress:
+            progress(1, 2)
+            progress(2, 2)
+    assert file.getvalue() == ""
+    assert "100 %" in terminal.getvalue() and terminal.getvalue().endswith("\x1b[K")
