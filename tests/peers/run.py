@@ -2,7 +2,8 @@
 
 Every ``*test*.py`` in FOLDER runs in FOLDER as it stands, in a process of its own. In the place of the peers it finds
 modules of their names that hold ``emfast.compat``'s names and nothing else. They are written to a temporary folder and
-come first on the path, before peers that are installed. A summary of cases per file ends the run.
+come first on the path, before peers that are installed. scikit-image is too large to stand in for: where a file names
+it, the functions that ``emfast.compat.skimage`` has take the place of its own. A summary of cases per file ends the run.
 """
 
 from __future__ import annotations
@@ -27,6 +28,16 @@ if not hasattr(numpy, "bool"):
     numpy.bool = bool
 """
 
+IN_SKIMAGE = """
+import importlib
+from emfast.compat import skimage as ours
+for part in ("measure", "metrics", "morphology", "segmentation"):
+    theirs = importlib.import_module("skimage." + part)
+    for name in ours.__all__:
+        if name in dir(theirs):
+            setattr(theirs, name, getattr(ours, name))
+"""
+
 
 def write_shims(folder: Path) -> None:
     for name, module in {**dict(zip(PEERS, PEERS, strict=True)), **PACKAGES}.items():
@@ -35,6 +46,7 @@ def write_shims(folder: Path) -> None:
         text = "".join(f"def {f}(*_):\n    raise NotImplementedError({f!r})\n" for f in functions)
         place(folder, name).write_text(text)
     (folder / "conftest_of_peers.py").write_text(CUSTOMIZE)
+    (folder / "emfast_in_skimage.py").write_text(IN_SKIMAGE)
 
 
 def place(folder: Path, name: str) -> Path:
@@ -68,6 +80,8 @@ def main(arguments: list[str]) -> int:
         write_shims(shims)
         for file in files:
             command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest_of_peers", "-p", "no:cacheprovider"]
+            if "skimage" in file.read_text():
+                command += ["-p", "emfast_in_skimage"]
             command += ["--rootdir", str(folder), "--import-mode=importlib", *arguments[1:], file.name]
             done = subprocess.run(command, cwd=folder, env=environment(shims), stdout=subprocess.PIPE, text=True)
             print(done.stdout, end="")
