@@ -39,6 +39,7 @@ GROUPS = (
     "multicut",
     "matching",
     "skeletons",
+    "surfaces",
 )
 PEERS = (
     "connected-components-3d",
@@ -47,6 +48,8 @@ PEERS = (
     "fill-voids",
     "scipy",
     "scikit-image",
+    "monai",
+    "surface-distance",
     "waterz",
     "bioimage-cpp",
     "mwatershed",

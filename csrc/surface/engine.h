@@ -22,7 +22,7 @@ inline constexpr int64_t large = int64_t(1) << 19;  // voxels from which a pair 
 // ---- Members and places
 
 template <class T>
-EMFAST_INLINE void members(const T* row, T id, bool all, int64_t n, uint8_t* out) {
+EMFAST_INLINE void members(const T* row, T id, bool all, int64_t n, uint8_t* __restrict out) {
     if (all)
         for (int64_t x = 0; x < n; ++x) out[x] = row[x] != 0;
     else
@@ -44,32 +44,46 @@ struct Rows {
     uint8_t left, right;  // what lies beyond the ends
 };
 
-EMFAST_CLONES void voxel_row(const Rows& r, int64_t n, uint8_t* out) {
-    for (int64_t x = 0; x < n; ++x) out[x] = r.before_y[x] & r.after_y[x] & r.before_z[x] & r.after_z[x];
-    const uint8_t first = n > 1 ? r.here[1] : r.right, last = n > 1 ? r.here[n - 2] : r.left;
-    out[0] &= r.left & first;
-    for (int64_t x = 1; x + 1 < n; ++x) out[x] &= r.here[x - 1] & r.here[x + 1];
-    if (n > 1) out[n - 1] &= r.right & last;
-    for (int64_t x = 0; x < n; ++x) out[x] = r.here[x] & (out[x] ^ 1);
+// 0 < x < n - 1; the ends are the caller's.
+EMFAST_CLONES void voxel_middle(const Rows& r, int64_t n, uint8_t* __restrict out) {
+    const uint8_t *here = r.here, *a = r.before_y, *b = r.after_y, *c = r.before_z, *d = r.after_z;
+    for (int64_t x = 1; x + 1 < n; ++x) {
+        const uint8_t deep = a[x] & b[x] & c[x] & d[x] & here[x - 1] & here[x + 1];
+        out[x] = here[x] & static_cast<uint8_t>(deep ^ 1);
+    }
 }
 
-// The codes of n + 1 corners, 0 where they are all alike. quads: the rows at (z - 1, y - 1), (z - 1, y), (z, y - 1), (z, y).
-EMFAST_CLONES void cell_row(const uint8_t* const* quads, bool picture, int64_t n, uint8_t* out) {
-    const uint8_t *a = quads[0], *b = quads[1], *c = quads[2], *d = quads[3];
-    const uint8_t full = picture ? 15 : 255;
-    auto place = [&](int64_t x, int64_t before, int64_t after) {
-        int code = 0;
-        if (before >= 0) code = a[before] << 7 | b[before] << 5 | c[before] << 3 | d[before] << 1;
-        if (after < n) code |= a[after] << 6 | b[after] << 4 | c[after] << 2 | d[after];
-        out[x] = code == full ? 0 : static_cast<uint8_t>(code);
-    };
-    place(0, -1, 0);
-    for (int64_t x = 1; x < n; ++x) {
-        const uint8_t code = static_cast<uint8_t>(a[x - 1] << 7 | a[x] << 6 | b[x - 1] << 5 | b[x] << 4 |
-                                                  c[x - 1] << 3 | c[x] << 2 | d[x - 1] << 1 | d[x]);
-        out[x] = code == full ? uint8_t(0) : code;
+inline void voxel_row(const Rows& r, int64_t n, uint8_t* out) {
+    voxel_middle(r, n, out);
+    for (const int64_t x : {int64_t(0), n - 1}) {
+        const uint8_t left = x > 0 ? r.here[x - 1] : r.left, right = x + 1 < n ? r.here[x + 1] : r.right;
+        const uint8_t deep = r.before_y[x] & r.after_y[x] & r.before_z[x] & r.after_z[x] & left & right;
+        out[x] = r.here[x] & static_cast<uint8_t>(deep ^ 1);
     }
-    place(n, n - 1, n);
+}
+
+// The rows at (z - 1, y - 1), (z - 1, y), (z, y - 1), (z, y) around a row of corners.
+struct Quad {
+    const uint8_t *a, *b, *c, *d;
+    uint8_t full;  // the code of corners with all voxels inside
+
+    EMFAST_INLINE uint8_t code(int64_t before, int64_t after) const {
+        const auto all = static_cast<uint8_t>(a[before] << 7 | a[after] << 6 | b[before] << 5 | b[after] << 4 |
+                                              c[before] << 3 | c[after] << 2 | d[before] << 1 | d[after]);
+        return all == full ? uint8_t(0) : all;
+    }
+};
+
+EMFAST_CLONES void cell_middle(const Quad& quad, int64_t n, uint8_t* __restrict out) {
+    const Quad q = quad;
+    for (int64_t x = 1; x < n; ++x) out[x] = q.code(x - 1, x);
+}
+
+// The codes of n + 1 corners, 0 where they are all alike.
+inline void cell_row(const Quad& q, int64_t n, uint8_t* out) {
+    cell_middle(q, n, out);
+    out[0] = static_cast<uint8_t>(q.a[0] << 6 | q.b[0] << 4 | q.c[0] << 2 | q.d[0]);
+    out[n] = static_cast<uint8_t>(q.a[n - 1] << 7 | q.b[n - 1] << 5 | q.c[n - 1] << 3 | q.d[n - 1] << 1);
 }
 
 // f(x) for every byte that is not 0, in order.
@@ -183,21 +197,24 @@ EMFAST_INLINE void strip_down(Strip<U>& strip, U* column, int64_t stride, int co
     constexpr int lanes = Strip<U>::lanes;
     U* f = strip.memory.data() + Strip<U>::near * lanes;
     for (int64_t p = 0; p < strip.n; ++p) std::memcpy(f + p * lanes, column + p * stride, count * sizeof(U));
+    const U* const costs = strip.costs.data();
     for (int64_t p = 0; p < strip.n; ++p) {
         U best[lanes];
         const U *up = f + p * lanes, *down = up;
         std::memcpy(best, up, sizeof best);
-        for (int64_t k = 1; k < strip.n; ++k) {
-            const U cost = strip.costs[k];
-            U most = 0;
-            for (int l = 0; l < lanes; ++l) most = best[l] > most ? best[l] : most;
-            if (most <= cost) break;
-            if (k > Strip<U>::near) return strip.envelopes(column, stride, count);
-            up -= lanes;
-            down += lanes;
-            for (int l = 0; l < lanes; ++l) {
-                const U nearer = (up[l] < down[l] ? up[l] : down[l]) + cost;
-                best[l] = nearer < best[l] ? nearer : best[l];
+        for (int64_t k = 1; k < strip.n; k += 2) {
+            U beaten = 0;
+            for (int l = 0; l < lanes; ++l) beaten |= costs[k] - best[l];
+            if (beaten >= 0) break;  // no difference is negative: nothing nearer is left
+            if (k >= Strip<U>::near) return strip.envelopes(column, stride, count);
+            for (int step = 0; step < 2; ++step) {
+                const U cost = costs[k + step];
+                up -= lanes;
+                down += lanes;
+                for (int l = 0; l < lanes; ++l) {
+                    const U nearer = (up[l] < down[l] ? up[l] : down[l]) + cost;
+                    best[l] = nearer < best[l] ? nearer : best[l];
+                }
             }
         }
         std::memcpy(column + p * stride, best, count * sizeof(U));
@@ -309,7 +326,7 @@ class Place {
         const Shape size{box.end[0] - box.begin[0], box.end[1] - box.begin[1], box.end[2] - box.begin[2]};
         grid_ = size;
         if (task.sites == Sites::cells) grid_ = {size.z + (task.picture ? 0 : 1), size.y + 1, size.x + 1};
-        std::array<int64_t, 2> found{};
+        std::array<bool, 2> found{};
         for (int side = 0; side < 2; ++side) found[side] = find(task, pair, side, all, size, parallel);
         std::array<Directed, 2> out;
         for (int side = 0; side < 2; ++side) {
@@ -320,9 +337,9 @@ class Place {
     }
 
   private:
-    // The places of one object, as bytes of the grid; how many.
+    // The places of one object, as bytes of the grid; whether there are any.
     template <class Parallel>
-    int64_t find(const Task& task, const Pair& pair, int side, bool all, const Shape& size, const Parallel& parallel) {
+    bool find(const Task& task, const Pair& pair, int side, bool all, const Shape& size, const Parallel& parallel) {
         const Box& box = pair.box;
         uint8_t* inside = inside_.need(memory_, std::max<int64_t>(1, size.voxels()));
         uint8_t* places = places_[side].need(memory_, std::max<int64_t>(1, grid_.voxels()));
@@ -335,9 +352,9 @@ class Place {
             }
         });
         const std::vector<uint8_t> zeros(size.x + 1, 0), ones(size.x + 1, 1);
-        std::atomic<int64_t> count{0};
+        std::atomic<bool> any{false};
         parallel(grid_.rows(), grain, [&](int64_t begin, int64_t end, int) {
-            int64_t here = 0;
+            uint8_t here = 0;
             for (int64_t r = begin; r < end; ++r) {
                 uint8_t* out = places + r * grid_.x;
                 const int64_t z = r / grid_.y, y = r % grid_.y;
@@ -349,14 +366,15 @@ class Place {
                         return in ? inside + (rz * size.y + ry) * size.x : zeros.data();
                     };
                     const int64_t before = task.picture ? -1 : z - 1;
-                    const uint8_t* quads[4] = {row(before, y - 1), row(before, y), row(z, y - 1), row(z, y)};
-                    cell_row(quads, task.picture, size.x, out);
+                    const Quad quad{row(before, y - 1), row(before, y), row(z, y - 1), row(z, y),
+                                    uint8_t(task.picture ? 15 : 255)};
+                    cell_row(quad, size.x, out);
                 }
-                for (int64_t x = 0; x < grid_.x; ++x) here += out[x] != 0;
+                for (int64_t x = 0; x < grid_.x; ++x) here |= out[x];
             }
-            count.fetch_add(here, std::memory_order_relaxed);
+            if (here) any.store(true, std::memory_order_relaxed);
         });
-        return count.load();
+        return any.load();
     }
 
     static Rows around(const Task& task, const Box& box, const Shape& size, const uint8_t* inside, int64_t z, int64_t y,
