@@ -140,9 +140,7 @@ def _objects(inputs: Inputs) -> Iterator[Case]:
         truth.size,
         lambda: metrics.object_distances(truth, labels, pairs, spacing=SPACING, border=True),
         [Contender("MONAI", one_by_one) if monai and torch else None],
-        lambda ours, theirs: bool(
-            np.allclose(ours.hausdorff_95, getattr(theirs, "hausdorff_95", theirs), rtol=1e-5)
-        ),
+        lambda ours, theirs: bool(np.allclose(ours.hausdorff_95, getattr(theirs, "hausdorff_95", theirs), rtol=1e-5)),
     )
 
 

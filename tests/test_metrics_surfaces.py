@@ -19,7 +19,7 @@ from emfast.metrics import (
 )
 
 SURFACES = ["voxels", "points", "cells"]
-SPACINGS = [1, 2, 4.6, 30]
+SPACINGS = [1, 2, 4.6, 30, 1000.003]  # the last one needs squares of 64 bits
 
 
 def boxes():
@@ -164,11 +164,13 @@ def test_objects_are_masks(data, surface, border):
         assert np.array_equal(ours, theirs, equal_nan=True)
 
 
-def test_large_pairs_are_shared_out(threads):
-    """A pair of this size is worked on section by section by all threads; places are far from each other."""
+@pytest.mark.parametrize("density", [0.5, 0])
+def test_large_pairs_are_shared_out(threads, density):
+    """A pair of this size is worked on by all threads; places are far from each other, many or few."""
     rng = np.random.default_rng(5)
     a, b = np.zeros((2, 82, 110, 120), bool)
-    a[3:9, 4:9, 2:40], b[60:80, 90:109, 70:119] = True, rng.random((20, 19, 49)) < 0.5
+    a[3:9, 4:9, 2:40], b[60:80, 90:109, 70:119] = True, rng.random((20, 19, 49)) < density
+    b[81, 109, 119] = a[0, 0, 0] = True
     whole = surface_distances(a, b, spacing=(30, 8, 8))
     squares = expected_by_edt(a, b, (30, 8, 8))
     for side, wanted in zip((whole.from_truth, whole.from_labels), squares, strict=True):

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 
 #include "core/dtypes.h"
@@ -127,7 +128,7 @@ struct Squares {
     }
 };
 
-// The distance along a row to its nearest place; false where it has none.
+// The distance along a row to its nearest place; false, and nothing written, where it has none.
 template <class U>
 bool fill_row(const uint8_t* places, const Squares<U>& squares, int64_t n, U* out) {
     int64_t last = -1;
@@ -143,7 +144,6 @@ bool fill_row(const uint8_t* places, const Squares<U>& squares, int64_t n, U* ou
         last = x;
     });
     if (last >= 0) squares.rise(1, n - 1 - last, out + last + 1);
-    else std::fill_n(out, n, beyond<U>);
     return last >= 0;
 }
 
@@ -242,6 +242,87 @@ EMFAST_INLINE U look_along_z(const U* field, int64_t z, int64_t depth, int64_t p
     }
     return best;
 }
+
+// The rows of the other surface around a place, by the square of their distance. Objects that match lie close to each other,
+// so a place finds its answer in the nearest of them, and columns need not be filled at all.
+template <class U>
+class NearRows {
+  public:
+    NearRows(const Shape& shape, const uint64_t* weights, const uint8_t* filled, const U* field)
+        : n_(shape),
+          filled_(filled),
+          field_(field),
+          z_(squares(weights[0], shape.z)),
+          y_(squares(weights[1], shape.y)) {
+        const int64_t far_z = std::min(shape.z - 1, reach), far_y = std::min(shape.y - 1, reach);
+        // Rows farther than that along an axis are not listed, so the list is complete below this.
+        end_ =
+            std::min(far_z < shape.z - 1 ? z_[far_z + 1] : beyond<U>, far_y < shape.y - 1 ? y_[far_y + 1] : beyond<U>);
+        for (int64_t z = -far_z; z <= far_z; ++z)
+            for (int64_t y = -far_y; y <= far_y; ++y)
+                if (const U cost = z_[std::abs(z)] + y_[std::abs(y)]; cost < end_) near_.push_back({cost, z, y});
+        std::sort(near_.begin(), near_.end(), [](const Row& a, const Row& b) { return a.cost < b.cost; });
+        if (static_cast<int64_t>(near_.size()) > most) {
+            end_ = near_[most].cost;
+            near_.resize(most);
+        }
+    }
+
+    // The square of the place x in the row (z, y), if it is below `end`; at least `end` otherwise.
+    EMFAST_INLINE U near(int64_t z, int64_t y, int64_t x) const {
+        U best = beyond<U>;
+        for (const Row& row : near_) {
+            if (row.cost >= best) return best;
+            look(z + row.z, y + row.y, x, row.cost, best);
+        }
+        return best;
+    }
+    U end() const { return end_; }
+
+    // The same without an end, from what `near` found.
+    U wide(int64_t z, int64_t y, int64_t x, U best) const {
+        for (int64_t k = 0; k < n_.z && z_[k] < best; ++k)
+            for (const int64_t side : {z - k, z + k})
+                for (int64_t j = 0; j < n_.y && z_[k] + y_[j] < best; ++j) {
+                    look(side, y - j, x, z_[k] + y_[j], best);
+                    look(side, y + j, x, z_[k] + y_[j], best);
+                }
+        return best;
+    }
+
+    // How many rows that looks at, about.
+    double work(U best) const {
+        const double rows = double(n_.z) * double(n_.y);
+        const double step = std::max(1.0, double(n_.z > 1 ? z_[1] : U(1))) * double(n_.y > 1 ? y_[1] : U(1));
+        return best >= beyond<U> ? rows : std::min(rows, 3.2 * double(best) / std::sqrt(step) + 1);
+    }
+
+  private:
+    struct Row {
+        U cost;
+        int64_t z, y;
+    };
+    static constexpr int64_t reach = 12, most = 160;
+
+    EMFAST_INLINE void look(int64_t z, int64_t y, int64_t x, U cost, U& best) const {
+        if (z < 0 || z >= n_.z || y < 0 || y >= n_.y) return;
+        const int64_t row = z * n_.y + y;
+        if (filled_[row]) best = std::min(best, field_[row * n_.x + x] + cost);
+    }
+    static std::vector<U> squares(uint64_t weight, int64_t n) {
+        std::vector<U> out(n + 1);
+        for (int64_t k = 0; k <= n; ++k)
+            out[k] = static_cast<U>(weight * static_cast<uint64_t>(k) * static_cast<uint64_t>(k));
+        return out;
+    }
+
+    Shape n_;
+    const uint8_t* filled_;
+    const U* field_;
+    std::vector<U> z_, y_;
+    std::vector<Row> near_;
+    U end_;
+};
 
 // ---- Histograms
 
@@ -405,38 +486,48 @@ class Place {
         return ask_in(task, side, workers, wide_, parallel);
     }
 
-    // Distances of the places of `side` to those of the other one.
+    // Distances of the places of `side` to those of the other one: first from the rows nearest to each, and for those that
+    // are farther from all rows, or from columns if that is less work.
     template <class U, class Parallel>
     Directed ask_in(const Task& task, int side, int workers, Buffer<U>& buffer, const Parallel& parallel) {
         const Shape& n = grid_;
-        const int64_t plane = n.y * n.x;
         const uint8_t *from = places_[side].need(memory_, 0), *to = places_[1 - side].need(memory_, 0);
         U* field = buffer.need(memory_, n.voxels());
+        uint8_t* filled = filled_.need(memory_, n.rows());
         const Squares<U> squares(task.weight[2], n.x);
-        parallel(n.z, 1, [&](int64_t begin, int64_t end, int) {
-            Strip<U> strip(task.weight[1], n.y);
-            for (int64_t z = begin; z < end; ++z) {
-                bool any = false;
-                for (int64_t r = z * n.y; r < (z + 1) * n.y; ++r)
-                    any |= fill_row(to + r * n.x, squares, n.x, field + r * n.x);
-                if (!any) continue;
-                for (int64_t x = 0; x < n.x; x += Strip<U>::lanes)
-                    strip_of(strip, field + z * plane + x, n.x,
-                             static_cast<int>(std::min<int64_t>(Strip<U>::lanes, n.x - x)));
-            }
+        const int64_t grain = std::max<int64_t>(1, 65536 / n.x);
+        parallel(n.rows(), grain, [&](int64_t begin, int64_t end, int) {
+            for (int64_t r = begin; r < end; ++r) filled[r] = fill_row(to + r * n.x, squares, n.x, field + r * n.x);
         });
-        std::vector<U> costs(n.z + 1);
-        for (int64_t k = 0; k <= n.z; ++k)
-            costs[k] = static_cast<U>(task.weight[0] * static_cast<uint64_t>(k) * static_cast<uint64_t>(k));
         const uint64_t codes = task.sites == Sites::cells ? 256 : 1;
         if (static_cast<int>(counters_.size()) < workers) counters_.resize(workers);
-        parallel(n.rows(), std::max<int64_t>(1, 65536 / n.x), [&](int64_t begin, int64_t end, int worker) {
-            Counter& counter = counters_[worker];
+        auto add = [&](int worker, int64_t place, U square) {
+            counters_[worker].add(static_cast<uint64_t>(square) * codes + (codes > 1 ? from[place] : 0));
+        };
+        const NearRows<U> rows(n, task.weight, filled, field);
+        std::vector<std::vector<Far<U>>> far(workers);
+        parallel(n.rows(), grain, [&](int64_t begin, int64_t end, int worker) {
             for (int64_t r = begin; r < end; ++r)
                 each_set(from + r * n.x, n.x, [&](int64_t x) {
-                    const U square = look_along_z(field + r * n.x + x, r / n.y, n.z, plane, costs.data());
-                    counter.add(static_cast<uint64_t>(square) * codes + (codes > 1 ? from[r * n.x + x] : 0));
+                    const U square = rows.near(r / n.y, r % n.y, x);
+                    if (square <= rows.end()) add(worker, r * n.x + x, square);
+                    else far[worker].push_back({r * n.x + x, square});
                 });
+        });
+        std::vector<Far<U>> all;
+        double work = 0;
+        for (const auto& part : far) all.insert(all.end(), part.begin(), part.end());
+        for (const Far<U>& f : all) work += rows.work(f.square);
+        const bool by_columns = work > 3 * double(n.voxels());
+        if (by_columns) fill_columns(task, n, filled, field, parallel);
+        const std::vector<U> costs = along_z<U>(task.weight[0], n.z);
+        parallel(static_cast<int64_t>(all.size()), 64, [&](int64_t begin, int64_t end, int worker) {
+            for (int64_t k = begin; k < end; ++k) {
+                const Point p = point(n, all[k].place);
+                add(worker, all[k].place,
+                    by_columns ? look_along_z(field + all[k].place, p.z, n.z, n.y * n.x, costs.data())
+                               : rows.wide(p.z, p.y, p.x, all[k].square));
+            }
         });
         for (int w = 1; w < workers; ++w) counters_[0].take(counters_[w]);
         Directed out;
@@ -447,6 +538,40 @@ class Place {
         });
         counters_[0].clear();
         return out;
+    }
+
+    template <class U>
+    struct Far {
+        int64_t place;
+        U square;  // the best so far
+    };
+
+    template <class U>
+    static std::vector<U> along_z(uint64_t weight, int64_t depth) {
+        std::vector<U> costs(depth + 1);
+        for (int64_t k = 0; k <= depth; ++k)
+            costs[k] = static_cast<U>(weight * static_cast<uint64_t>(k) * static_cast<uint64_t>(k));
+        return costs;
+    }
+
+    // The field along y as well.
+    template <class U, class Parallel>
+    static void fill_columns(const Task& task, const Shape& n, const uint8_t* filled, U* field,
+                             const Parallel& parallel) {
+        parallel(n.z, 1, [&](int64_t begin, int64_t end, int) {
+            Strip<U> strip(task.weight[1], n.y);
+            for (int64_t z = begin; z < end; ++z) {
+                bool any = false;
+                for (int64_t r = z * n.y; r < (z + 1) * n.y; ++r) {
+                    any |= filled[r];
+                    if (!filled[r]) std::fill_n(field + r * n.x, n.x, beyond<U>);
+                }
+                if (!any) continue;
+                for (int64_t x = 0; x < n.x; x += Strip<U>::lanes)
+                    strip_of(strip, field + z * n.y * n.x + x, n.x,
+                             static_cast<int>(std::min<int64_t>(Strip<U>::lanes, n.x - x)));
+            }
+        });
     }
 
     // There is no other surface.
@@ -466,7 +591,7 @@ class Place {
 
     HostMemory memory_;
     Shape grid_;
-    Buffer<uint8_t> inside_, places_[2];
+    Buffer<uint8_t> inside_, places_[2], filled_;
     Buffer<int32_t> narrow_;
     Buffer<int64_t> wide_;
     std::vector<Counter> counters_;

@@ -9,8 +9,10 @@
 //           Outside of the volume lies background. These are the surfels of DeepMind's surface-distance.
 //
 // Squared distances are sums of weight_i k_i^2 in 64-bit integers, as in distance.h; what lies nowhere is at -1, infinity. The
-// answer does not depend on threads. A pair is worked on in the box that holds both objects: rows along x are filled, then
-// columns along y; along z only the places that ask look outwards, so an object costs its box twice and its surface.
+// answer does not depend on threads. A pair is worked on in the box that holds both objects. Rows along x that hold a place
+// are filled with the distance to it, and every place of the other surface looks at the rows nearest to it: where objects
+// match, a few. Places that are far from all rows look further, or, where that would be more work, columns along y are filled
+// too, in linear time, and only along z places look outwards.
 //
 // Host code. It needs about 8 bytes per voxel of the boxes at work (16 where squares pass 2^31).
 #pragma once
