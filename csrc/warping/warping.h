@@ -17,8 +17,10 @@
 
 namespace emfast::warping {
 
-// object holds 0 and 1, and is changed in place. candidates: n distinct voxels, n < 2^31 - 1. Sections are volumes of their own
-// if `planar`. Scratch: 4 bytes a voxel, touched near candidates alone, and about 30 bytes a candidate.
-void warp(Executor& ex, View<uint8_t> object, bool planar, const int64_t* candidates, int64_t n);
+// object holds 0 and 1, and is changed in place. candidates: n voxels, ascending, n < 2^31 - 1; ranked: their places in that
+// list in the order of trial. Sections are volumes of their own
+// if `planar`. Scratch: a byte a voxel and four more that are touched near candidates alone, and about 40 bytes a candidate.
+void warp(Executor& ex, View<uint8_t> object, bool planar, const int64_t* candidates, const uint32_t* ranked,
+          int64_t n);
 
 }  // namespace emfast::warping

@@ -48,69 +48,99 @@ struct Cube {
     }
 };
 
-// The volume around a voxel: f(neighbour's index, its bit) for those that exist.
-struct Around {
+// The volume with a rim of background, so that a voxel has all its neighbours at fixed distances. Sections of a planar one
+// need no rim along z.
+struct Rim {
     Shape shape;
     bool planar;
 
-    template <class F>
-    EMFAST_HD void operator()(int64_t i, const F& f) const {
+    EMFAST_HD int64_t row() const { return shape.x + 2; }
+    EMFAST_HD int64_t section() const { return (shape.y + 2) * (shape.x + 2); }
+    EMFAST_HD int64_t voxels() const { return (shape.z + (planar ? 0 : 2)) * section(); }
+    EMFAST_HD int64_t place(int64_t i) const {
         const Point p = point(shape, i);
-        for (int z = planar ? 0 : -1; z <= (planar ? 0 : 1); ++z) {
-            if (p.z + z < 0 || p.z + z >= shape.z) continue;
-            for (int y = -1; y <= 1; ++y) {
-                if (p.y + y < 0 || p.y + y >= shape.y) continue;
-                for (int x = -1; x <= 1; ++x) {
-                    if (p.x + x < 0 || p.x + x >= shape.x || (z == 0 && y == 0 && x == 0)) continue;
-                    f(i + (z * shape.y + y) * shape.x + x, 1u << (9 * z + 3 * y + x + 13));
-                }
-            }
-        }
+        return (p.z + (planar ? 0 : 1)) * section() + (p.y + 1) * row() + p.x + 1;
+    }
+    // f(the voxel before the three of a row, the bit of the first of them) for the rows around a place.
+    template <class F>
+    EMFAST_HD void rows(int64_t at, const F& f) const {
+        for (int z = planar ? 0 : -1; z <= (planar ? 0 : 1); ++z)
+            for (int y = -1; y <= 1; ++y) f(at + z * section() + y * row() - 1, 9 * z + 3 * y + 12);
+    }
+};
+
+struct Surround {
+    Rim rim;
+    const uint8_t* object;
+    uint8_t* out;
+    EMFAST_HD void operator()(int64_t r) const {
+        const int64_t z = r / rim.shape.y, y = r % rim.shape.y;
+        const uint8_t* from = object + r * rim.shape.x;
+        uint8_t* to = out + (z + (rim.planar ? 0 : 1)) * rim.section() + (y + 1) * rim.row() + 1;
+        for (int64_t x = 0; x < rim.shape.x; ++x) to[x] = from[x];
     }
 };
 
 struct Number {
+    Rim rim;
     const int64_t* candidates;
-    int32_t* numbers;  // of voxels: the candidate's place from 1 on, 0 for none
+    int32_t* numbers;  // of places: the candidate's from 1 on, 0 for none
     uint32_t* parents;
     EMFAST_HD void operator()(int64_t i) const {
-        numbers[candidates[i]] = static_cast<int32_t>(i + 1);
+        numbers[rim.place(candidates[i])] = static_cast<int32_t>(i + 1);
         parents[i] = static_cast<uint32_t>(i);
     }
 };
 
 struct Join {
+    Rim rim;
     const int64_t* candidates;
     const int32_t* numbers;
     uint32_t* parents;
-    Around around;
     EMFAST_HD void operator()(int64_t i) const {
-        around(candidates[i], [&](int64_t voxel, uint32_t bit) {
-            if (bit < Cube::center && numbers[voxel])
-                unite_shared(parents, static_cast<uint32_t>(i), static_cast<uint32_t>(numbers[voxel] - 1));
+        rim.rows(rim.place(candidates[i]), [&](int64_t at, int bit) {
+            for (int x = 0; x < 3 && bit + x < 13; ++x)
+                if (numbers[at + x])
+                    unite_shared(parents, static_cast<uint32_t>(i), static_cast<uint32_t>(numbers[at + x] - 1));
         });
     }
 };
 
+// The candidates in the order of trial, with their groups.
 struct Group {
     uint32_t* parents;
+    const uint32_t* ranked;
     uint32_t* groups;
     uint32_t* order;
-    EMFAST_HD void operator()(int64_t i) const {
-        groups[i] = find_shared(parents, static_cast<uint32_t>(i));
-        order[i] = static_cast<uint32_t>(i);
+    EMFAST_HD void operator()(int64_t k) const {
+        order[k] = ranked[k];
+        groups[k] = find_shared(parents, ranked[k]);
     }
 };
 
 struct Renumber {
+    Rim rim;
     const int64_t* candidates;
     const uint32_t* order;
     int32_t* numbers;
+    int64_t* places;
     uint8_t* waiting;
+    uint8_t* wide;
     EMFAST_HD void operator()(int64_t k) const {
-        numbers[candidates[order[k]]] = static_cast<int32_t>(k + 1);
+        places[k] = rim.place(candidates[order[k]]);
+        numbers[places[k]] = static_cast<int32_t>(k + 1);
+        wide[places[k]] |= 2;
         waiting[k] = 1;
     }
+};
+
+struct Return {
+    const int64_t* candidates;
+    const uint32_t* order;
+    const int64_t* places;
+    const uint8_t* wide;
+    uint8_t* object;
+    EMFAST_HD void operator()(int64_t k) const { object[candidates[order[k]]] = wide[places[k]] & 1; }
 };
 
 struct IsFirst {
@@ -120,14 +150,13 @@ struct IsFirst {
 
 // One group, sweep by sweep. waiting: 1 where a candidate is to be looked at in this sweep, 2 in the next one.
 struct Sweep {
-    const int64_t* candidates;
-    const uint32_t* order;
+    Rim rim;
+    const int64_t* places;
     const int64_t* starts;
     int64_t groups, n;
-    int32_t* numbers;  // cleared where a candidate has flipped
+    const int32_t* numbers;
     uint8_t* waiting;
-    uint8_t* object;
-    Around around;
+    uint8_t* object;  // with its rim; bit 1 is set in candidates that have not flipped
 
     EMFAST_HD void operator()(int64_t group) const {
         const int64_t end = group + 1 < groups ? starts[group + 1] : n;
@@ -137,21 +166,27 @@ struct Sweep {
             for (int64_t k = from; k < to; ++k) {
                 if (!(waiting[k] & 1)) continue;
                 waiting[k] &= 2;
-                const int64_t voxel = candidates[order[k]];
-                uint32_t cube = 0;
-                around(voxel, [&](int64_t i, uint32_t bit) { cube |= object[i] ? bit : 0; });
-                if (!Cube::simple(cube, around.planar)) continue;
-                object[voxel] ^= 1;
-                numbers[voxel] = 0;
-                around(voxel, [&](int64_t i, uint32_t) {
-                    const int64_t other = numbers[i] - 1;
-                    if (other > k) {
-                        waiting[other] |= 1;
-                        if (other >= to) to = other + 1;
-                    } else if (other >= 0) {
-                        waiting[other] |= 2;
-                        next_from = other < next_from ? other : next_from;
-                        next_to = other + 1 > next_to ? other + 1 : next_to;
+                uint32_t cube = 0, left = 0;
+                rim.rows(places[k], [&](int64_t at, int bit) {
+                    const uint32_t a = object[at], b = object[at + 1], c = object[at + 2];
+                    cube |= ((a & 1) | (b & 1) << 1 | (c & 1) << 2) << bit;
+                    left |= (a >> 1 | (b & 2) | (c & 2) << 1) << bit;
+                });
+                if (!Cube::simple(cube, rim.planar)) continue;
+                object[places[k]] = static_cast<uint8_t>((object[places[k]] & 1) ^ 1);
+                left &= ~Cube::center;
+                rim.rows(places[k], [&](int64_t at, int bit) {
+                    for (int x = 0; x < 3; ++x) {
+                        if (!(left >> (bit + x) & 1)) continue;
+                        const int64_t other = numbers[at + x] - 1;
+                        if (other > k) {
+                            waiting[other] |= 1;
+                            if (other >= to) to = other + 1;
+                        } else {
+                            waiting[other] |= 2;
+                            next_from = other < next_from ? other : next_from;
+                            next_to = other + 1 > next_to ? other + 1 : next_to;
+                        }
                     }
                 });
             }
@@ -162,22 +197,32 @@ struct Sweep {
     }
 };
 
-void warp(Executor& ex, View<uint8_t> object, bool planar, const int64_t* candidates, int64_t n) {
+template <class T>
+Scratch<T> zeros(Executor& ex, int64_t n) {
+    auto out = ex.scratch<T>(n);
+    if (EMFAST_BACKEND == EMFAST_CUDA || !HostMemory::gives_zeros(n * int64_t(sizeof(T)))) ex.fill(out.data(), n, T(0));
+    return out;
+}
+
+void warp(Executor& ex, View<uint8_t> object, bool planar, const int64_t* candidates, const uint32_t* ranked,
+          int64_t n) {
     if (n == 0) return;
-    const Around around{object.shape, planar};
-    auto numbers = ex.scratch<int32_t>(object.size());
-    if (!HostMemory::gives_zeros(object.size() * 4) || EMFAST_BACKEND == EMFAST_CUDA)
-        ex.fill(numbers.data(), object.size(), int32_t(0));
+    const Rim rim{object.shape, planar};
+    auto wide = zeros<uint8_t>(ex, rim.voxels());
+    auto numbers = zeros<int32_t>(ex, rim.voxels());
     auto parents = ex.scratch<uint32_t>(n), groups = ex.scratch<uint32_t>(n), order = ex.scratch<uint32_t>(n);
+    auto places = ex.scratch<int64_t>(n);
     auto waiting = ex.scratch<uint8_t>(n);
-    ex.for_each(n, Number{candidates, numbers.data(), parents.data()});
-    ex.for_each(n, Join{candidates, numbers.data(), parents.data(), around});
-    ex.for_each(n, Group{parents.data(), groups.data(), order.data()});
+    ex.for_each(object.shape.rows(), Surround{rim, object.data, wide.data()});
+    ex.for_each(n, Number{rim, candidates, numbers.data(), parents.data()});
+    ex.for_each(n, Join{rim, candidates, numbers.data(), parents.data()});
+    ex.for_each(n, Group{parents.data(), ranked, groups.data(), order.data()});
     ex.sort_pairs(groups.data(), order.data(), n);
-    ex.for_each(n, Renumber{candidates, order.data(), numbers.data(), waiting.data()});
+    ex.for_each(n, Renumber{rim, candidates, order.data(), numbers.data(), places.data(), waiting.data(), wide.data()});
     const auto starts = ex.select<int64_t>(n, IsFirst{groups.data()});
-    ex.for_each(starts.size(), Sweep{candidates, order.data(), starts.data(), starts.size(), n, numbers.data(),
-                                     waiting.data(), object.data, around});
+    ex.for_each(starts.size(), Sweep{rim, places.data(), starts.data(), starts.size(), n, numbers.data(),
+                                     waiting.data(), wide.data()});
+    ex.for_each(n, Return{candidates, order.data(), places.data(), wide.data(), object.data});
 }
 
 }  // namespace emfast::warping

@@ -126,9 +126,9 @@ def warping(
         raise ValueError(
             f"prediction must not be NaN, but is at {int(places[np.argmax(np.isnan(margin))])} (flat index)"
         )
-    order = places[np.argsort(-margin, kind="stable")]
+    ranked = np.argsort(-margin, kind="stable").astype(np.uint32)
     host = take(warped, "truth")
-    host.native.warp(host.library, host.array, order, planar)
+    host.native.warp(host.library, host.array, places, ranked, planar)
     rest = (warped != 0) != above
     if allowed is not None:
         rest &= allowed
