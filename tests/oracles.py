@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
@@ -1545,3 +1546,38 @@ def voxel_pairs(truth, labels, form):
 def with_singletons(labels):
     """Labels where each 0 is a label of its own."""
     return [label or ("single", at) for at, label in enumerate(labels)]
+
+
+# --- metrics: where the errors are
+
+
+def error_places(truth, labels, mask=None, ignore=(0,), background=0):
+    """Voxels of each (true id, label), and the faces of each site: (kind, owner, a, b) to (higher voxel, axis)."""
+    regions, sites = {}, {}
+    shown = np.ones(truth.shape, bool) if mask is None else mask != 0
+    for q in np.ndindex(*truth.shape):
+        if not shown[q]:
+            continue
+        t, j = int(truth[q]), int(labels[q])
+        regions.setdefault((t, j), []).append(q)
+        for axis in range(truth.ndim):
+            p = tuple(c - (a == axis) for a, c in enumerate(q))
+            if p[axis] < 0 or not shown[p]:
+                continue
+            s, i = int(truth[p]), int(labels[p])
+            if background in (s, t, i, j) or s in ignore or t in ignore:
+                continue
+            if s == t and i != j:
+                sites.setdefault((0, t, min(i, j), max(i, j)), []).append((q, axis))
+            if s != t and i == j:
+                sites.setdefault((1, j, min(s, t), max(s, t)), []).append((q, axis))
+    return regions, sites
+
+
+def voi_halves(truth, labels, ignore=(0,)):
+    """H(labels | truth) and H(truth | labels) in bits, of two lists of ids."""
+    pairs = [(t, j) for t, j in zip(truth, labels, strict=True) if t not in ignore]
+    joint, of_truth, of_labels = Counter(pairs), Counter(t for t, _ in pairs), Counter(j for _, j in pairs)
+    split = sum(n * math.log2(of_truth[t] / n) for (t, _), n in joint.items())
+    merge = sum(n * math.log2(of_labels[j] / n) for (_, j), n in joint.items())
+    return split / max(1, len(pairs)), merge / max(1, len(pairs))

@@ -42,7 +42,9 @@ def test_a_page_has_scores_conventions_and_slices_of_the_worst_errors(volumes):
     assert "<title>a &lt; b</title>" in text
     assert all(f"<td>{name}" in text for name in scores)
     assert all(line in text for line in scores.protocol.conventions if not set(line) & set("<>&'"))
-    assert pictures(text) == [(128, 96)] * 20  # image, truth, segments, error; as wide as the window, as high as the volume
+    assert (
+        pictures(text) == [(128, 96)] * 20
+    )  # image, truth, segments, error; as wide as the window, as high as the volume
     assert f"The worst 5 of {len(errors.events)} errors" in text
     assert "http" not in text.replace("http-equiv", "")
     assert pictures(metrics.page(scores, errors=errors, truth=truth, labels=labels, worst=2)) == [(128, 96)] * 6

@@ -270,7 +270,7 @@ def test_lazy_volumes_are_read_block_by_block(backend):
 
 
 def test_blocks_are_whole_chunks(monkeypatch):
-    monkeypatch.setattr("emfast.metrics.tables._BLOCK_VOXELS", 2000)
+    monkeypatch.setattr("emfast.metrics._blocks._BLOCK_VOXELS", 2000)
     truth = grains((20, 30, 40), 4)
     lazy = Lazy(truth, (5, 10, 10))
     assert contingency(lazy, truth) == contingency(truth, truth)

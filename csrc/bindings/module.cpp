@@ -20,6 +20,7 @@ void register_phantom(py::module_&);
 void register_labels(py::module_&);
 void register_region_graph(py::module_&);
 void register_seeds(py::module_&);
+void register_sites(py::module_&);
 void register_skeleton(py::module_&);
 void register_statistics(py::module_&);
 void register_surface(py::module_&);
@@ -74,6 +75,7 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_labels(m);
     emfast::register_region_graph(m);
     emfast::register_seeds(m);
+    emfast::register_sites(m);
     emfast::register_skeleton(m);
     emfast::register_statistics(m);
     emfast::register_surface(m);

@@ -9,32 +9,10 @@
 #include <vector>
 
 #include "core/exec.h"
+#include "core/ids.h"
 #include "core/view.h"
 
 namespace emfast::contingency {
-
-inline constexpr uint64_t sign_bit = uint64_t(1) << 63;
-
-// A label volume as it lies in memory.
-struct Ids {
-    const void* data = nullptr;
-    int bytes = 8;
-    bool is_signed = false;
-
-    uint64_t flip() const { return is_signed ? sign_bit : 0; }  // XORed onto ids it makes them ascend by value
-
-    EMFAST_HD uint64_t operator[](int64_t i) const {
-        uint64_t bits = 0;
-        switch (bytes) {
-            case 1: bits = static_cast<const uint8_t*>(data)[i]; break;
-            case 2: bits = static_cast<const uint16_t*>(data)[i]; break;
-            case 4: bits = static_cast<const uint32_t*>(data)[i]; break;
-            default: return static_cast<const uint64_t*>(data)[i];
-        }
-        const int spare = 64 - 8 * bytes;
-        return is_signed ? static_cast<uint64_t>(static_cast<int64_t>(bits << spare) >> spare) : bits;
-    }
-};
 
 struct Volumes {
     Shape shape;

@@ -7,7 +7,7 @@
 namespace emfast {
 namespace {
 
-contingency::Ids ids(const Array& a) { return {a.data, a.itemsize, a.dtype[0] == 'i'}; }
+Ids ids(const Array& a) { return {a.data, a.itemsize, a.dtype[0] == 'i'}; }
 
 template <class T>
 py::object given(Call& call, const Scratch<T>& values, int64_t n, const char* dtype) {
@@ -64,22 +64,21 @@ void register_contingency(py::module_& m) {
         call.run([&](Executor&) { table = {}; });
         return out;
     });
-    m.def("contingency_sum",
-          [](const py::object& library, const std::vector<py::object>& a_, const std::vector<py::object>& b_) {
-              Call call(library);
-              std::vector<Array> kept;
-              kept.reserve(a_.size() + b_.size());
-              const contingency::Parts a = parts(call, a_, kept), b = parts(call, b_, kept);
-              const bool truth_signed = kept[0].dtype[0] == 'i', labels_signed = kept[1].dtype[0] == 'i';
-              contingency::Table table;
-              call.run([&](Executor& ex) {
-                  table = contingency::sum(ex, a, b, truth_signed ? contingency::sign_bit : 0,
-                                           labels_signed ? contingency::sign_bit : 0);
-              });
-              const py::tuple out = given(call, table, truth_signed, labels_signed);
-              call.run([&](Executor&) { table = {}; });
-              return out;
-          });
+    m.def("contingency_sum", [](const py::object& library, const std::vector<py::object>& a_,
+                                const std::vector<py::object>& b_) {
+        Call call(library);
+        std::vector<Array> kept;
+        kept.reserve(a_.size() + b_.size());
+        const contingency::Parts a = parts(call, a_, kept), b = parts(call, b_, kept);
+        const bool truth_signed = kept[0].dtype[0] == 'i', labels_signed = kept[1].dtype[0] == 'i';
+        contingency::Table table;
+        call.run([&](Executor& ex) {
+            table = contingency::sum(ex, a, b, truth_signed ? Ids::sign_bit : 0, labels_signed ? Ids::sign_bit : 0);
+        });
+        const py::tuple out = given(call, table, truth_signed, labels_signed);
+        call.run([&](Executor&) { table = {}; });
+        return out;
+    });
 }
 
 }  // namespace emfast

@@ -44,13 +44,14 @@ from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
     from . import metrics
-    from .metrics import Contingency, Scores, contingency, evaluate
+    from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
 
 __version__ = "0.1.0"
 
 __all__ = [
     "NEAREST",
     "Contingency",
+    "Errors",
     "LabelMap",
     "MergeTree",
     "Multicut",
@@ -64,6 +65,7 @@ __all__ = [
     "agglomerate",
     "agglomerate_block",
     "boundaries",
+    "compare",
     "compat",
     "component_map",
     "components_of_graph",
@@ -114,7 +116,7 @@ __all__ = [
     "watershed",
 ]
 
-_OF_METRICS = ("Contingency", "Scores", "contingency", "evaluate")
+_OF_METRICS = ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate")
 
 
 def __getattr__(name: str) -> Any:

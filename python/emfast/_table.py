@@ -132,6 +132,15 @@ class Table:
             writer.writerow(flat)
             writer.writerows(zip(*(values.tolist() for values in flat.values()), strict=True))
 
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write a Parquet file with the columns of :meth:`flat`."""
+        try:
+            arrow, parquet = (importlib.import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
+        except ImportError as error:
+            raise ImportError("Table.to_parquet needs pyarrow, which is not installed") from error
+        columns = {name: arrow.array(np.ascontiguousarray(values)) for name, values in self.flat().items()}
+        parquet.write_table(arrow.table(columns), path)
+
     def to_pandas(self) -> Any:
         """A pandas DataFrame with the key as index."""
         try:

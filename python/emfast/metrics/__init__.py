@@ -6,6 +6,7 @@ and all the others, which are also functions here, take milliseconds.
 
 from .classes import Binary, binary, mean_iou, per_class, threshold_curve
 from .detection import ScoreOrderedPrecision, score_ordered_precision
+from .errors import Errors, compare, kolmogorov_distance
 from .evaluation import Scores, evaluate
 from .instances import Associations, BestDice, Edits, aji, associations, best_dice, edits, ensemble_dice, seg_score
 from .matching import AveragePrecision, Matching, Panoptic, average_precision, by_class, by_size, match, panoptic
@@ -32,6 +33,7 @@ from .partitions import (
 from .protocols import PROTOCOLS, Protocol, border_mask, protocols
 from .report import page, write_page
 from .runs import RunLengths, SkeletonGraph, expected_run_length, ids_within, node_labels, skeleton_table
+from .sites import Sites, error_sites
 from .surfaces import (
     BoundaryScore,
     Directed,
@@ -68,6 +70,7 @@ __all__ = [
     "Directed",
     "Edits",
     "Entropies",
+    "Errors",
     "FScore",
     "Matching",
     "NormalisedVoi",
@@ -78,6 +81,7 @@ __all__ = [
     "RunLengths",
     "ScoreOrderedPrecision",
     "Scores",
+    "Sites",
     "SkeletonGraph",
     "Squares",
     "SurfaceDistances",
@@ -96,15 +100,18 @@ __all__ = [
     "by_size",
     "centerline_score",
     "cleft_score",
+    "compare",
     "contingency",
     "cremi_score",
     "edits",
     "ensemble_dice",
     "entropies",
+    "error_sites",
     "evaluate",
     "expected_run_length",
     "hausdorff_distance",
     "ids_within",
+    "kolmogorov_distance",
     "match",
     "mean_iou",
     "node_labels",

@@ -5,7 +5,6 @@ One pass over both volumes makes it, tables of blocks add up, and nearly every s
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 import os
@@ -19,6 +18,7 @@ import numpy as np
 from .. import _native, _store
 from .._arrays import Host, take
 from .._table import Table
+from . import _blocks
 
 if TYPE_CHECKING:
     from .classes import Binary
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .partitions import AdaptedRand, Entropies, FScore, NormalisedVoi, Rand, Squares, Voi
 
 _FORMAT = "emfast contingency 1"
-_BLOCK_VOXELS = 1 << 24
 _TABLES = {
     "truth": ("truth_ids", "truth_sizes"),
     "labels": ("label_ids", "label_sizes"),
@@ -387,19 +386,9 @@ def contingency(
     >>> [part.tolist() for part in table.pairs]
     [[1, 2, 2], [5, 5, 18446744073709551615], [2, 1, 2]]
     """
-    volumes = {"truth": truth, "labels": labels} | ({} if mask is None else {"mask": mask})
-    volumes = {name: v if hasattr(v, "shape") else np.asarray(v) for name, v in volumes.items()}
-    shape = tuple(volumes["truth"].shape)
-    for name, volume in volumes.items():
-        if tuple(volume.shape) != shape:
-            raise ValueError(f"{name} must have the shape of truth {shape}, got {tuple(volume.shape)}")
-    if block is None and not any(map(_is_lazy, volumes.values())):
-        table = _counted(**volumes, ignore=ignore)
-        if progress is not None:
-            progress(math.prod(shape), math.prod(shape))
-        return table
-    sides = _block_of(block, shape, [getattr(v, "chunks", None) for v in volumes.values() if _is_lazy(v)])
-    return Contingency.total(_counted_blocks(volumes, shape, sides, ignore, progress))
+    volumes, shape = _blocks.same_shapes({"truth": truth, "labels": labels, "mask": mask})
+    sides = _blocks.sides_of(block, shape, volumes)
+    return Contingency.total(_counted_blocks(volumes, shape, sides, _listed(ignore, "ignore"), progress))
 
 
 def _counted(truth: Any, labels: Any, mask: Any = None, counts: Any = None, *, ignore: Any = ()) -> Contingency:
@@ -425,62 +414,16 @@ def _counted_blocks(
     volumes: Mapping[str, Any],
     shape: tuple[int, ...],
     sides: tuple[int, ...],
-    ignore: Any,
+    ignored: list[int],
     progress: Callable[[int, int], object] | None,
 ) -> Iterator[Contingency]:
-    """The tables of blocks in C order. The next block is read while one is counted."""
-    from concurrent.futures import ThreadPoolExecutor  # not at the top, for a quick start of the package
-
-    def read(name: str, window: tuple[slice, ...]) -> Any:
-        part = volumes[name][window]
-        return np.asarray(part) if _is_lazy(volumes[name]) else part
-
-    ignored, done = _listed(ignore, "ignore"), 0
-    with ThreadPoolExecutor(len(volumes)) as pool:
-        coming: dict[str, Any] = {}
-        for window in itertools.chain(_windows(shape, sides), [None]):
-            now, coming = coming, {name: pool.submit(read, name, window) for name in volumes if window is not None}
-            if not now:
-                continue
-            parts = {name: reading.result() for name, reading in now.items()}
-            size = math.prod(parts["truth"].shape)
-            yield _counted(**parts, ignore=ignored)
-            done += size
-            if progress is not None:
-                progress(done, math.prod(shape))
-
-
-def _windows(shape: tuple[int, ...], sides: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    ranges = [range(0, n, side) for n, side in zip(shape, sides, strict=True)]
-    if math.prod(shape) == 0:  # one block, which tells the dtypes
-        ranges = [range(1)] * len(shape)
-    for start in itertools.product(*ranges):
-        yield tuple(slice(a, min(a + side, n)) for a, side, n in zip(start, sides, shape, strict=True))
-
-
-def _block_of(block: Sequence[int] | None, shape: tuple[int, ...], chunks: list[Any]) -> tuple[int, ...]:
-    """The sides of blocks: those asked for, or whole chunks, doubled from the last axis on while they are small."""
-    if block is not None:
-        sides = tuple(operator.index(side) for side in block)
-        if len(sides) != len(shape) or min(sides, default=1) < 1:
-            raise ValueError(f"block must be a positive number of voxels for each axis ({len(shape)}), got {block!r}")
-        return sides
-    grown = [1] * len(shape)
-    for chunk in chunks:
-        if chunk is not None and all(isinstance(side, int) for side in chunk):
-            grown = [max(side, a) for side, a in zip(grown, chunk, strict=True)]
-    grown = [max(1, min(side, n)) for side, n in zip(grown, shape, strict=True)]
-    for axis in reversed(range(len(shape))):
-        while grown[axis] < shape[axis] and 2 * math.prod(grown) <= _BLOCK_VOXELS:
-            grown[axis] = min(2 * grown[axis], shape[axis])
-    return tuple(grown)
-
-
-def _is_lazy(volume: Any) -> bool:
-    """Whether a volume must be sliced to be an array: it is no array of a library that shows its memory."""
-    if isinstance(volume, np.ndarray) or type(volume).__module__.partition(".")[0] in ("torch", "cupy"):
-        return False
-    return not (hasattr(volume, "__dlpack__") or hasattr(volume, "__cuda_array_interface__"))
+    """The tables of blocks in C order."""
+    done = 0
+    for _, _, parts in _blocks.read_ahead(volumes, shape, sides):
+        yield _counted(**parts, ignore=ignored)
+        done += math.prod(parts["truth"].shape)
+        if progress is not None:
+            progress(done, math.prod(shape))
 
 
 def _sum(a: Contingency, b: Contingency) -> Contingency:

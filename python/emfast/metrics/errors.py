@@ -1,0 +1,600 @@
+"""Errors of a segmentation as a list: where it splits, merges, misses and invents, by what each costs.
+
+Costs are in bits of variation of information. With n_ij the counted voxels that true object i shares with segment j,
+a_i and b_j the sizes, N all counted voxels, and
+
+    info(m, n) = m log₂((m + n) / m) + n log₂((m + n) / n),
+
+the bits that tell m voxels of one thing from n of another, an error costs
+
+========  =====================================  =========================================================
+kind      its two parts                          cost x N
+========  =====================================  =========================================================
+split     (i, j) and (i, k)                      info(n_ij, n_ik)
+merge     (i, j) and (k, j)                      info(n_ij, n_kj)
+missed    (i, background) and the rest of i      info(n_i0, a_i - n_i0) + info(n_i0, b_0 - n_i0)
+spurious  (background, j) and the rest of j      info(n_0j, b_j - n_0j) + info(n_0j, a_0 - n_0j)
+========  =====================================  =========================================================
+
+The cost of a split is what the split half falls by when both parts of the object have one label, that of a merge what
+the merge half falls by when both objects of the segment are one or, where it holds no others, when the segment is cut
+between them. Exchange truth and labels, and splits become merges of the same cost. ``gain`` is something else: what all
+of VOI falls by when one mends the labels and nothing else, by moving the voxels of one part:
+
+- split: the smaller part gets the label of the larger;
+- merge: the smaller part gets a label of its own;
+- missed: the voxels get the label that has most of the object, or one of their own where none has any;
+- spurious: the voxels become background.
+
+It is below 0 where a segment has other errors that make this one a help.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _store
+from .._options import number_of, spacing_of
+from .._table import Table
+from ..measurement import statistics
+from . import _blocks
+from ._objects import _best
+from .sites import MERGE, SPLIT, Places, Sites, _folded, _groups, error_sites, places_of
+from .tables import Contingency, _places
+
+KINDS = ("split", "merge", "missed", "spurious")
+_MISSED, _SPURIOUS = 2, 3
+_FORMAT = "emfast errors 1"
+
+
+@dataclass(eq=False, repr=False)
+class Errors:
+    """The errors of a segmentation; made by :func:`emfast.compare`.
+
+    Attributes
+    ----------
+    events : Table
+        A row per error, the costliest first; errors of one cost by size, kind and ids. An error has two parts, each the
+        voxels of a true object under a label. n rows, d axes:
+
+        event : (n,) the number of the row
+        kind : (n,) "split", "merge", "missed" or "spurious"
+        truth, label, voxels : (n,) the ids of one part and its voxels; of what is missed or spurious, that part
+        truth_2, label_2, voxels_2 : (n,) the other part; of what is missed or spurious, the largest other part of the
+            object or segment (the same ids again where there is none), and the voxels of all the rest
+        cost, gain : (n,) bits
+        faces : (n, d) voxel faces between the parts, across each axis; 0 where they do not touch
+        area : (n,) nm² of these faces (in 2D ``length``, nm)
+        start, stop, start_nm, stop_nm : (n, d) the box of the faces, or of the smaller part where there are none
+        centroid_nm : (n, d) of the same
+        point, point_nm : (n, d) a voxel that is there, near the centroid
+    objects : Table
+        A row per true object: ``truth``, ``voxels``, ``best`` (the segment of the largest overlap over union; the
+        background where there is none), ``iou``, ``recall``, ``precision``, ``pieces`` (segments with more than
+        ``tolerance`` of its voxels), ``missed`` (the share of its voxels on the background), ``volume``, ``diameter``
+        (of the ball of that volume; in 2D ``area``, of the disc), ``start``, ``stop``, ``centroid_nm``. With
+        ``morphology`` also ``surface`` (``perimeter``), ``axes``, ``aspect`` (the longest axis over the shortest) and
+        ``shift``, nm: the volume between the borders of the object and its best segment, by the mean of their areas.
+    labels : Table
+        The same of every segment: ``label``; ``best`` is a true object, ``pieces`` true objects, ``spurious`` the share
+        of its voxels on the background. Voxels of ignored ids are not counted in ``voxels``.
+    table : Contingency
+        Of all voxels that were looked at, ignored ids too.
+    shape, spacing : of the volume
+    background : int or None
+    ignore : tuple of int
+    tolerance : int
+    """
+
+    events: Table
+    objects: Table
+    labels: Table
+    table: Contingency
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    background: int | None
+    ignore: tuple[int, ...]
+    tolerance: int
+
+    def __repr__(self) -> str:
+        kinds = self.events.kind.tolist()
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in KINDS)
+        return f"Errors of {len(self.labels)} segments against {len(self.objects)} true objects: {counts}"
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in everything."""
+        if not isinstance(other, Errors):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__dataclass_fields__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def counted(self) -> Contingency:
+        """The table without ignored ids: what costs are made of."""
+        return self.table.without(truth=self.ignore)
+
+    @property
+    def volume_distance(self) -> float:
+        """The Kolmogorov–Smirnov distance of the sizes of true objects and of segments."""
+        return kolmogorov_distance(self.objects.voxels, self.labels.voxels)
+
+    @staticmethod
+    def of(sites: Sites, *, spacing: Sequence[float] = (1, 1, 1), tolerance: int = 0) -> Errors:
+        """The errors at sites, those of blocks that were added up, say. Options are those of :func:`emfast.compare`."""
+        nm = spacing_of(spacing, len(sites.shape))
+        parts = _Parts(sites, int(number_of(tolerance, "tolerance", 0)))
+        objects, labels = (_side(parts, side, nm) for side in (0, 1))
+        about = sites.shape, nm, sites.background, sites.ignore, parts.tolerance
+        return Errors(_events(parts, nm), objects, labels, sites.table, *about)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what :meth:`load` reads back equal: an .npz file, or after its ending a Zarr group (``.zarr``) or a
+        folder of Parquet tables (``.parquet``). Each table by itself: ``errors.events.to_csv(path)``,
+        ``.to_parquet(path)``, ``.to_pandas()``."""
+        about = {name: getattr(self, name) for name in _OPTIONS}
+        about["columns"] = {name: getattr(self, name).columns for name in _TABLES}
+        arrays = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+        tables = {}
+        for name in _TABLES:
+            columns = {f"{name}_{column}": getattr(self, name)[column] for column in getattr(self, name).columns}
+            if name == "events":
+                columns["events_kind"] = np.array([KINDS.index(kind) for kind in self.events.kind], np.uint8)
+            arrays |= columns
+            tables[name] = list(columns)
+        arrays |= dict(zip(_PAIRS, self.table.pairs, strict=True))
+        _store.save(path, _FORMAT, arrays, tables | {"pairs": _PAIRS})
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Errors:
+        """Read what :meth:`save` wrote."""
+        columns = [f"{table}_{column}" for table, names in _TABLES.items() for column in names]
+        names = ["about", *_PAIRS, *columns]
+        found = _store.load(path, _FORMAT, "Errors.save", names, columns)
+        with _store.naming(path, "Errors.save"):
+            about = json.loads(found["about"].tobytes())
+            if missing := {f"{t}_{name}" for t in _TABLES for name in about["columns"][t]} - set(found):
+                raise ValueError(f"it has no {min(missing)!r}")
+            found["events_kind"] = np.array(KINDS)[found["events_kind"]]
+            made: dict[str, Any] = {
+                name: Table({column: found[f"{name}_{column}"] for column in columns})
+                for name, columns in about.pop("columns").items()
+            }
+            about |= {name: tuple(about[name]) for name in ("shape", "spacing", "ignore")}
+            return Errors(**made, table=Contingency.from_pairs(*(found[name] for name in _PAIRS)), **about)
+
+
+def compare(
+    truth: Any,
+    labels: Any,
+    *,
+    spacing: Sequence[float] = (1, 1, 1),
+    ignore: Any = (0,),
+    mask: Any = None,
+    background: int | None = 0,
+    tolerance: int = 0,
+    morphology: bool = False,
+    block: Sequence[int] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Errors:
+    """Find the errors of a segmentation and order them by what they cost.
+
+    Parameters
+    ----------
+    truth, labels : arrays of integers or bool, of one shape, (z, y, x) or (y, x)
+        Any integers, not necessarily of one dtype. Volumes that are no arrays but can be sliced (of Zarr, h5py, dask …)
+        are read block by block, the next while one is worked on.
+    spacing : sequence of float
+        Nanometres per voxel, in axis order.
+    ignore : int or iterable of ints
+        True ids whose voxels are not counted. What lies on the background is listed as spurious even so, at no cost, if
+        all of a segment lies there.
+    mask : array of bool or integers, of the same shape, optional
+        Voxels where it is 0 are not looked at.
+    background : int or None
+        The id of no object, in both volumes. None: every id is an object.
+    tolerance : int
+        Parts of at most so many voxels make no errors and are no pieces.
+    morphology : bool
+        Whether tables of objects tell surfaces and axes too; of arrays only, for they are read once more.
+    block : sequence of int, optional
+        The voxels of a block along each axis, which bounds memory. The result does not depend on it. Default: arrays
+        are taken whole, other volumes in whole chunks of about 16 million voxels.
+    progress : callable, optional
+        Called with the voxels that are done and those in all, after each block.
+
+    Returns
+    -------
+    Errors
+        On the host: ``events``, ``objects``, ``labels`` and more; see there.
+
+    Notes
+    -----
+    Parts of one object that touch make one split each, so of three parts in a row there are two. Where parts do not
+    touch, directly or through others, each such group has one more split, between its largest part and the largest
+    part of the object. Merges likewise.
+
+    Examples
+    --------
+    >>> import emfast, numpy as np
+    >>> truth = np.array([[1, 1, 1, 1, 2, 2, 2, 2]])
+    >>> labels = np.array([[5, 5, 7, 7, 7, 0, 0, 0]])
+    >>> errors = emfast.compare(truth, labels, spacing=(8, 8))
+    >>> errors
+    Errors of 2 segments against 2 true objects: 1 split, 1 merge, 1 missed, 0 spurious
+    >>> errors.events.kind.tolist(), errors.events.cost.round(3).tolist()
+    (['split', 'missed', 'merge'], [0.5, 0.406, 0.344])
+    >>> int(errors.events.label[0]), int(errors.events.label_2[0]), errors.events.point_nm[0].tolist()
+    (5, 7, [0.0, 16.0])
+    """
+    nm = spacing_of(spacing, len(truth.shape if hasattr(truth, "shape") else np.shape(truth)))
+    if morphology and any(map(_blocks.is_lazy, (truth, labels))):
+        raise ValueError("morphology must be False for volumes that are read block by block; give arrays")
+    number_of(tolerance, "tolerance", 0)
+    sites = error_sites(truth, labels, ignore=ignore, mask=mask, background=background, block=block, progress=progress)
+    errors = Errors.of(sites, spacing=nm, tolerance=tolerance)
+    return _with_morphology(errors, truth, labels) if morphology else errors
+
+
+def kolmogorov_distance(a: Any, b: Any) -> float:
+    """The largest difference between the shares of two samples that are at most some value, over all values.
+
+    Parameters
+    ----------
+    a, b : (n,), (m,) numbers
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN where one of them is empty. Counted in integers; equal values are taken together.
+
+    Examples
+    --------
+    >>> import emfast
+    >>> emfast.metrics.kolmogorov_distance([1, 2, 2, 3], [2, 2, 3, 4])
+    0.25
+    """
+    a, b = np.sort(np.asarray(a)), np.sort(np.asarray(b))
+    if len(a) == 0 or len(b) == 0:
+        return math.nan
+    values = np.concatenate([a, b])
+    below = np.searchsorted(a, values, "right") * len(b) - np.searchsorted(b, values, "right") * len(a)
+    return int(np.abs(below).max()) / (len(a) * len(b))
+
+
+class _Parts:
+    """The pairs of a table, which are the regions in their order, and who is who among them."""
+
+    def __init__(self, sites: Sites, tolerance: int) -> None:
+        self.sites, self.table, self.tolerance = sites, sites.table, tolerance
+        table = self.table
+        self.places, self.counts = (table.rows, table.columns), table.counts
+        self.ids = table.truth_ids, table.label_ids
+        background = () if sites.background is None else (sites.background,)
+        self.is_background = tuple(_places(ids, background, "background") for ids in self.ids)
+        self.counted = ~_places(table.truth_ids, sites.ignore, "ignore")[table.rows]
+        self.voxels = int(self.counts[self.counted].sum())
+        self.sizes = tuple(self._per(side, np.where(self.counted, self.counts, 0)) for side in (0, 1))
+        self.is_object = self.counted.copy()  # both ids are objects
+        for place, is_background in zip(self.places, self.is_background, strict=True):
+            self.is_object &= ~is_background[place]
+        self.is_part = self.is_object & (self.counts > tolerance)
+        self.main = tuple(self._main(side) for side in (0, 1))
+
+    def _per(self, side: int, values: np.ndarray) -> np.ndarray:
+        """The sums of what pairs have, over each id."""
+        out = np.zeros(len(self.ids[side]), np.int64)
+        np.add.at(out, self.places[side], values)
+        return out
+
+    def _main(self, side: int) -> np.ndarray:
+        """The largest pair of objects of each id, the smaller partner first; -1 where there is none."""
+        pairs = np.flatnonzero(self.is_object)
+        owner, partner = self.places[side][pairs], self.places[1 - side][pairs]
+        order = pairs[np.lexsort((partner, -self.counts[pairs], owner))]
+        main = np.full(len(self.ids[side]), -1, np.int64)
+        main[self.places[side][order[::-1]]] = order[::-1]  # the last one written stays
+        return main
+
+    def pair(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """The numbers of pairs that are there."""
+        width = len(self.ids[1])
+        found: np.ndarray = np.searchsorted(self.places[0] * width + self.places[1], rows * width + columns)
+        return found
+
+    def on_background(self, side: int) -> np.ndarray:
+        """The pairs of objects of one side with the background of the other."""
+        here, there = self.is_background[side][self.places[side]], self.is_background[1 - side][self.places[1 - side]]
+        found: np.ndarray = np.flatnonzero(~here & there & (self.counts > self.tolerance))
+        return found
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Errors: their kind, their two pairs (-1: the rest), and their site (-1: none)."""
+
+    kind: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    site: np.ndarray
+
+    @staticmethod
+    def make(kind: int, first: np.ndarray, second: np.ndarray, site: np.ndarray | None = None) -> _Found:
+        n = len(first)
+        return _Found(np.full(n, kind), first, second, np.full(n, -1) if site is None else site)
+
+    @staticmethod
+    def join(parts: Sequence[_Found]) -> _Found:
+        return _Found(*(np.concatenate(column) for column in zip(*map(_fields, parts), strict=True)))
+
+    def select(self, rows: np.ndarray) -> _Found:
+        return _Found(*(column[rows] for column in _fields(self)))
+
+
+def _fields(found: _Found) -> tuple[np.ndarray, ...]:
+    return found.kind, found.first, found.second, found.site
+
+
+def _find(p: _Parts) -> _Found:
+    found = []
+    for kind in (SPLIT, MERGE):  # of a true object (side 0), of a segment (side 1)
+        site = np.flatnonzero(p.sites.kinds == kind)
+        of_owner, of_partner = p.ids[kind], p.ids[1 - kind]
+        keys = p.sites.keys[site]
+        owner = np.searchsorted(of_owner, keys[:, 0].view(of_owner.dtype))
+        pairs = []
+        for k in (1, 2):
+            partner = np.searchsorted(of_partner, keys[:, k].view(of_partner.dtype))
+            pairs.append(p.pair(owner, partner) if kind == SPLIT else p.pair(partner, owner))
+        kept = p.is_part[pairs[0]] & p.is_part[pairs[1]]
+        first, second = pairs[0][kept], pairs[1][kept]
+        found += [_Found.make(kind, first, second, site[kept]), _Found.make(kind, *_apart(p, kind, first, second))]
+    missed = p.on_background(0)
+    missed = missed[p.counted[missed]]
+    found.append(_Found.make(_MISSED, missed, p.main[0][p.places[0][missed]]))
+    spurious = p.on_background(1)
+    column = p.places[1][spurious]
+    spurious = spurious[p.counted[spurious] | (p.sizes[1][column] == 0)]
+    found.append(_Found.make(_SPURIOUS, spurious, p.main[1][p.places[1][spurious]]))
+    return _Found.join(found)
+
+
+def _apart(p: _Parts, side: int, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Parts that no sites connect: the largest of each group but one, with the largest of their owner."""
+    root = _connected(len(p.counts), first, second)
+    nodes = np.flatnonzero(p.is_part)
+    owner, partner = p.places[side], p.places[1 - side]
+    order = nodes[np.lexsort((partner[nodes], -p.counts[nodes], root[nodes], owner[nodes]))]
+    heads = order[_changes(owner[order], root[order])]
+    heads = heads[np.lexsort((partner[heads], -p.counts[heads], owner[heads]))]
+    new = _changes(owner[heads])
+    largest = heads[new][np.cumsum(new) - 1]
+    pairs = np.stack([largest[~new], heads[~new]])
+    swapped = partner[pairs[0]] > partner[pairs[1]]
+    pairs[:, swapped] = pairs[::-1, swapped]
+    return pairs[0], pairs[1]
+
+
+def _changes(*columns: np.ndarray) -> np.ndarray:
+    """Whether a row differs from the one before it."""
+    new = np.zeros(len(columns[0]), bool)
+    new[:1] = True
+    for column in columns:
+        new[1:] |= column[1:] != column[:-1]
+    return new
+
+
+def _connected(count: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The smallest member of each of ``count`` nodes' component, under edges a - b."""
+    root = np.arange(count)
+    while True:
+        low, high = np.minimum(root[a], root[b]), np.maximum(root[a], root[b])
+        if np.array_equal(low, high):
+            return root
+        np.minimum.at(root, high, low)
+        while not np.array_equal(root, root[root]):
+            root = root[root]
+
+
+def _events(p: _Parts, nm: tuple[float, ...]) -> Table:
+    found = _find(p)
+    other = np.where(found.second >= 0, found.second, found.first)
+    sides = np.where(found.kind == _SPURIOUS, 1, 0)  # whose size the rest belongs to
+    owner_size = np.where(sides == 0, p.sizes[0][p.places[0][found.first]], p.sizes[1][p.places[1][found.first]])
+    voxels = p.counts[found.first]
+    rest = np.where(p.counted[found.first], owner_size - voxels, owner_size)
+    voxels_2 = np.where(found.kind <= MERGE, p.counts[other], rest)
+    cost, gain = _cost(p, found, voxels, voxels_2), _gain(p, found)
+    order = np.lexsort((other, found.first, found.kind, -(voxels + voxels_2), -cost))
+    found, other, voxels, voxels_2 = found.select(order), other[order], voxels[order], voxels_2[order]
+    faces, places = _where(p, found)
+    dims = len(nm)
+    areas = [math.prod(nm[:axis] + nm[axis + 1 :]) for axis in range(dims)]
+    scale = np.array(nm)
+    return Table(
+        {
+            "event": np.arange(len(order)),
+            "kind": np.array(KINDS)[found.kind],
+            "truth": p.ids[0][p.places[0][found.first]],
+            "label": p.ids[1][p.places[1][found.first]],
+            "voxels": voxels,
+            "truth_2": p.ids[0][p.places[0][other]],
+            "label_2": p.ids[1][p.places[1][other]],
+            "voxels_2": voxels_2,
+            "cost": cost[order],
+            "gain": gain[order],
+            "faces": faces,
+            "area" if dims == 3 else "length": sum((faces[:, k] * areas[k] for k in range(dims)), np.zeros(len(order))),
+            "start": places.start,
+            "stop": places.stop,
+            "start_nm": places.start * scale,
+            "stop_nm": places.stop * scale,
+            "centroid_nm": places.centroid * scale,
+            "point": places.point,
+            "point_nm": places.point * scale,
+        }
+    )
+
+
+def _cost(p: _Parts, found: _Found, voxels: np.ndarray, voxels_2: np.ndarray) -> np.ndarray:
+    bits = _info(voxels, voxels_2)
+    for kind, side in ((_MISSED, 1), (_SPURIOUS, 0)):
+        which = found.kind == kind
+        size = p.sizes[side][p.places[side][found.first[which]]]  # of the background
+        bits[which] += _info(voxels[which], np.maximum(size - voxels[which], 0))
+    bits[~p.counted[found.first]] = 0.0
+    return bits / max(1, p.voxels)
+
+
+def _info(m: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """The bits that tell m voxels from n others; the order of the two changes no bit of the result."""
+    low, high = np.minimum(m, n), np.maximum(m, n)
+    both = (low + high).astype(np.float64)
+    bits = low * np.log2(both / np.maximum(low, 1)) + high * np.log2(both / np.maximum(high, 1))
+    return np.where(low > 0, bits, 0.0)
+
+
+def _gain(p: _Parts, found: _Found) -> np.ndarray:
+    """The fall of VOI if the moving voxels have another label."""
+    moving, staying = found.first.copy(), found.second.copy()
+    smaller_first = p.counts[found.first] < p.counts[np.maximum(found.second, 0)]
+    swapped = (found.kind <= MERGE) & ~smaller_first
+    moving[swapped], staying[swapped] = staying[swapped], moving[swapped]
+    fresh = (found.kind == MERGE) | (staying < 0)
+    voxels = p.counts[moving]
+    from_size = p.sizes[1][p.places[1][moving]]
+    to_size = np.where(fresh, 0, p.sizes[1][p.places[1][np.maximum(staying, 0)]])
+    to_pair = np.where(fresh, 0, p.counts[np.maximum(staying, 0)])
+    spurious = found.kind == _SPURIOUS  # these become background
+    both = np.flatnonzero(p.is_background[0][p.places[0]] & p.is_background[1][p.places[1]])
+    to_size[spurious] = p.sizes[1][p.is_background[1]].sum()
+    to_pair[spurious] = p.counts[both].sum()
+    bits = (_xlog(from_size) - _xlog(from_size - voxels)) - (_xlog(to_size + voxels) - _xlog(to_size))
+    bits += 2 * (_xlog(to_pair + voxels) - _xlog(to_pair) - _xlog(voxels))
+    bits[~p.counted[moving]] = 0.0
+    return bits / max(1, p.voxels)
+
+
+def _xlog(n: np.ndarray) -> np.ndarray:
+    n = np.maximum(n, 0)
+    return n * np.log2(np.maximum(n, 1))
+
+
+def _where(p: _Parts, found: _Found) -> tuple[np.ndarray, Places]:
+    """Faces across each axis, and places: of the site, else of the smaller part."""
+    shape = p.sites.shape
+    sited = found.site >= 0
+    both = found.kind <= MERGE
+    second_smaller = both & (p.counts[np.maximum(found.second, 0)] <= p.counts[found.first])
+    part = np.where(second_smaller, found.second, found.first)
+    at_site = places_of(p.sites.sites[found.site[sited]], shape, faces=True)
+    at_part = places_of(p.sites.regions[part[~sited]], shape, faces=False)
+    columns = []
+    for name in ("start", "stop", "centroid", "point"):
+        column = np.empty((len(part), len(shape)), getattr(at_site, name).dtype)
+        column[sited], column[~sited] = getattr(at_site, name), getattr(at_part, name)
+        columns.append(column)
+    faces = np.zeros((len(part), len(shape)), np.int64)
+    faces[sited] = p.sites.sites[found.site[sited], 3 - len(shape) : 3].astype(np.int64)
+    return faces, Places(*columns)
+
+
+def _side(p: _Parts, side: int, nm: tuple[float, ...]) -> Table:
+    """The table of true objects (side 0) or of segments (side 1)."""
+    dims, own, partner = len(nm), p.places[side], p.places[1 - side]
+    pairs = np.flatnonzero(p.is_object)
+    union = p.sizes[0][p.places[0][pairs]] + p.sizes[1][p.places[1][pairs]] - p.counts[pairs]
+    best = _best(own[pairs], p.counts[pairs], union, len(p.ids[side]))
+    order, starts = _groups([own])
+    cells = _folded(p.sites.regions, order, starts)
+    is_listed = ~p.is_background[side]
+    if side == 0:
+        is_listed &= p.sizes[0] > 0
+    listed = np.flatnonzero(is_listed)
+    places = places_of(cells[listed], p.sites.shape, faces=False)
+    best = best[listed]
+    there = best >= 0
+    pair = pairs[np.where(there, best, 0)] if len(pairs) else np.zeros(len(listed), np.int64)
+    overlap = np.where(there, p.counts[pair] if len(pairs) else 0, 0)
+    size, partner_size = p.sizes[side][listed], p.sizes[1 - side][partner[pair]] if len(pairs) else overlap
+    wholes = (size + partner_size - overlap, size, partner_size)
+    share = [np.where(there, overlap / np.maximum(whole, 1), 0.0) for whole in wholes]
+    recall, precision = (share[1], share[2]) if side == 0 else (share[2], share[1])
+    none = 0 if p.sites.background is None else p.sites.background
+    ids = p.ids[1 - side]
+    on_background = p._per(side, np.where(p.counted & p.is_background[1 - side][partner], p.counts, 0))
+    volume = cells[listed, 0].astype(np.float64) * math.prod(nm)
+    diameter = np.cbrt(volume * (6 / math.pi)) if dims == 3 else np.sqrt(volume * (4 / math.pi))
+    return Table(
+        {
+            ("truth", "label")[side]: p.ids[side][listed],
+            "voxels": size,
+            "best": np.where(there, ids[partner[pair]] if len(pairs) else none, none).astype(ids.dtype),
+            "iou": share[0],
+            "recall": recall,
+            "precision": precision,
+            "pieces": p._per(side, p.is_part)[listed],
+            ("missed", "spurious")[side]: on_background[listed] / np.maximum(size, 1),
+            "volume" if dims == 3 else "area": volume,
+            "diameter": diameter,
+            "start": places.start,
+            "stop": places.stop,
+            "centroid_nm": places.centroid * np.array(nm),
+            "point": places.point,
+        }
+    )
+
+
+def _with_morphology(errors: Errors, truth: Any, labels: Any) -> Errors:
+    tables, measured = (errors.objects, errors.labels), []
+    options: dict[str, Any] = {
+        "spacing": errors.spacing,
+        "background": errors.background,
+        "moments": True,
+        "surface": True,
+    }
+    for table, volume in zip(tables, (truth, labels), strict=True):
+        found = statistics(volume, **options)
+        ids = found.label.astype(table[table.keys[0]].dtype)
+        measured.append(found.select(np.searchsorted(ids, table[table.keys[0]])))
+    objects, segments = (_morphology(side, tables, measured, math.prod(errors.spacing)) for side in (0, 1))
+    about = {name: getattr(errors, name) for name in _OPTIONS}
+    return Errors(errors.events, objects, segments, errors.table, **about)
+
+
+def _morphology(side: int, tables: Sequence[Table], measured: Sequence[Table], voxel: float) -> Table:
+    """The table of one side with what was measured of both; a voxel has that volume."""
+    table, own, other = tables[side], measured[side], tables[1 - side]
+    volume, surface = ("volume", "surface") if "volume" in table.columns else ("area", "perimeter")
+    shift, aspect = np.full(len(table), math.nan), np.full(len(table), math.inf)
+    rows = np.flatnonzero(table.iou > 0)
+    best = np.searchsorted(other[other.keys[0]], table.best[rows])
+    objects = table.voxels[rows] if side == 0 else other.voxels[best]  # of which recall is the share
+    overlap = np.rint(table.recall[rows] * objects) * voxel
+    between = table[volume][rows] + other[volume][best] - 2 * overlap
+    shift[rows] = between / ((own[surface][rows] + measured[1 - side][surface][best]) / 2)
+    np.divide(own.axes[:, 0], own.axes[:, -1], out=aspect, where=own.axes[:, -1] > 0)
+    columns = {name: table[name] for name in table.columns}
+    return Table(columns | {surface: own[surface], "axes": own.axes, "aspect": aspect, "shift": shift})
+
+
+_OPTIONS = ("shape", "spacing", "background", "ignore", "tolerance")
+_PAIRS = ("pairs_truth", "pairs_label", "pairs_voxels")
+_PLACES = ("start", "stop", "centroid_nm", "point")
+_MORPHOLOGY = ("volume", "area", "diameter", "surface", "perimeter", "axes", "aspect", "shift")
+_SCORES = ("voxels", "best", "iou", "recall", "precision", "pieces")
+_ENDS = ("truth", "label", "voxels", "truth_2", "label_2", "voxels_2", "cost", "gain")
+_TABLES = {
+    "events": ("event", "kind", *_ENDS, "faces", "area", "length", *_PLACES, "start_nm", "stop_nm", "point_nm"),
+    "objects": ("truth", *_SCORES, "missed", *_MORPHOLOGY, *_PLACES),
+    "labels": ("label", *_SCORES, "spurious", *_MORPHOLOGY, *_PLACES),
+}
+
+__all__ = ["KINDS", "Errors", "compare", "kolmogorov_distance"]
