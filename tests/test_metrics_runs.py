@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import emfast
 import oracles
-from emfast.metrics import SkeletonGraph, expected_run_length, ids_within, node_labels, skeleton_table
+from emfast.metrics import SkeletonGraph, expected_run_length, ids_within, node_labels, skeleton_table, xpress
 
 
 def collinear(*counts):
@@ -49,6 +49,23 @@ def test_choices_by_hand():
     assert expected_run_length(one, labels, weights="labelled").erl == 900 / 30
     both = expected_run_length(one, labels, omitted="both").skeletons
     assert both.split.tolist() == [20] and both.omitted.tolist() == [0]
+
+
+def test_vector_of_skeleton_voi():
+    found = skeleton_table(THREE, LABELS).voi()
+    assert found.split == pytest.approx(0.6749887891758228, abs=1e-15)
+    assert found.merge == pytest.approx(0.4045627476894456, abs=1e-15)
+
+
+def test_xpress():
+    runs, table = expected_run_length(THREE, LABELS), skeleton_table(THREE, LABELS)
+    # counts 3 and 2, 3 and 1, 3 of skeletons with 5, 4, 3 nodes and segments with 3, 5, 3, 1
+    rand = (32 / 50 + 32 / 44) / 2
+    found = xpress(runs, table)
+    assert found.rand == pytest.approx(rand) and found.erl_rand == pytest.approx((rand + 5 / 29) / 2)
+    information = table.normalised_voi()
+    assert found.voi == pytest.approx(1 - (information.split + information.merge) / 2)
+    assert xpress(expected_run_length(THREE, THREE.skeletons), skeleton_table(THREE, THREE.skeletons)) == (1, 1, 1, 1)
 
 
 @st.composite

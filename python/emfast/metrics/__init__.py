@@ -32,7 +32,16 @@ from .partitions import (
 )
 from .protocols import PROTOCOLS, Protocol, border_mask, protocols
 from .report import page, write_page
-from .runs import RunLengths, SkeletonGraph, expected_run_length, ids_within, node_labels, skeleton_table
+from .runs import (
+    RunLengths,
+    SkeletonGraph,
+    Xpress,
+    expected_run_length,
+    ids_within,
+    node_labels,
+    skeleton_table,
+    xpress,
+)
 from .sites import Sites, error_sites
 from .surfaces import (
     BoundaryScore,
@@ -87,6 +96,7 @@ __all__ = [
     "SurfaceDistances",
     "Voi",
     "Warping",
+    "Xpress",
     "adapted_rand",
     "adjusted_rand_index",
     "aji",
@@ -138,5 +148,6 @@ __all__ = [
     "voi_per_object",
     "vrand",
     "warping",
+    "xpress",
     "write_page",
 ]

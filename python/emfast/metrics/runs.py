@@ -22,7 +22,7 @@ import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from .._arrays import take
 from .._options import spacing_of
 from .._table import Table
 from ..skeletons import Skeletons
+from .partitions import normalised_voi, vrand
 from .tables import Contingency
 
 
@@ -308,6 +309,48 @@ def skeleton_table(skeletons: Skeletons | SkeletonGraph, labels: Any) -> Conting
     return Contingency.from_pairs(graph.skeletons, _segments(labels, len(graph.nodes)))
 
 
+class Xpress(NamedTuple):
+    """The scores of the XPRESS challenge, from 0 to 1, higher is better; made by :func:`xpress`."""
+
+    rand: float
+    voi: float
+    erl_rand: float
+    erl_voi: float
+
+
+def xpress(runs: RunLengths, table: Contingency) -> Xpress:
+    """The scores of the XPRESS challenge: half normalised run length, half a score of the nodes' partition.
+
+    Parameters
+    ----------
+    runs : RunLengths
+    table : Contingency
+        Of the nodes, see :func:`skeleton_table`.
+
+    Returns
+    -------
+    Xpress
+        ``rand`` is the mean of V-Rand's split and merge scores, ``voi`` is 1 less the mean of the two halves of the
+        normalised VOI; ``erl_rand`` (the leaderboard) and ``erl_voi`` are their means with ``runs.nerl``.
+
+    Notes
+    -----
+    The challenge's script numbers skeletons from 0, so it leaves out the nodes of the first one, and counts nodes that
+    share a voxel once. Leave it out likewise (``table.without(truth=…)``) to get its very number.
+
+    Examples
+    --------
+    >>> from emfast.metrics import SkeletonGraph, expected_run_length, skeleton_table, xpress
+    >>> graph = SkeletonGraph([[0, 0], [0, 10], [0, 20], [0, 30]], [[0, 1], [2, 3]], [1, 1, 2, 2])
+    >>> labels = [5, 5, 6, 7]
+    >>> xpress(expected_run_length(graph, labels), skeleton_table(graph, labels)).erl_rand
+    0.6875
+    """
+    pairs, information = vrand(table), normalised_voi(table)
+    rand, voi = (pairs.split + pairs.merge) / 2, 1 - (information.split + information.merge) / 2
+    return Xpress(rand, voi, (rand + runs.nerl) / 2, (voi + runs.nerl) / 2)
+
+
 def _segments(labels: Any, count: int) -> np.ndarray:
     segments = np.asarray(labels)
     if segments.shape != (count,) or (count and segments.dtype.kind not in "iu"):
@@ -376,8 +419,10 @@ def _pieces(edges: np.ndarray, count: int) -> np.ndarray:
 __all__ = [
     "RunLengths",
     "SkeletonGraph",
+    "Xpress",
     "expected_run_length",
     "ids_within",
     "node_labels",
     "skeleton_table",
+    "xpress",
 ]
