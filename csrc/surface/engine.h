@@ -243,41 +243,63 @@ EMFAST_INLINE U look_along_z(const U* field, int64_t z, int64_t depth, int64_t p
     return best;
 }
 
-// The rows of the other surface around a place, by the square of their distance. Objects that match lie close to each other,
-// so a place finds its answer in the nearest of them, and columns need not be filled at all.
+// The steps to the rows nearest to a place, by the square of their length.
+template <class U>
+struct NearSteps {
+    struct Step {
+        U cost;
+        int64_t z, y;
+    };
+    static constexpr int64_t reach = 12, most = 160;
+    std::vector<Step> steps;
+    U end = beyond<U>;  // all that are shorter are listed
+
+    void build(const Shape& shape, const uint64_t* weights) {
+        auto along = [](uint64_t weight, int64_t k) {
+            const auto length = static_cast<uint64_t>(k * k), whole = static_cast<uint64_t>(beyond<U>);
+            return k && weight > whole / length ? whole : weight * length;
+        };
+        const int64_t far_z = std::min(shape.z - 1, reach), far_y = std::min(shape.y - 1, reach);
+        uint64_t last = static_cast<uint64_t>(beyond<U>);
+        if (far_z < shape.z - 1) last = std::min(last, along(weights[0], far_z + 1));
+        if (far_y < shape.y - 1) last = std::min(last, along(weights[1], far_y + 1));
+        end = static_cast<U>(last);
+        for (int64_t z = -far_z; z <= far_z; ++z)
+            for (int64_t y = -far_y; y <= far_y; ++y)
+                if (const uint64_t cost = along(weights[0], z) + along(weights[1], y); cost < last)
+                    steps.push_back({static_cast<U>(cost), z, y});
+        std::sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) { return a.cost < b.cost; });
+        if (static_cast<int64_t>(steps.size()) > most) {
+            end = steps[most].cost;
+            steps.resize(most);
+        }
+    }
+};
+
+// The rows of the other surface around a place. Objects that match lie close to each other, so a place finds its answer in
+// the nearest of them, and columns need not be filled at all.
 template <class U>
 class NearRows {
   public:
-    NearRows(const Shape& shape, const uint64_t* weights, const uint8_t* filled, const U* field)
+    NearRows(const Shape& shape, const uint64_t* weights, const NearSteps<U>& steps, const uint8_t* filled,
+             const U* field)
         : n_(shape),
+          steps_(steps),
           filled_(filled),
           field_(field),
           z_(squares(weights[0], shape.z)),
-          y_(squares(weights[1], shape.y)) {
-        const int64_t far_z = std::min(shape.z - 1, reach), far_y = std::min(shape.y - 1, reach);
-        // Rows farther than that along an axis are not listed, so the list is complete below this.
-        end_ =
-            std::min(far_z < shape.z - 1 ? z_[far_z + 1] : beyond<U>, far_y < shape.y - 1 ? y_[far_y + 1] : beyond<U>);
-        for (int64_t z = -far_z; z <= far_z; ++z)
-            for (int64_t y = -far_y; y <= far_y; ++y)
-                if (const U cost = z_[std::abs(z)] + y_[std::abs(y)]; cost < end_) near_.push_back({cost, z, y});
-        std::sort(near_.begin(), near_.end(), [](const Row& a, const Row& b) { return a.cost < b.cost; });
-        if (static_cast<int64_t>(near_.size()) > most) {
-            end_ = near_[most].cost;
-            near_.resize(most);
-        }
-    }
+          y_(squares(weights[1], shape.y)) {}
 
     // The square of the place x in the row (z, y), if it is below `end`; at least `end` otherwise.
     EMFAST_INLINE U near(int64_t z, int64_t y, int64_t x) const {
         U best = beyond<U>;
-        for (const Row& row : near_) {
-            if (row.cost >= best) return best;
-            look(z + row.z, y + row.y, x, row.cost, best);
+        for (const auto& step : steps_.steps) {
+            if (step.cost >= best) return best;
+            look(z + step.z, y + step.y, x, step.cost, best);
         }
         return best;
     }
-    U end() const { return end_; }
+    U end() const { return steps_.end; }
 
     // The same without an end, from what `near` found.
     U wide(int64_t z, int64_t y, int64_t x, U best) const {
@@ -298,12 +320,6 @@ class NearRows {
     }
 
   private:
-    struct Row {
-        U cost;
-        int64_t z, y;
-    };
-    static constexpr int64_t reach = 12, most = 160;
-
     EMFAST_INLINE void look(int64_t z, int64_t y, int64_t x, U cost, U& best) const {
         if (z < 0 || z >= n_.z || y < 0 || y >= n_.y) return;
         const int64_t row = z * n_.y + y;
@@ -317,11 +333,10 @@ class NearRows {
     }
 
     Shape n_;
+    const NearSteps<U>& steps_;
     const uint8_t* filled_;
     const U* field_;
     std::vector<U> z_, y_;
-    std::vector<Row> near_;
-    U end_;
 };
 
 // ---- Histograms
@@ -482,14 +497,15 @@ class Place {
         const double reach = double(task.weight[0]) * double(grid_.z) * double(grid_.z) +
                              double(task.weight[1]) * double(grid_.y) * double(grid_.y) +
                              double(task.weight[2]) * double(grid_.x) * double(grid_.x);
-        if (reach < double(beyond<int32_t>)) return ask_in(task, side, workers, narrow_, parallel);
-        return ask_in(task, side, workers, wide_, parallel);
+        if (reach < double(beyond<int32_t>)) return ask_in(task, side, workers, narrow_, near_narrow_, parallel);
+        return ask_in(task, side, workers, wide_, near_wide_, parallel);
     }
 
     // Distances of the places of `side` to those of the other one: first from the rows nearest to each, and for those that
     // are farther from all rows, or from columns if that is less work.
     template <class U, class Parallel>
-    Directed ask_in(const Task& task, int side, int workers, Buffer<U>& buffer, const Parallel& parallel) {
+    Directed ask_in(const Task& task, int side, int workers, Buffer<U>& buffer, NearSteps<U>& steps,
+                    const Parallel& parallel) {
         const Shape& n = grid_;
         const uint8_t *from = places_[side].need(memory_, 0), *to = places_[1 - side].need(memory_, 0);
         U* field = buffer.need(memory_, n.voxels());
@@ -504,7 +520,8 @@ class Place {
         auto add = [&](int worker, int64_t place, U square) {
             counters_[worker].add(static_cast<uint64_t>(square) * codes + (codes > 1 ? from[place] : 0));
         };
-        const NearRows<U> rows(n, task.weight, filled, field);
+        if (steps.steps.empty()) steps.build(task.shape, task.weight);
+        const NearRows<U> rows(n, task.weight, steps, filled, field);
         std::vector<std::vector<Far<U>>> far(workers);
         parallel(n.rows(), grain, [&](int64_t begin, int64_t end, int worker) {
             for (int64_t r = begin; r < end; ++r)
@@ -594,6 +611,8 @@ class Place {
     Buffer<uint8_t> inside_, places_[2], filled_;
     Buffer<int32_t> narrow_;
     Buffer<int64_t> wide_;
+    NearSteps<int32_t> near_narrow_;
+    NearSteps<int64_t> near_wide_;
     std::vector<Counter> counters_;
 };
 

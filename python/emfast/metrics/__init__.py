@@ -148,6 +148,6 @@ __all__ = [
     "voi_per_object",
     "vrand",
     "warping",
-    "xpress",
     "write_page",
+    "xpress",
 ]

@@ -22,7 +22,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +79,8 @@ class Directed(NamedTuple):
         """
         if not len(self.distances):
             return math.nan
+        if quantile == 1:
+            return float(self.distances[-1])
         if weighted:
             share = np.cumsum(self.weights) / math.fsum(self.weights)
             return float(self.distances[min(int(np.searchsorted(share, quantile)), len(share) - 1)])
@@ -112,6 +114,11 @@ class SurfaceDistances:
     from_labels: Directed
     surface: str
 
+    @cached_property
+    def pooled(self) -> Directed:
+        """The distances of both ways together."""
+        return _together(self.from_truth, self.from_labels)
+
     @property
     def _nothing(self) -> bool:
         return not (len(self.from_truth.counts) or len(self.from_labels.counts))
@@ -143,7 +150,7 @@ class SurfaceDistances:
             return math.inf
         weighted = self.surface == "cells"
         if pooled:
-            return _together(self.from_truth, self.from_labels).quantile(quantile, weighted)
+            return self.pooled.quantile(quantile, weighted)
         return max(side.quantile(quantile, weighted) for side in (self.from_truth, self.from_labels))
 
     def mean(self, kind: str = "pooled") -> float:
@@ -167,7 +174,7 @@ class SurfaceDistances:
         if self._one_missing:
             return math.inf
         if kind == "pooled":
-            return _together(self.from_truth, self.from_labels).mean()
+            return self.pooled.mean()
         means = self.from_truth.mean(), self.from_labels.mean()
         return {"means": sum(means) / 2, "max": max(means), "truth": means[0], "labels": means[1]}[kind]
 
@@ -473,22 +480,26 @@ def _histograms(
 
     def side(k: int) -> Directed:
         part = slice(starts[k], starts[k + 1])
-        return _merged(distances[part], counts[part], areas[part])
+        found = Directed(distances[part], counts[part], areas[part])
+        return _merged(*found) if surface == "cells" else found
 
     return lambda k: (side(2 * k), side(2 * k + 1))
 
 
 def _merged(distances: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> Directed:
-    """Places of one distance, which come by their codes, taken together."""
+    """Places of one distance taken together."""
     if not len(distances):
         return Directed(distances, counts, weights)
-    first = np.flatnonzero(np.r_[True, distances[1:] != distances[:-1]])
+    changes = np.ones(len(distances), bool)
+    changes[1:] = distances[1:] != distances[:-1]
+    first = np.flatnonzero(changes)
     return Directed(distances[first], np.add.reduceat(counts, first), np.add.reduceat(weights, first))
 
 
 def _together(a: Directed, b: Directed) -> Directed:
-    order = np.argsort(np.r_[a.distances, b.distances], kind="stable")
-    return _merged(*(np.r_[x, y][order] for x, y in zip(a, b, strict=True)))
+    distances, counts, weights = (np.concatenate(parts) for parts in zip(a, b, strict=True))
+    order = np.argsort(distances, kind="stable")
+    return _merged(distances[order], counts[order], weights[order])
 
 
 # ---- areas of cells
