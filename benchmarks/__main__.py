@@ -37,6 +37,7 @@ GROUPS = (
     "segments",
     "mutex",
     "multicut",
+    "metrics",
     "matching",
     "skeletons",
     "surfaces",

@@ -12,6 +12,7 @@ import emfast
 import oracles
 from emfast import Contingency, contingency
 from emfast.metrics import adapted_rand, adjusted_rand_index, rand, voi, voi_per_object, vrand
+from emfast.metrics.partitions import _exact_sum
 
 TOLERANCE = 1e-14
 
@@ -335,6 +336,11 @@ def test_voi_is_a_metric():
 
 
 # ---- sizes at which others overflow, and accuracy
+
+
+@given(values=st.lists(st.floats(0, 1e30), max_size=40))
+def test_sums_are_rounded_once(values):
+    assert _exact_sum(np.array(values, np.float64)) == math.fsum(values)
 
 
 def test_large_counts_are_exact():

@@ -106,7 +106,7 @@ def test_volumes_of_many_pieces(backend, threads, shape):
 
 @pytest.mark.parametrize("dtypes", [("u1", "u8"), ("u8", "i2"), ("i4", "u2"), ("?", "i8")])
 def test_long_runs_of_two_widths(backend, dtypes):
-    """Runs past the words of 64 voxels and the pieces of 2048."""
+    """Runs past the words of 64 voxels and the pieces of 1024."""
     rng = np.random.default_rng(3)
     volumes = []
     for dtype in dtypes:

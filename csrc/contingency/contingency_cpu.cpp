@@ -26,7 +26,7 @@ class Pairs {
 
     // No branch on whether the pair is the recent one, for that cannot be foretold.
     EMFAST_INLINE void add(uint64_t truth, uint64_t label, int64_t n) {
-        Entry& entry = recent_[hash(truth, label) >> (64 - recent_bits)];
+        Entry& entry = recent_[(truth * first_prime + label * second_prime) >> (64 - recent_bits)];
         const Entry former = entry;
         const bool same = ((former.truth ^ truth) | (former.label ^ label)) == 0;
         leaving_[leaving_count_] = former;
@@ -48,8 +48,10 @@ class Pairs {
     static constexpr int recent_bits = 12;
     static constexpr size_t most_leaving = 256;
 
+    static constexpr uint64_t first_prime = 0x9E3779B97F4A7C15ull, second_prime = 0xC2B2AE3D27D4EB4Full;
+
     static uint64_t hash(uint64_t truth, uint64_t label) {
-        const uint64_t x = truth * 0x9E3779B97F4A7C15ull ^ std::rotl(label * 0xC2B2AE3D27D4EB4Full, 32);
+        const uint64_t x = truth * first_prime ^ std::rotl(label * second_prime, 32);
         return x * 0xD6E8FEB86659FD93ull;
     }
 
@@ -94,7 +96,7 @@ class Pairs {
 // again while they are among the recent ones: a plane has too many of them.
 class Walk {
   public:
-    static constexpr int64_t piece = 2048, group = 16;
+    static constexpr int64_t piece = 1024, group = 16;
 
     explicit Walk(const Shape& s) : planes_(s.z), plane_(s.y * s.x) {
         if (plane_ >= 4 * piece) return;
@@ -104,12 +106,14 @@ class Walk {
     int64_t steps() const { return (planes_ + group - 1) / group * pieces(); }
     int64_t voxels() const { return piece * std::min(group, planes_); }  // of a step, at most
 
-    // f(first voxel, voxels)
+    // f(first voxel, voxels, first voxel of the piece that comes next or the same once more)
     template <class F>
     void each_piece(int64_t step, F&& f) const {
         const int64_t low = step / pieces() * group, high = std::min(low + group, planes_);
         const int64_t at = step % pieces() * piece, n = std::min(piece, plane_ - at);
-        for (int64_t z = low; z < high; ++z) f(z * plane_ + at, n);
+        const int64_t after = at + piece < plane_ ? at + piece : at;
+        for (int64_t z = low; z < high; ++z)
+            f(z * plane_ + at, n, z + 1 < high ? (z + 1) * plane_ + at : low * plane_ + after);
     }
 
   private:
@@ -175,11 +179,39 @@ class Piece {
     uint64_t changes_[length / 64];
 };
 
-void add_piece(const Volumes& v, int64_t begin, int64_t n, Piece& piece, Pairs& pairs) {
+// Asks for the ids of a piece, a line of memory at a time: pieces jump from plane to plane, which nothing can foresee.
+class Ahead {
+  public:
+    Ahead(const Volumes& v, int64_t begin, int64_t n)
+        : truth_(start(v.truth, begin)),
+          labels_(start(v.labels, begin)),
+          truth_lines_(n * v.truth.bytes / 64),
+          labels_lines_(n * v.labels.bytes / 64) {}
+
+    EMFAST_INLINE void fetch(int64_t line) const {
+        if (line < truth_lines_) __builtin_prefetch(truth_ + 64 * line);
+        if (line < labels_lines_) __builtin_prefetch(labels_ + 64 * line);
+    }
+    void rest(int64_t from) const {
+        for (int64_t line = from; line < std::max(truth_lines_, labels_lines_); ++line) fetch(line);
+    }
+
+  private:
+    static const char* start(const Ids& ids, int64_t at) { return static_cast<const char*>(ids.data) + at * ids.bytes; }
+
+    const char *truth_, *labels_;
+    const int64_t truth_lines_, labels_lines_;
+};
+
+void add_piece(const Volumes& v, int64_t begin, int64_t n, int64_t next, Piece& piece, Pairs& pairs) {
     const int64_t runs = piece.runs(v, begin, n);
+    const Ahead ahead(v, next, std::min(n, v.size() - next));
     if (!v.mask.data && !v.counts) {
-        for (int64_t r = 0; r < runs; ++r)
+        for (int64_t r = 0; r < runs; ++r) {
+            ahead.fetch(r);
             pairs.add(piece.truth[r], piece.label[r], piece.starts[r + 1] - piece.starts[r]);
+        }
+        ahead.rest(runs);
         return;
     }
     for (int64_t r = 0; r < runs; ++r) {
@@ -243,8 +275,9 @@ Table count_runs(Executor& ex, const Volumes& v) {
     ex.for_chunks(walk.steps(), std::max<int64_t>(1, ex.grain(v.size()) / walk.voxels()),
                   [&](int64_t begin, int64_t end, int worker) {
                       for (int64_t step = begin; step < end; ++step)
-                          walk.each_piece(
-                              step, [&](int64_t at, int64_t n) { add_piece(v, at, n, pieces[worker], pairs[worker]); });
+                          walk.each_piece(step, [&](int64_t at, int64_t n, int64_t next) {
+                              add_piece(v, at, n, next, pieces[worker], pairs[worker]);
+                          });
                   });
     std::vector<Numbered> workers(pairs.size());
     ex.for_chunks(workers.size(), 1, [&](int64_t w, int64_t, int) { workers[w].take(pairs[w], v.ignored); });
