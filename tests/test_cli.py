@@ -184,6 +184,12 @@ def test_distance_is_the_call(tissue):
         (["watershed", "labels.npz", "out.npy"], "affinities must be"),
         (["watershed", "affinities.npy", "out.npy", "--low", "2"], "low and high must satisfy"),
         (["agglomerate", "affinities.npy", "out.npy", "--score", "best"], "score must be"),
+        (
+            ["agglomerate", "affinities.npy", "out.npy", "--score", "quantile:1/0"],
+            "score quantile:q needs q from 0 to 1",
+        ),
+        (["agglomerate", "affinities.npy", "out.npy", "--score", "9" * 400], "score must be a name or a formula"),
+        (["agglomerate", "affinities.npy", "out.npy", "--threshold", "nan"], "--threshold must be a number, got nan"),
         (["agglomerate", "affinities.npy", "out.npy", "--tree", "tree.txt"], "--tree must be a file that ends in .npz"),
         (["agglomerate", "affinities.npy", "out.npy", "--fragments", "affinities.npy"], "fragments must"),
         (["components", "labels.npz:b", "out.npy"], "got 'b'; it holds a"),
@@ -199,6 +205,55 @@ def test_mistakes_on_files_leave_nothing(arguments, message, tissue, capsys, tmp
     assert text.startswith(f"emfast {arguments[0]}: ")
     assert text.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["watershed", "affinities.npy", "affinities.npy"], "OUT must not be the file of the input too"),
+        (["components", "labels.npz:a", "labels.npz:b"], "OUT must not be the file of the input too"),
+        (["watershed", "affinities.npy", "mask.npy", "--mask", "mask.npy"], "OUT must not be the file of --mask too"),
+        (
+            ["agglomerate", "affinities.npy", "f.npy", "--fragments", "./f.npy"],
+            "OUT must not be the file of --fragments too",
+        ),
+        (["agglomerate", "affinities.npz:a", "out.npy", "--tree", "affinities.npz"], "--tree must not be the file of"),
+        (["agglomerate", "affinities.npy", "out.npz", "--tree", "out.npz"], "OUT must not be the file of --tree too"),
+        (
+            ["agglomerate", "affinities.npy", "out.npy", "--fragments", "labels.npz:a", "--tree", "link.npz"],
+            "--tree must not be the file of --fragments too",
+        ),
+    ],
+)
+def test_inputs_are_not_overwritten(arguments, message, tissue, capsys, tmp_path):
+    np.save("mask.npy", np.ones((8, 40, 50), bool))
+    np.save("f.npy", tissue.labels)
+    np.savez("affinities.npz", a=tissue.affinities)
+    (tmp_path / "link.npz").symlink_to("labels.npz")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert cli.main(arguments) == 2
+    text = capsys.readouterr().err
+    assert message in text
+    assert text.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_hdf5_files_take_another_array(tissue, capsys):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("volume.h5", "w") as file:
+        file["labels"] = tissue.labels
+    assert cli.main(["distance", "volume.h5", "volume.h5:labels"]) == 2
+    assert "OUT must not be the file of the input too, got 'volume.h5' for both" in capsys.readouterr().err
+    assert cli.main(["distance", "volume.h5:labels", "volume.h5:distance"]) == 0
+    with h5py.File("volume.h5") as file:
+        assert np.array_equal(file["labels"], tissue.labels)
+        assert np.array_equal(file["distance"], emfast.edt(tissue.labels))
+
+
+def test_scores_are_read_before_the_work(tissue, monkeypatch, capsys):
+    monkeypatch.setattr("emfast.fragments.watershed", lambda *_, **__: 1 / 0)
+    assert cli.main(["agglomerate", "affinities.npy", "out.npy", "--score", "best"]) == 2
+    assert "score must be a name or a formula" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("spacing", ["1,x,3", ""])

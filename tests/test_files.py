@@ -149,6 +149,26 @@ def test_other_files_beside_stay(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_places_of_one_file_are_known(tmp_path):
-    assert _files.same_file(tmp_path / "a.npz:x", tmp_path / ".." / tmp_path.name / "a.npz")
-    assert not _files.same_file(tmp_path / "a.npz", tmp_path / "b.npz")
+def test_what_would_be_overwritten_is_known(tmp_path):
+    (tmp_path / "b.npy").touch()
+    (tmp_path / "link.npy").symlink_to("b.npy")
+    (tmp_path / "hard.npy").hardlink_to(tmp_path / "b.npy")
+    for target, other in (
+        ("a.npz:x", f"../{tmp_path.name}/a.npz"),
+        ("a.npz:x", "a.npz:y"),
+        ("b.npy", "b.npy"),
+        ("b.npy", "link.npy"),
+        ("link.npy", "hard.npy"),
+        ("none.h5", "none.h5:array"),
+        ("none.h5:a/b", "none.h5:/a/./b/"),
+    ):
+        assert _files.overwrites(tmp_path / target, tmp_path / other), (target, other)
+    for target, other in (("a.npz", "b.npz"), ("b.npy", "c.npy"), ("none.h5:a", "none.h5:b"), ("a.h5:x", "b.h5:x")):
+        assert not _files.overwrites(tmp_path / target, tmp_path / other), (target, other)
+
+
+def test_the_only_array_of_an_hdf5_file_is_known(tmp_path):
+    pytest.importorskip("h5py")
+    _files.save(tmp_path / "a.h5:raw", np.arange(3))
+    assert _files.overwrites(tmp_path / "a.h5:raw", tmp_path / "a.h5")
+    assert not _files.overwrites(tmp_path / "a.h5", tmp_path / "a.h5")  # from raw to array

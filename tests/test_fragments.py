@@ -199,6 +199,10 @@ def test_values_outside_the_range_are_refused(backend, threads, dtype, bad):
     shown = {"nan": "nan", "inf": "inf"}.get(str(bad), f"{bad:f}")
     with pytest.raises(ValueError, match=rf"affinities must be from 0 to 1, got {shown} in channel y at \(4, 5, 69\)"):
         emfast.watershed(backend(affinities))
+    with pytest.raises(ValueError, match=rf"from 0 to 1, got {bad:g} in channel y at \(4, 5, 69\)"):
+        emfast.distance_watershed(backend(affinities))
+    with pytest.raises(ValueError, match=rf"from 0 to 1, got {bad:g} in channel x at \(0, 2, 3\)"):
+        emfast.distance_watershed(backend(affinities[[0, 2], 1]))
     mask = np.ones(affinities.shape[1:], bool)
     mask[4, 5, 69] = mask[1, 2, 3] = False
     emfast.watershed(backend(affinities), mask=backend(mask))
@@ -209,8 +213,10 @@ def test_what_the_first_faces_hold_is_not_read(backend):
     expected = backend.host(emfast.watershed(backend(affinities)))
     affinities[0, 0], affinities[1, :, 0], affinities[2, :, :, 0] = np.nan, -5, 7
     assert np.array_equal(backend.host(emfast.watershed(backend(affinities))), expected)
+    emfast.distance_watershed(backend(affinities))
     affinities[0] = np.nan
     emfast.watershed(backend(affinities), per_section=True)
+    emfast.distance_watershed(backend(affinities), per_section=True)
 
 
 def test_one_plateau_and_no_edge(backend):

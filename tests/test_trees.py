@@ -475,10 +475,25 @@ def test_errors_name_the_argument():
         emfast.agglomerate({})
     with pytest.raises(TypeError, match="score must be a string, got 3"):
         emfast.agglomerate(graph, score=3)
-    for score in ("means", "mean +", "mean.real", "__import__('os')", "mean ** 2", "sqrt(mean, mean)", "quantile(2)"):
+    for score in (
+        "means",
+        "mean +",
+        "mean.real",
+        "__import__('os')",
+        "mean ** 2",
+        "sqrt(mean, mean)",
+        "quantile(2)",
+        "mean + 1e999",
+    ):
         with pytest.raises(ValueError, match="score must be a name or a formula"):
             emfast.agglomerate(graph, score=score)
-    for score in ("quantile:", "quantile:2", "quantile:-0.5", "quantile:1/3000001"):
+    for score in ("1" + "0" * 400, "-" * 999 + "1", "(" * 400 + "mean" + ")" * 400):
+        with pytest.raises(ValueError, match="score must be a name or a formula"):
+            emfast.agglomerate(graph, score=score)
+    with pytest.raises(ValueError, match="score must be a formula of at most 1000 characters, got 5004"):
+        emfast.agglomerate(graph, score="-" * 5000 + "mean")
+    wrong = ("quantile:", "quantile:2", "quantile:-0.5", "quantile:1/3000001", "quantile:1/0")
+    for score in (*wrong, "quantile:1e999999999", "quantile:nan", "quantile:-1e-9"):
         with pytest.raises(ValueError, match="needs q from 0 to 1"):
             emfast.agglomerate(graph, score=score)
     with pytest.raises(ValueError, match="at most 31 operations"):

@@ -24,9 +24,10 @@ int64_t peaks(Executor& ex, const Shape& shape, const T* values, const uint8_t* 
               double separation, const double (&spacing)[3], bool planar, uint32_t* out);
 
 // 1 where the mean of a voxel's edges (to the voxels before and after it along every axis, as far as there are any) is above
-// `share`. Sums are those of core/affinity.h's grid.
+// `share`. Sums are those of core/affinity.h's grid. Returns the first affinity (channel * voxels + voxel) that is read and not
+// from 0 to 1, -1 if there is none.
 template <class A>
-void above_mean(Executor& ex, const Shape& shape, const A* affinities, int channels, bool planar, double share,
-                uint8_t* out);
+int64_t above_mean(Executor& ex, const Shape& shape, const A* affinities, int channels, bool planar, double share,
+                   uint8_t* out);
 
 }  // namespace emfast::seeds

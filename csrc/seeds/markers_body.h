@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <unordered_map>
 #include <vector>
@@ -302,6 +303,9 @@ int64_t peaks_by(Executor& ex, const Field<T>& field, double threshold, double s
 
 // ---- Mean affinities ----
 
+inline constexpr int64_t none_bad = std::numeric_limits<int64_t>::max();
+
+// Marks the voxel, and gives the first of its edges (channel * voxels + voxel) that is not from 0 to 1.
 template <class A>
 struct AboveMean {
     Shape shape;
@@ -310,23 +314,34 @@ struct AboveMean {
     bool planar;
     double share;
     uint8_t* out;
-    EMFAST_HD void operator()(int64_t i) const {
+    EMFAST_HD int64_t operator()(int64_t i) const {
         const Point p = point(shape, i);
         const int64_t n = shape.voxels(), steps[3] = {shape.y * shape.x, shape.x, 1};
         const bool before[3] = {p.z > 0, p.y > 0, p.x > 0},
                    after[3] = {p.z + 1 < shape.z, p.y + 1 < shape.y, p.x + 1 < shape.x};
         uint64_t sum = 0, edges = 0;
+        int64_t bad = none_bad;
         for (int c = 0; c < channels; ++c) {
             const int axis = c + 3 - channels;
             if (axis == 0 && planar) continue;
-            const A* at = affinities + c * n + i;
-            if (before[axis]) sum += Affinity<A>::grid(*at);
-            if (after[axis]) sum += Affinity<A>::grid(at[steps[axis]]);
+            for (int side = 0; side < 2; ++side) {
+                if (!(side ? after : before)[axis]) continue;
+                const int64_t at = c * n + i + side * steps[axis];
+                if (Affinity<A>::valid(affinities[at])) sum += Affinity<A>::grid(affinities[at]);
+                else bad = at < bad ? at : bad;
+            }
             edges += before[axis] + after[axis];
         }
         out[i] = static_cast<double>(sum) > share * Affinity<A>::unit * static_cast<double>(edges);
+        return bad;
     }
 };
+
+template <class A>
+int64_t above_mean_by(Executor& ex, const AboveMean<A>& mean) {
+    const int64_t bad = ex.reduce(mean.shape.voxels(), none_bad, mean, Smaller{});
+    return bad == none_bad ? -1 : bad;
+}
 
 }  // namespace emfast::seeds
 
@@ -335,4 +350,4 @@ struct AboveMean {
     template int64_t peaks<T>(Executor&, const Shape&, const T*, const uint8_t*, double, double, const double (&)[3], \
                               bool, uint32_t*);
 #define EMFAST_INSTANTIATE_MEAN(A) \
-    template void above_mean<A>(Executor&, const Shape&, const A*, int, bool, double, uint8_t*);
+    template int64_t above_mean<A>(Executor&, const Shape&, const A*, int, bool, double, uint8_t*);

@@ -88,23 +88,27 @@ void register_seeds(py::module_& m) {
         });
         return py::make_tuple(out.object, count);
     });
-    // (affinities, planar, share) -> bool
-    m.def("above_mean", [](const py::object& library, const py::object& affinities_, bool planar, double share) {
-        Call call(library);
-        const Array affinities = call.in(affinities_, "affinities");
-        const Array out = call.out(std::vector<int64_t>(affinities.shape.begin() + 1, affinities.shape.end()), "b1");
-        Shape shape = affinities.volume();
-        const bool picture = affinities.dims() == 3;
-        if (picture) shape.z = 1;
-        visit_affinity(affinities.dtype, [&](auto zero) {
-            using A = decltype(zero);
-            call.run([&](Executor& ex) {
-                seeds::above_mean(ex, shape, affinities.as<const A>(), picture ? 2 : 3, planar, share,
-                                  out.as<uint8_t>());
-            });
-        });
-        return out.object;
-    });
+    // (affinities, planar, share) -> bool, or the place of an affinity that is not from 0 to 1
+    m.def("above_mean",
+          [](const py::object& library, const py::object& affinities_, bool planar, double share) -> py::object {
+              Call call(library);
+              const Array affinities = call.in(affinities_, "affinities");
+              const Array out =
+                  call.out(std::vector<int64_t>(affinities.shape.begin() + 1, affinities.shape.end()), "b1");
+              Shape shape = affinities.volume();
+              const bool picture = affinities.dims() == 3;
+              if (picture) shape.z = 1;
+              int64_t bad = -1;
+              visit_affinity(affinities.dtype, [&](auto zero) {
+                  using A = decltype(zero);
+                  call.run([&](Executor& ex) {
+                      bad = seeds::above_mean(ex, shape, affinities.as<const A>(), picture ? 2 : 3, planar, share,
+                                              out.as<uint8_t>());
+                  });
+              });
+              if (bad >= 0) return py::int_(bad);
+              return out.object;
+          });
 }
 
 }  // namespace emfast

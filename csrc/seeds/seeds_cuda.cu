@@ -36,9 +36,9 @@ int64_t peaks(Executor& ex, const Shape& shape, const T* values, const uint8_t* 
 }
 
 template <class A>
-void above_mean(Executor& ex, const Shape& shape, const A* affinities, int channels, bool planar, double share,
-                uint8_t* out) {
-    ex.for_each(shape.voxels(), AboveMean<A>{shape, affinities, channels, planar, share, out});
+int64_t above_mean(Executor& ex, const Shape& shape, const A* affinities, int channels, bool planar, double share,
+                   uint8_t* out) {
+    return above_mean_by(ex, AboveMean<A>{shape, affinities, channels, planar, share, out});
 }
 
 template <class S>

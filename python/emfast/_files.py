@@ -162,8 +162,23 @@ def _check_place(file: Any, path: str, name: str) -> None:
             raise ValueError(f"{path}:{name} must be free or an array, but {place} is {found}")
 
 
-def same_file(place: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    return os.path.realpath(_parse(place)[0]) == os.path.realpath(_parse(other)[0])
+def overwrites(target: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether what is written to the target takes the place of the other array; HDF5 files hold many."""
+    (path, name, kind), (path_, name_, kind_) = _parse(target), _parse(other)
+    if os.path.exists(path) and os.path.exists(path_):
+        same = os.path.samefile(path, path_)
+    else:
+        same = os.path.realpath(path) == os.path.realpath(path_)
+    if not (same and kind == kind_ == "h5"):
+        return same
+    if not name_ and os.path.exists(path_):
+        with opened(other) as found:
+            name_ = found.name
+    return _words(name or _DEFAULT) == _words(name_ or _DEFAULT)
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in name.split("/") if word not in ("", ".")]
 
 
 @contextmanager
@@ -218,4 +233,4 @@ def _library(kind: str, path: str) -> Any:
         raise ModuleNotFoundError(f"{path} needs {name}: pip install 'emfast[io]'", name=name) from None
 
 
-__all__ = ["beside", "check", "load", "opened", "same_file", "save"]
+__all__ = ["beside", "check", "load", "opened", "overwrites", "save"]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__, _cli_evaluate, _files, _native, cuda
+from ._options import number_of
 from .errors import DeviceUnavailable
 
 __all__ = ["main"]
@@ -277,13 +278,13 @@ def agglomerate(chosen: argparse.Namespace) -> int:
     from .graphs import region_graph
     from .labels import renumber
     from .trees import agglomerate as merge
+    from .trees import needs_histograms
 
     if chosen.tree and not chosen.tree.endswith(".npz"):
         raise ValueError(f"--tree must be a file that ends in .npz, got {chosen.tree!r}")
     if chosen.tree:
         _files.check(chosen.tree)
-        if _files.same_file(chosen.tree, chosen.out):
-            raise ValueError(f"--tree must not be the file of the segments, got {chosen.tree!r} for both")
+    threshold, histogram = number_of(chosen.threshold, "--threshold"), needs_histograms(chosen.score)
     with _Work(chosen, chosen.source) as work:
         if chosen.fragments:
             fragments = _files.load(chosen.fragments)
@@ -291,11 +292,10 @@ def agglomerate(chosen: argparse.Namespace) -> int:
             work.say("watershed")
             fragments = call(work.array, **_watershed_options(chosen))
         work.say("region graph")
-        bins = "median" in chosen.score or "quantile" in chosen.score
-        graph = region_graph(work.array, fragments, histogram=bins)
+        graph = region_graph(work.array, fragments, histogram=histogram)
         work.say("merging")
-        tree = merge(graph, score=chosen.score, until=None if chosen.tree else chosen.threshold)
-        work.result, table = renumber(tree.relabel(fragments, chosen.threshold))
+        tree = merge(graph, score=chosen.score, until=None if chosen.tree else threshold)
+        work.result, table = renumber(tree.relabel(fragments, threshold))
         if chosen.tree:
             tree.save(chosen.tree)
         work.words = f"{len(tree.fragments)} fragments, {len(table) - (0 in table)} segments"
@@ -335,11 +335,22 @@ def _watershed_options(chosen: argparse.Namespace) -> dict[str, Any]:
     return {"mask": mask, **{name: getattr(chosen, name) for name in names}}
 
 
+def _check_places(chosen: argparse.Namespace) -> None:
+    """What is read, and what is written first, must outlive what is written."""
+    options = {name: getattr(chosen, name, None) for name in ("tree", "fragments", "mask")}
+    places = {"OUT": chosen.out, "the input": chosen.source, **{f"--{k}": v for k, v in options.items() if v}}
+    for target in ("OUT", "--tree"):
+        for name, place in places.items():
+            if target in places and name != target and _files.overwrites(places[target], place):
+                raise ValueError(f"{target} must not be the file of {name} too, got {place!r} for both")
+
+
 class _Work:
     """Reads the source, and writes the result when all went well; says what goes on where somebody looks."""
 
     def __init__(self, chosen: argparse.Namespace, source: str) -> None:
         _files.check(chosen.out)
+        _check_places(chosen)
         if chosen.threads:
             _native.set_threads(chosen.threads)
         self.out, self.words, self.start = chosen.out, "", time.perf_counter()

@@ -200,7 +200,13 @@ def distance_watershed(
     threshold = number_of(threshold, "threshold")
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be from 0 to 1, got {threshold}")
-    inside = values.library.give(values.native.above_mean(values.library, values.array, bool(per_section), threshold))
+    found = values.native.above_mean(values.library, values.array, bool(per_section), threshold)
+    if isinstance(found, int):
+        channel, *place = (int(i) for i in np.unravel_index(found, values.shape))
+        came, axis = values.library.to_numpy(values.array).flat[found], "zyx"[-len(place) :][channel]
+        where = tuple([0] * (3 - len(place)) + place)
+        raise ValueError(f"affinities must be from 0 to 1, got {came} in channel {axis} at {where}")
+    inside = values.library.give(found)
     sizes = tuple(spacing)[1:] if per_section and hasattr(spacing, "__len__") else spacing
     distance = edt(inside, spacing=sizes, border=True, batch=bool(per_section))
     seeds, count = distance_peaks(

@@ -23,6 +23,7 @@ _SCHEDULES = ("any", "chains", "queue")
 _SCORES = {"mean": 0, "max": 1, "min": 2, "quantile": 3, "absolute": 4, "sum": 5, "formula": 6}
 _TABLES = {"fragments": ("fragments",), "merges": ("a", "b", "scores", "ids", "sums", "counts")}
 _REDUCIBLE = ("mean", "max", "min", "quantile", "absolute")
+_LONGEST = 1000  # characters of a formula, and so of what it nests
 _NAMED = {"mean_by_size": "mean * (1 / smaller + 1 / larger)", "mean_by_contact": "mean * sqrt(contact)"}
 
 
@@ -485,7 +486,7 @@ def _agglomerate(
         until = 0.0 if weights is None else math.ulp(0.0)
     if math.isnan(until):
         raise ValueError("until must be a number, got nan")
-    needs_bins = kind == "quantile" or any(op == _OPS["quantile"] for op, _ in program)
+    needs_bins = needs_histograms(score)
     if needs_bins and not graph.has_histograms:
         raise ValueError(f"score {score!r} needs a graph with histograms: make it with histogram=True")
     sums, counts, low, high = graph.sums, graph.counts, None, None
@@ -556,6 +557,12 @@ _BINARY = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "
 _CALLS = {"sqrt": 1, "step": 1, "least": 2, "greatest": 2}
 
 
+def needs_histograms(score: Any) -> bool:
+    """Whether a score needs a graph with histograms; one that :func:`agglomerate` would refuse is refused."""
+    kind, _, program = _parse(score)
+    return kind == "quantile" or any(op == _OPS["quantile"] for op, _ in program)
+
+
 def _parse(score: Any) -> tuple[str, tuple[int, int], list[tuple[int, float]]]:
     """The kind of score, the quantile as a fraction, and the program of a formula."""
     if not isinstance(score, str):
@@ -569,16 +576,18 @@ def _parse(score: Any) -> tuple[str, tuple[int, int], list[tuple[int, float]]]:
         from fractions import Fraction  # not at the top, for a quick start of the package
 
         try:
-            q = Fraction(share)
-        except ValueError:
+            q = Fraction(repr(float(share)) if "e" in share.lower() else share)  # 1e999999 would take for ever
+        except (ValueError, ZeroDivisionError):
             q = Fraction(-1)
         if not 0 <= q <= 1 or q.denominator > 10**6:
             raise ValueError(f"score quantile:q needs q from 0 to 1 with at most six digits, got {score!r}")
         return "quantile", (q.numerator, q.denominator), []
     formula = _NAMED.get(score, score)
+    if len(formula) > _LONGEST:
+        raise ValueError(f"score must be a formula of at most {_LONGEST} characters, got {len(formula)}")
     try:
         program = _compile(ast.parse(formula, mode="eval").body)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"score must be a name or a formula of those in the documentation, got {score!r}") from error
     if len(program) > 31:
         raise ValueError(f"score must be a formula of at most 31 operations and terms, got {len(program)}")
@@ -587,6 +596,8 @@ def _parse(score: Any) -> tuple[str, tuple[int, int], list[tuple[int, float]]]:
 
 def _compile(node: ast.AST) -> list[tuple[int, float]]:
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+        if not math.isfinite(node.value):
+            raise ValueError(f"{node.value} is not finite")
         return [(_OPS["number"], float(node.value))]
     if isinstance(node, ast.Name) and node.id == "median":
         return [(_OPS["quantile"], 0.5)]

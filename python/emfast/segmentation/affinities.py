@@ -17,7 +17,7 @@ from ..graphs import RegionGraph, region_graph
 from ..labels import remap
 from ..mutex import mutex_watershed
 from ..seeds import distance_peaks, seeded_watershed
-from ..trees import agglomerate
+from ..trees import agglomerate, needs_histograms
 from ._shared import Between, Nanometres, Probability, Voxels, at_least, cast, probability_of, sized
 
 _LINKAGES = ("mean", "max", "min", "sum", "absolute")
@@ -69,8 +69,9 @@ def segment_affinities(
     if not thresholds:
         raise ValueError("threshold must be from 0 to 1, one or several, got none")
     thresholds = [number_of(t, "threshold", 0, 1) for t in thresholds]
+    histogram = needs_histograms(score)
     fragments = watershed(affinities, low=low, high=high, plateau=plateau, mask=mask, per_section=per_section)
-    graph = region_graph(affinities, fragments, histogram="median" in score or "quantile" in score)
+    graph = region_graph(affinities, fragments, histogram=histogram)
     tree = agglomerate(graph, score=score, until=min(thresholds))
     found = []
     for t in thresholds:
@@ -266,8 +267,9 @@ def membrane_watershed(
     >>> emfast.segmentation.membrane_watershed(membrane, merge=0.2)
     array([[1, 1, 1, 2, 2, 2, 2]], dtype=uint8)
     """
-    merge = number_of(merge, "merge", 0, 1)
-    values = take(probability_of(membrane, "membrane"), "membrane", kinds="uf")
+    merge, histogram = number_of(merge, "merge", 0, 1), needs_histograms(score)
+    membrane = probability_of(membrane, "membrane")
+    values = take(membrane, "membrane", kinds="uf")
     nm = spacing_of(spacing, len(values.shape))
     if per_section and len(values.shape) == 2:
         raise ValueError("per_section needs a volume (z, y, x), got a picture")
@@ -277,7 +279,7 @@ def membrane_watershed(
     distance = edt(inside, spacing=nm[1:] if per_section else nm, border=True, batch=per_section)
     seeds = distance_peaks(distance, separation=separation, spacing=nm, mask=inside, per_section=per_section)
     fragments = seeded_watershed(membrane, seeds, per_section=per_section)
-    graph = region_graph(_affinities_of(membrane), fragments, histogram="median" in score or "quantile" in score)
+    graph = region_graph(_affinities_of(membrane), fragments, histogram=histogram)
     tree = agglomerate(graph, score=score, until=merge)
     return sized(remap(fragments, tree.cut(merge), missing=0), below)
 
