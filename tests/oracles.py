@@ -1188,6 +1188,82 @@ def _held(p, shape):
     return tuple(min(max(c, 0), n - 1) for c, n in zip(p, shape, strict=True))
 
 
+def _length(a, b):
+    return math.sqrt(sum((x - y) * (x - y) for x, y in zip(a, b, strict=True)))
+
+
+def _ahead(points, edges, at, joint, way, window):
+    """The direction from a joint over an edge and on, so many vertices, or to the next joint or end."""
+    vertex = sum(edges[way]) - joint
+    for _ in range(window - 1):
+        if len(at[vertex]) == 2:
+            way = sum(at[vertex]) - way
+            vertex = sum(edges[way]) - vertex
+    length = _length(points[vertex], points[joint])
+    return [(a - b) / length for a, b in zip(points[vertex], points[joint], strict=True)]
+
+
+def tubes_of(points, edges, window, bend):
+    """The vertices of a tree in lines: at a joint the straightest two edges go on as each other, then the next two."""
+    at = [[k for k, ends in enumerate(edges) if v in ends] for v in range(len(points))]
+    onward = {}
+    for v, ways in enumerate(at):
+        ahead = {w: _ahead(points, edges, at, v, w, window) for w in ways}
+        turns = [
+            (sum(x * y for x, y in zip(ahead[a], ahead[b], strict=True)), a, b) for a in ways for b in ways if a < b
+        ]
+        for cosine, a, b in sorted(turns):
+            if (len(ways) == 2 or cosine <= -math.cos(math.radians(bend))) and not {(a, v), (b, v)} & onward.keys():
+                onward[a, v], onward[b, v] = b, a
+    # A joint belongs to the line of its straightest pair, which was put there first, or to that of its first edge.
+    owner = [next((a for a, u in onward if u == v), min(ways, default=None)) for v, ways in enumerate(at)]
+    lines, done = [[v] for v, ways in enumerate(at) if not ways], set()
+    for edge, start in ((k, v) for k, ends in enumerate(edges) for v in ends):
+        if (edge, start) in onward or edge in done:
+            continue
+        line, ways, v = [start], [edge], start
+        while ways[-1] is not None:
+            v = sum(edges[ways[-1]]) - v
+            line.append(v)
+            ways.append(onward.get((ways[-1], v)))
+        done |= set(ways)
+        lines.append([v for v in line if owner[v] in ways])
+    return [line for line in lines if line]
+
+
+def split_cylinders(inside, voxels, parents, radii, spacing, ratio, window, bend, below):
+    """The parts of one object, by its centre lines; numbers from 1 in no order."""
+    points = [[a * nm for a, nm in zip(v, spacing, strict=True)] for v in voxels]
+    flat, ones = np.zeros(inside.shape, np.uint8), np.zeros(inside.shape, np.int64)
+    for k, v in enumerate(voxels):
+        ones[v] = k + 1
+    volume = np.bincount(seeded_watershed(flat, ones, 3, inside)[inside], minlength=len(voxels) + 1)[1:].tolist()
+    parts = {}
+    for line in tubes_of(points, [(p, k) for k, p in enumerate(parents) if p >= 0], window, bend):
+        steps = [0, *(_length(points[a], points[b]) for a, b in itertools.pairwise(line)), 0]
+        along = list(itertools.accumulate(steps))
+        change = {}
+        for k in range(window, len(line) - window + 1):
+            sides = [range(k - window, k), range(k, k + window)]
+            reach = max(radii[line[i]] for side in sides for i in side)
+            areas = [sum(volume[line[i]] for i in s) / sum((steps[i] + steps[i + 1]) / 2 for i in s) for s in sides]
+            if along[k - window] >= reach and along[len(line) - 1] - along[k + window - 1] >= reach:
+                change[k] = max(areas) / min(areas)
+        for k, v in enumerate(line):
+            around = [i for i in change if abs(i - k) <= window]
+            new = k == 0 or (change.get(k, 0) >= ratio and k == max(around, key=lambda i: (change[i], -i)))
+            parts[v] = len(set(parts.values())) + new
+    names, large = np.zeros_like(ones), np.zeros_like(ones)
+    for k, v in enumerate(voxels):
+        names[v] = parts[k]
+    first = seeded_watershed(flat, names, 3, inside)
+    sizes = np.bincount(first[inside])
+    for k, v in enumerate(voxels):
+        large[v] = parts[k] if sizes[parts[k]] >= below else 0
+    second = seeded_watershed(flat, large, 3, inside)
+    return np.where(second == 0, first, second)  # what touches no large part stays as it was
+
+
 def surround_suppression(image, smooth, slope, inner, outer, alpha):
     """One picture; the taps of the two filters are given."""
     reach = len(smooth) // 2

@@ -134,3 +134,8 @@ def test_errors_name_the_argument():
         emfast.convert_affinities(np.zeros((3, 2, 2, 2)), looks="up")
     with pytest.raises(ValueError, match=r"offsets must be one per channel \(2\), got 3"):
         emfast.convert_affinities(np.zeros((2, 2, 2, 2)))
+
+
+def test_masked_affinities_are_not_converted():
+    with pytest.raises(TypeError, match="affinities must be a plain array, got a masked one"):
+        emfast.convert_affinities(np.ma.ones((1, 2, 3)), [(0, 1)])

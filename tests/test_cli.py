@@ -129,6 +129,16 @@ def test_masks_are_files_too(tissue):
     assert np.array_equal(written(), emfast.watershed(tissue.affinities, mask=mask != 0))
 
 
+@pytest.mark.parametrize(
+    "mask, message",
+    [(np.full((8, 40, 50), np.nan), "NaN"), (np.full((8, 40, 50), "a"), "<U1"), (np.array(["b"]), "<U1")],
+)
+def test_masks_are_numbers(mask, message, tissue, capsys):
+    np.save("mask.npy", mask)
+    assert cli.main(["watershed", "affinities.npy", "out.npy", "--mask", "mask.npy"]) == 2
+    assert f"--mask must hold numbers, got {message}" in capsys.readouterr().err
+
+
 def test_agglomerate_is_the_steps_in_one(tissue, capsys):
     assert cli.main(["agglomerate", "affinities.npy", "out.npy"]) == 0
     wanted = emfast.segment_affinities(tissue.affinities)
@@ -176,6 +186,30 @@ def test_distance_is_the_call(tissue):
 
 
 @pytest.mark.parametrize(
+    "arguments, options",
+    [
+        ([], {}),
+        (["--spacing", "30,8,8", "--scale", "2", "--const", "50"], dict(spacing=(30, 8, 8), scale=2, const=50)),
+        (["--penalty", "100", "--exponent", "2", "--border"], dict(penalty=100, exponent=2, border=True)),
+        (["--dust", "60", "--min-length", "9"], dict(dust=60, min_length=9)),
+    ],
+)
+def test_skeletonize_is_the_call(arguments, options, tissue, capsys, tmp_path):
+    wanted = emfast.skeletonize(tissue.labels, **options)
+    assert (wanted == emfast.skeletonize(tissue.labels)) == (not options)
+    wanted.to_swc("wanted")
+    assert cli.main(["skeletonize", "labels.npz", "out", *arguments]) == 0
+    assert capsys.readouterr().out.startswith(f"{len(wanted)} skeletons; out: {len(wanted.voxels)} vertices, ")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "wanted").iterdir()}
+    assert sorted(files) == sorted(f"{label}.swc" for label in wanted)
+    for _ in range(2):  # a file may be written again
+        assert cli.main(["skeletonize", "labels.npz:a", "all.swc", *arguments]) == 0
+    wanted.to_swc("wanted.swc")
+    assert (tmp_path / "all.swc").read_bytes() == (tmp_path / "wanted.swc").read_bytes()
+
+
+@pytest.mark.parametrize(
     "arguments, message",
     [
         (["watershed", "no.npy", "out.npy"], "No such file or directory: 'no.npy'"),
@@ -195,6 +229,13 @@ def test_distance_is_the_call(tissue):
         (["components", "labels.npz:b", "out.npy"], "got 'b'; it holds a"),
         (["components", "labels.npz", "out.npy", "--connectivity", "5"], "connectivity must be one of 6, 18, 26"),
         (["distance", "labels.npz", "out.npy", "--spacing", "1,0,1"], "spacing must be positive"),
+        (["skeletonize", "no.npy", "out"], "No such file or directory: 'no.npy'"),
+        (["skeletonize", "affinities.npy", "out"], "labels must be 2D or 3D"),
+        (["skeletonize", "labels.npz", "no/out"], "no/out must lie in an existing folder, got 'no'"),
+        (["skeletonize", "labels.npz", "affinities.npy"], "OUT must be a new or empty folder, or a file that ends in"),
+        (["skeletonize", "labels.npz", "."], "OUT must be a new or empty folder"),
+        (["skeletonize", "labels.npz", "out.swc", "--scale", "nan"], "scale must be a number, got nan"),
+        (["skeletonize", "labels.npz", "out.swc", "--dust", "-1"], "dust must be a whole number"),
     ],
 )
 def test_mistakes_on_files_leave_nothing(arguments, message, tissue, capsys, tmp_path):

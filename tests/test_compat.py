@@ -923,6 +923,8 @@ def test_skimage_watershed_refuses():
         skimage.watershed(flat, marks, np.array([[1, 1, 1], [0, 1, 0], [0, 0, 0]]))
     with pytest.raises(NotImplementedError, match="offset must be the centre"):
         skimage.watershed(flat, marks, np.ones((3, 3)), offset=(0, 1))
+    with pytest.raises(OverflowError, match="markers must have voxels of the mask to lie on, got 3 and an empty mask"):
+        skimage.watershed(flat, 3, mask=np.zeros((3, 4), bool))
     with pytest.raises(NotImplementedError, match="4D"):
         skimage.watershed(np.zeros((1, 1, 1, 1)), 1)
     with pytest.raises(ValueError, match="NaN"):

@@ -122,6 +122,12 @@ def test_names_of_segments():
     assert mwatershed.cluster_edges([(0.2, 5, 9), (-0.1, 9, 7), (0, 1, 5)]) == [(1, 1), (5, 5), (7, 7), (9, 5)]
 
 
+def test_the_largest_seed_of_all():
+    most = 2**64 - 1
+    found = mwatershed.agglom(np.zeros((1, 1, 3), "f4"), [(0, 1)], seeds=np.array([[most, 0, 0]], "u8"))
+    assert found.tolist() == [[most, 0, 0]]
+
+
 def test_strides_by_chance_keep_their_share():
     affinities = np.ones((2, 60, 60), np.float32)
     found = mwatershed.agglom(affinities, [(1, 0), (0, 1)], strides=[(2, 3), (1, 1)], randomized_strides=True)

@@ -201,9 +201,17 @@ def test_errors_name_the_argument():
         (dict(labels=np.ma.array(picture)), TypeError, "labels must be a plain array, got a masked one"),
         (dict(labels=[[1, 2], [3]]), TypeError, "labels must be an array: "),
         (dict(delta="x"), TypeError, "delta must be a number, got 'x'"),
-        (dict(delta=-1), ValueError, "delta must be zero or more, got -1"),
+        (dict(delta=-1), ValueError, "delta must be at least 0, got -1"),
         (dict(delta=1, background=3), ValueError, "background must be 0 or None when delta is given, got 3"),
     ]:
         arguments = {"labels": picture, **bad}
         with pytest.raises(error, match=words):
             emfast.connected_components(arguments.pop("labels"), **arguments)
+
+
+@pytest.mark.parametrize("connectivity", [[6], "6", 6.0, True, None, np.array([6, 6])])
+def test_connectivity_is_a_number(connectivity):
+    labels = np.ones((2, 2, 2), int)
+    for call in (emfast.connected_components, emfast.contacts, lambda x, **how: emfast.h_maxima(x, 1, **how)):
+        with pytest.raises(ValueError, match="connectivity must be"):
+            call(labels.astype("u1"), connectivity=connectivity)

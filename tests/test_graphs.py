@@ -282,6 +282,10 @@ def test_graphs_in_folders_come_back_the_same(tmp_path, ending, module, monkeypa
     with pytest.raises(FileExistsError, match=r"also holds notes\.txt"):
         tree.save(other)
     (other / "notes.txt").unlink()
+    (other / "bins").mkdir()  # a graph may have such an array, a tree does not
+    with pytest.raises(FileExistsError, match="also holds bins"):
+        tree.save(other)
+    (other / "bins").rmdir()
 
     def failing(old, new, rename=os.rename):
         if new == str(other) and "new" in old:

@@ -271,12 +271,33 @@ def test_errors_name_the_argument(arguments, options, error, match):
         ({"limit": 0}, "limit must be between"),
         ({"sizes": [1, 2]}, "sizes must have the shape"),
         ({"sizes": [0]}, "sizes must be positive"),
+        ({"sizes": [np.inf]}, "sizes must be positive and finite"),
+        ({"sizes": [1], "size_exponent": np.nan}, "size_exponent must be a number, got nan"),
+        ({"sizes": [1], "size_exponent": np.inf}, "size_exponent must be from -1000 to 1000, got inf"),
+        ({"bias": np.nan}, "bias must be a number, got nan"),
     ],
 )
 def test_errors_of_costs(options, match):
     options = {"affinities": [0.5]} | options
     with pytest.raises(ValueError, match=match):
         emfast.multicut_costs(options.pop("affinities"), **options)
+
+
+@pytest.mark.parametrize("name", ["affinities", "sizes"])
+def test_masked_costs_are_refused(name):
+    options = {"affinities": [0.5, 0.25], "sizes": [1, 2]} | {name: np.ma.array([0.5, 0.25], mask=[True, False])}
+    with pytest.raises(TypeError, match=f"{name} must be a plain array, got a masked one"):
+        emfast.multicut_costs(options.pop("affinities"), **options)
+
+
+def test_ids_of_any_size_in_lists():
+    """Small ids and such from 2**63 on, which NumPy turns to floats together."""
+    most = 2**64 - 1
+    assert dict(emfast.multicut([[1, most]], [1.0]).table) == {1: 1, most: 1}
+    far = emfast.multicut([[1, 2**63], [2**63, most]], [1.0, 2.0], lifted=[[1, most]], lifted_costs=[-1.5])
+    assert dict(far.table) == {1: 1, 2**63: 2, most: 2}
+    again = emfast.multicut([[1, most]], [1.0], solver="kernighan_lin", start=[1, 2**63])
+    assert again.energy == 0
 
 
 def test_lifted_edges_of_huge_ids():

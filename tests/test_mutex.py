@@ -189,6 +189,11 @@ def test_unwelcome_values_are_refused_with_their_place(backend, at_once, value, 
         ({"offsets": emfast.NEAREST}, ValueError, r"offsets must be one per channel of affinities \(4\), got 3"),
         ({"attractive": [4]}, ValueError, "attractive must name channels from 0 to 3"),
         ({"attractive": 4}, TypeError, "attractive must be a sequence"),
+        (
+            {"attractive": [False, True]},
+            TypeError,
+            r"attractive must be a sequence of channels, .* got \[False, True\]",
+        ),
         ({"strides": (1, 0, 1)}, ValueError, "strides must be 3 integers of at least 1"),
         ({"strides": (1, 2)}, ValueError, "strides must be 3 integers"),
         ({"strides": 2.5}, TypeError, "strides must be 3 integers"),
@@ -215,11 +220,27 @@ def test_errors_name_the_argument(options, error, match):
         (np.zeros((2, 2), int), [1], ValueError, r"weights must be one per edge, of shape \(2,\), got \(1,\)"),
         (np.zeros((2, 2), int), [1, np.nan], ValueError, "weights must be finite, got nan at 1"),
         (np.zeros((2, 2), int), ["a", "b"], TypeError, "weights must be numbers"),
+        (np.zeros((2, 2), int), np.ma.ones(2), TypeError, "weights must be a plain array, got a masked one"),
+        (np.ma.zeros((2, 2), int), [1, 1], TypeError, "graph must be a plain array, got a masked one"),
     ],
 )
 def test_errors_of_graphs(graph, weights, error, match):
     with pytest.raises(error, match=match):
         emfast.mutex_watershed_graph(graph, weights)
+
+
+def test_ids_of_any_size():
+    """NumPy turns a list of small ids and such from 2**63 on to floats; after the largest of all none can follow."""
+    most = 2**64 - 1
+    table = emfast.mutex_watershed_graph([[1, most], [1, 2**63]], [0.5, -1])
+    assert dict(table) == {1: 1, 2**63: 2, most: 1}
+    seeds = np.array([[most, 0, 0]], "u8")
+    joined = emfast.mutex_watershed(np.ones((1, 1, 3), "f4"), [(0, 1)], seeds=seeds)
+    assert joined.tolist() == [[most] * 3]
+    with pytest.raises(
+        ValueError, match=r"seeds must be below 2\*\*64 - 2, for so many other segments follow, got 1844"
+    ):
+        emfast.mutex_watershed(np.zeros((1, 1, 3), "f4"), [(0, 1)], seeds=seeds)
 
 
 def test_the_partition_is_that_of_bioimage_cpp():

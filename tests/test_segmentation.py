@@ -165,6 +165,37 @@ def test_errors_name_the_argument():
         (lambda: segmentation.z_median(ones[0]), ValueError, "probability must"),
         (lambda: segmentation.link_slices(ones), TypeError, "labels must"),
         (lambda: segmentation.link_slices(ones.astype(int), overlap=2), ValueError, "overlap must be from 0 to 1"),
+        (lambda: segmentation.segment_affinities(ones, score=5), TypeError, "score must be a string, got 5"),
+        (
+            lambda: segmentation.boundary_contour_watershed(ones, ones, distance=ones.astype("u1")),
+            TypeError,
+            "distance must be an array of floats, got uint8",
+        ),
+        (
+            lambda: segmentation.boundary_contour_distance_watershed(ones, ones, ones > 0),
+            TypeError,
+            "distance must be an array of floats, got bool",
+        ),
+        (
+            lambda: segmentation.boundary_contour_distance_watershed(ones, ones, ones, seed_distance=np.nan),
+            ValueError,
+            "seed_distance must be a number, got nan",
+        ),
+        (
+            lambda: segmentation.boundary_contour_distance_watershed(ones, ones, ones, inside_distance="0"),
+            TypeError,
+            "inside_distance must be a number",
+        ),
+        *(
+            (lambda call=call, below=below: call(ones, below=below), ValueError, "below must be a whole number")
+            for call in (
+                segmentation.threshold_components,
+                segmentation.distance_threshold,
+                lambda a, below: segmentation.boundary_contour_watershed(a, a, below=below),
+            )
+            for below in (np.nan, np.inf, -5, "3")
+        ),
+        (lambda: segmentation.seeds_grow(ones, ones, seed_size=-1), ValueError, "seed_size must be a whole number"),
         (lambda: segmentation.segment_affinities(ones, threshold=2), ValueError, "threshold must be from 0 to 1"),
         (lambda: segmentation.segment_affinities(ones, threshold=[]), ValueError, "threshold must be from 0 to 1"),
         (lambda: segmentation.segment_affinities(ones, threshold=None), TypeError, "threshold must be a number"),
@@ -217,6 +248,14 @@ def test_boundary_contour_watershed(backend, data, values, flood):
     height = -distance if flood == "distance" else -p.astype("f4")
     flooded = oracles.seeded_watershed(height, marks, 1, mask)
     assert np.array_equal(backend.host(out), without_small(flooded, below))
+
+
+def test_distances_in_lists():
+    inside, contour, distance = [[0.95] * 5], [[0.1] * 5], [[0.9, 0.4, 0.1, 0.6, 0.8]]
+    out = segmentation.boundary_contour_distance_watershed(inside, contour, distance)
+    assert out.tolist() == [[1, 1, 2, 2, 2]]
+    wanted = segmentation.boundary_contour_watershed(np.array(inside), np.array(contour), distance=np.array(distance))
+    assert np.array_equal(segmentation.boundary_contour_watershed(inside, contour, distance=distance), wanted)
 
 
 def without_small(labels: np.ndarray, below: int) -> np.ndarray:

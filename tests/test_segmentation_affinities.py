@@ -166,6 +166,12 @@ def test_membranes_section_by_section():
     assert joined.max() == 1
 
 
+def test_membranes_in_lists():
+    assert segmentation.membrane_watershed([[0.1, 0.9]]).tolist() == [[1, 1]]
+    membrane = [[0.1, 0.1, 0.9, 0.1, 0.6, 0.1, 0.1]]
+    assert segmentation.membrane_watershed(membrane, merge=0.2).tolist() == [[1, 1, 1, 2, 2, 2, 2]]
+
+
 def test_max_linkage_is_what_attraction_connects():
     values = emfast.phantom.make((16, 96, 96), seed=1).affinities
     fragments, graph = steps_of(values, emfast.NEAREST)
@@ -196,6 +202,17 @@ def test_errors_name_the_argument():
         (lambda: segmentation.membrane_watershed(3 * ones[0]), ValueError, "membrane must be from 0 to 1"),
         (lambda: segmentation.membrane_watershed(ones[0], merge=-1), ValueError, "merge must be from 0 to 1"),
         (lambda: segmentation.membrane_watershed(ones[0, 0], per_section=True), ValueError, "per_section needs"),
+        (lambda: segmentation.membrane_watershed(ones[0], score=5), TypeError, "score must be a string, got 5"),
+        *(
+            (lambda call=call, below=below: call(ones, below=below), ValueError, "below must be a whole number")
+            for call in (
+                segmentation.gasp,
+                segmentation.multicut,
+                lambda a, below: segmentation.mutex(a, [(-1, 0, 0), (0, -1, 0), (0, 0, -1)], below=below),
+                lambda a, below: segmentation.membrane_watershed(a[0], below=below),
+            )
+            for below in (np.nan, np.inf, -5, "3")
+        ),
     ]:
         with pytest.raises(error, match=words):
             call()

@@ -152,6 +152,12 @@ def test_results_come_back_in_the_library():
     assert isinstance(segmentation.centre_offset(torch.rand(4, 5), torch.rand(2, 4, 5)), torch.Tensor)
 
 
+def test_centres_in_lists():
+    centres, offsets = [[0.0, 0.9, 0.1, 0.2, 0.8, 0.1]], [[[0.0] * 6], [[1.0, 0, -1, 1, 0, -1]]]
+    out = segmentation.centre_offset(centres, offsets, threshold=0.5)
+    assert out.tolist() == [[1, 1, 1, 2, 2, 2]]
+
+
 def test_errors_name_the_argument():
     ones = np.ones((2, 3, 4))
     bad = ones.copy()
@@ -169,6 +175,16 @@ def test_errors_name_the_argument():
         (lambda: segmentation.centre_offset(ones[0], bad), ValueError, "offsets must be finite"),
         (lambda: segmentation.centre_offset(3 * ones[0], ones), ValueError, "centres must be from 0 to 1"),
         (lambda: segmentation.centre_offset(ones[0], ones, threshold=2), ValueError, "threshold must be from 0"),
+        (lambda: segmentation.embedding_cluster(ones, least=np.inf), ValueError, "least must be a whole number"),
+        (lambda: segmentation.centre_offset(ones[0], ones, reach=np.nan), ValueError, "reach must be a number"),
+        *(
+            (lambda call=call, below=below: call(below), ValueError, "below must be a whole number")
+            for call in (
+                lambda below: segmentation.embedding_cluster(ones, below=below),
+                lambda below: segmentation.centre_offset(ones[0], ones, below=below),
+            )
+            for below in (np.nan, np.inf, -5, "3")
+        ),
     ]:
         with pytest.raises(error, match=words):
             call()

@@ -155,6 +155,14 @@ def test_files(tmp_path):
         assert np.array_equal(rows[:, 2:5], line.vertices[:, ::-1])
         assert np.array_equal(rows[:, 5], line.radii)
         assert np.array_equal(np.where(rows[:, 6] < 0, -1, rows[:, 6] - 1), line.parents)
+    found.to_swc(tmp_path / "all.swc")
+    rows = np.loadtxt(tmp_path / "all.swc", ndmin=2)
+    assert np.array_equal(rows[:, 0], np.arange(1, len(found.voxels) + 1))
+    assert np.array_equal(rows[:, 2:5], (found.voxels * (30, 8, 8))[:, ::-1])
+    assert np.array_equal(np.where(rows[:, 6] < 0, -1, rows[:, 6] - 1), found.parents)
+    lines = (tmp_path / "all.swc").read_text().split("\n")
+    for label, start in zip(found, found.starts.tolist(), strict=False):
+        assert lines[lines.index(f"# label {label}") + 1].startswith(f"{start + 1} 0 ")
     with pytest.raises(ValueError, match=r"must be a file of Skeletons\.save"):
         emfast.Skeletons.load(tmp_path / "swc" / f"{next(iter(found))}.swc")
 

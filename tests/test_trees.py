@@ -513,6 +513,20 @@ def test_errors_name_the_argument():
         emfast.agglomerate(graph, constrained=True)
     with pytest.raises(ValueError, match="until must be a number, got nan"):
         emfast.agglomerate(graph, until=math.nan)
+    with pytest.raises(TypeError, match="until must be a number, got 'a'"):
+        emfast.agglomerate(graph, until="a")
+    with pytest.raises(ValueError, match="big_score must be a number, got nan"):
+        emfast.agglomerate(graph, big_size=3, big_score=math.nan)
+    with pytest.raises(TypeError, match="seeds must be a mapping from fragments to ids, got list"):
+        emfast.agglomerate(graph, seeds=[first])
+    with pytest.raises(TypeError, match="the ids of seeds must hold integers, got float64"):
+        emfast.agglomerate(graph, seeds={first: 1.2, absent - 1: 1.7})
+    with pytest.raises(TypeError, match="seeds must hold integers, got float64"):
+        emfast.agglomerate(graph, seeds={first + 0.5: 1})
+    with pytest.raises(TypeError, match="must_link must hold integers, got bool"):
+        emfast.agglomerate(graph, must_link=np.ones((1, 2), bool))
+    with pytest.raises(TypeError, match="weights must be a plain array, got a masked one"):
+        emfast.agglomerate(graph, weights=np.ma.masked_less(np.ones(len(graph)), 0))
     with pytest.raises(TypeError, match=r"big_size must be an integer, got 1\.5"):
         emfast.agglomerate(graph, big_size=1.5)
     with pytest.raises(ValueError, match=rf"cannot_link must hold fragments of the graph, got {absent}"):
@@ -643,6 +657,21 @@ def test_open_fragments_are_ids(fragments, message):
     graph = emfast.region_graph(np.full((2, 1, 3), 200, "u1"), np.array([[1, 2, 3]], "u1"))
     with pytest.raises(TypeError, match=message):
         emfast.agglomerate_block(graph, fragments)
+
+
+def test_ids_of_any_size_in_lists():
+    """Small ids and such from 2**63 on, which NumPy turns to floats together."""
+    big, fragments = 2**63, np.array([[1, 2**63, 2**64 - 1]], "u8")
+    graph = emfast.region_graph(np.full((2, 1, 3), 10, "u1"), fragments)
+    united = emfast.agglomerate(graph, until=0.9, must_link=[(1, big)])
+    assert (united.a.tolist(), united.b.tolist()) == ([1], [big])
+    assert emfast.agglomerate(graph, until=0.9, seeds={1: 1, big: 1}) == united
+    apart = emfast.agglomerate(graph, cannot_link=[(1, big)], seeds={1: 1, big: 2**63})
+    assert (apart.a.tolist(), apart.b.tolist()) == ([big], [2**64 - 1])
+    assert len(emfast.agglomerate_block(graph, [1, big, 2**64 - 1])[0]) == 0
+    assert graph.contract(([1, big], [1, 1])).nodes.tolist() == [1, 2**64 - 1]
+    with pytest.raises(TypeError, match="must_link must hold integers that int64 or uint64 holds, all of them"):
+        emfast.agglomerate(graph, must_link=[(1, 2**64)])
 
 
 def test_open_fragments_of_the_halo_do_no_harm():

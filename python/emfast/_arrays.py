@@ -245,8 +245,7 @@ def take(
         return _take_host(array.numpy(), TorchHost(), name, kinds, dims, order)
     if root == "cupy":
         return _take_device(array, CupyDevice(array), name, kinds, dims, order)
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(f"{name} must be a plain array, got a masked one; give masked voxels a value with .filled(…)")
+    refuse_masked(array, name)
     if isinstance(array, np.ndarray):
         return _take_host(array, Host(), name, kinds, dims, order)
     if hasattr(array, "__cuda_array_interface__"):
@@ -262,8 +261,14 @@ def take(
     return _take_host(array, Host(), name, kinds, dims, order)
 
 
+def refuse_masked(array: Any, name: str) -> None:
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got a masked one; give masked places a value with .filled(…)")
+
+
 def fetch(array: Any, name: str) -> tuple[np.ndarray, Any]:
     """The array on the host, and the adaptor of the library that it came from."""
+    refuse_masked(array, name)
     if not hasattr(array, "__cuda_array_interface__"):
         return np.asarray(array), Host()
     given = take(array, name, kinds="biuf", dims=None)

@@ -11,8 +11,14 @@ from ._arrays import fetch
 
 def ids_from(values: Any, name: str) -> np.ndarray:
     """Integers from an array or from nested sequences, on the host; of a list int64, or uint64 if that is needed."""
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"{name} must be a plain array, got a masked one")
+    array = array_from(values, name)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got {array.dtype}")
+    return array
+
+
+def array_from(values: Any, name: str) -> np.ndarray:
+    """The same for what may turn out not to hold integers."""
     try:
         array = fetch(values, name)[0]
         if array.dtype.kind in "fO" and not hasattr(values, "dtype"):  # NumPy makes floats of [1, 2**63]
@@ -21,8 +27,6 @@ def ids_from(values: Any, name: str) -> np.ndarray:
                 array = exact.astype(np.uint64 if max(exact.flat, default=0) >= 2**63 else np.int64)
     except (ValueError, OverflowError):
         raise TypeError(f"{name} must hold integers that int64 or uint64 holds, all of them") from None
-    if array.size and array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integers, got {array.dtype}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -64,4 +68,4 @@ def find(ids: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return places, there
 
 
-__all__ = ["cast_exactly", "find", "ids_from", "places_of"]
+__all__ = ["array_from", "cast_exactly", "find", "ids_from", "places_of"]

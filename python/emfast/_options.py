@@ -40,10 +40,10 @@ def background_of(background: Any, dtype: np.dtype) -> int | None:
 def connectivity_of(connectivity: Any, dims: int) -> int:
     """6, 18 or 26 in a volume, 4 or 8 in a picture; in a picture 6 means 4, and 18 and 26 mean 8."""
     welcome = {3: {6: 6, 18: 18, 26: 26}, 2: {4: 4, 8: 8, 6: 4, 18: 8, 26: 8}}[dims]
-    if isinstance(connectivity, (bool, float)) or connectivity not in welcome:
+    if isinstance(connectivity, bool) or not isinstance(connectivity, (int, np.integer)) or connectivity not in welcome:
         names = "4 or 8" if dims == 2 else "6, 18 or 26"
         raise ValueError(f"connectivity must be {names} for a {dims}D array, got {connectivity!r}")
-    return welcome[connectivity]
+    return welcome[int(connectivity)]
 
 
 def periodic_of(periodic: Any, dims: int) -> tuple[bool, ...]:

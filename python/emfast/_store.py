@@ -18,7 +18,6 @@ from ._files import beside
 
 Tables = Mapping[str, Sequence[str]]  # of a Parquet folder: which arrays are its columns, all of one length
 _META = b"emfast"
-_OWN = {"histograms.parquet", "histogram_starts.parquet", "starts", "bins", "bin_counts", "box_starts", "box_stops"}
 
 
 @contextmanager
@@ -29,15 +28,17 @@ def whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def save(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any], tables: Tables | None = None) -> None:
-    """Write the arrays and what kind they are. Arrays that no table has are small."""
+    """Write the arrays and what kind they are. Those that are None are not there; those that no table has are small."""
+    own = {*arrays, *(f"{table}.parquet" for table in tables or ())}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
     ending = _ending(path)
     if ending == ".parquet" and tables is None:
         raise ValueError(f"{os.fspath(path)} must end in .npz or .zarr: this has no Parquet tables")
     if ending == ".zarr":
-        with _folder(path, kind, _kind_of_zarr) as part:
+        with _folder(path, kind, _kind_of_zarr, own) as part:
             _save_zarr(part, kind, arrays)
     elif ending == ".parquet" and tables is not None:
-        with _folder(path, kind, _kind_of_parquet) as part:
+        with _folder(path, kind, _kind_of_parquet, own) as part:
             _save_parquet(part, kind, arrays, tables)
     else:
         with whole(path) as file:
@@ -155,9 +156,10 @@ def _load_parquet(path: str) -> tuple[str, dict[str, np.ndarray]]:
 
 
 @contextmanager
-def _folder(path: str | os.PathLike[str], kind: str, kind_of: Callable[[str], str]) -> Iterator[str]:
+def _folder(path: str | os.PathLike[str], kind: str, kind_of: Callable[[str], str], own: set[str]) -> Iterator[str]:
     """The path of a folder to write, which takes the place of ``path`` in the end; what fails leaves nothing. A folder
-    that is there already must be of the same kind and hold nothing more: a volume with that name is not overwritten."""
+    that is there already must be of the same kind and hold nothing but what such folders may hold, ``own``: a volume
+    with that name is not overwritten."""
     import tempfile
 
     place = os.fspath(path).rstrip("/")
@@ -174,7 +176,7 @@ def _folder(path: str | os.PathLike[str], kind: str, kind_of: Callable[[str], st
         if not os.path.exists(place):
             os.rename(new, place)
             return
-        if strangers := set(os.listdir(place)) - set(os.listdir(new)) - _OWN:
+        if strangers := set(os.listdir(place)) - set(os.listdir(new)) - own:
             raise FileExistsError(f"{place} also holds {min(strangers)}: choose another name or remove it")
         os.rename(place, old)
         try:

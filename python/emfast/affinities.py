@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Operand, take
+from ._arrays import Operand, refuse_masked, take
 from ._options import background_of, connectivity_of
 
 __all__ = ["NEAREST", "affinities", "boundaries", "convert_affinities"]
@@ -141,6 +141,7 @@ def convert_affinities(affinities: Any, offsets: Sequence[Sequence[int]] = NEARE
     >>> emfast.convert_affinities(forward, [(0, 1)])
     (array([[[0, 1, 2, 3]]]), ((0, -1),))
     """
+    refuse_masked(affinities, "affinities")
     dims = getattr(affinities, "ndim", np.ndim(affinities)) - 1
     if dims not in (2, 3):
         raise ValueError(f"affinities must be 3D or 4D (channels first), got {dims + 1}D")

@@ -1,5 +1,5 @@
 """The command line, verb first: ``emfast info``, ``doctor``, ``demo``; ``watershed``, ``agglomerate``, ``components``,
-``distance`` and ``evaluate`` on files, with the names and defaults of the calls.
+``distance``, ``skeletonize`` and ``evaluate`` on files, with the names and defaults of the calls.
 
 A mistake of the user's ends with one line and exit code 2, Ctrl-C with 130, a failed check of ``doctor`` with 1.
 """
@@ -107,6 +107,17 @@ def _add_verbs_on_files(verbs: Any) -> None:
     verb.add_argument("--border", **flag, help="beyond the volume is another label")
     verb.add_argument("--squared", **flag)
     verb.add_argument("--signed", **flag, help="positive on labels, negative on background")
+
+    text = "centre lines of labels as SWC: OUT is a new or empty folder for a file per label, or a file .swc for all"
+    verb = add("skeletonize", skeletonize, "LABELS", text)
+    verb.add_argument("--spacing", type=_spacing, default=(1, 1, 1), metavar="Z,Y,X", help="nanometres per voxel")
+    verb.add_argument("--scale", type=float, default=1.5, help="a path covers so many radii (default: 1.5)")
+    verb.add_argument("--const", type=float, metavar="NM", help="and so far beyond (default: 4 of the longest spacing)")
+    verb.add_argument("--penalty", type=float, default=100000.0, help="0 lets paths cut corners (default: 100000)")
+    verb.add_argument("--exponent", type=int, default=4, help="of the penalty (default: 4)")
+    verb.add_argument("--border", **flag, help="beyond the volume is background")
+    verb.add_argument("--dust", type=int, default=0, metavar="N", help="leave out connected parts of fewer voxels")
+    verb.add_argument("--min-length", type=float, default=0.0, metavar="NM", help="leave out shorter trees")
 
 
 def _add_watershed_options(verb: argparse.ArgumentParser, *, low: float, high: float) -> None:
@@ -329,14 +340,51 @@ def distance(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def skeletonize(chosen: argparse.Namespace) -> int:
+    from .skeletons import skeletonize as call
+
+    with _Work(chosen, chosen.source, _check_swc, _save_swc) as work:
+        names = ("spacing", "scale", "const", "penalty", "exponent", "border", "dust", "min_length")
+        work.result = call(work.array, **{name: getattr(chosen, name) for name in names})
+        work.words = f"{len(work.result)} skeletons"
+    return 0
+
+
+def _check_swc(chosen: argparse.Namespace) -> None:
+    out = Path(chosen.out)
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"{chosen.out} must lie in an existing folder, got {str(out.parent)!r}")
+    if out.suffix == ".swc":
+        if out.is_dir():
+            raise ValueError(f"{chosen.out} must be a file, got a folder")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"OUT must be a new or empty folder, or a file that ends in .swc, got {chosen.out!r}")
+
+
+def _save_swc(out: str, skeletons: Any) -> str:
+    skeletons.to_swc(out)
+    return f"{len(skeletons.voxels)} vertices, {skeletons.lengths.sum():g} nm"
+
+
+def _save_array(out: str, result: Any) -> str:
+    array = np.asarray(result)
+    _files.save(out, array)
+    return f"{array.shape} {array.dtype}"
+
+
 def _watershed_options(chosen: argparse.Namespace) -> dict[str, Any]:
-    mask = None if chosen.mask is None else _files.load(chosen.mask) != 0
+    mask = None if chosen.mask is None else _files.load(chosen.mask)
+    if mask is not None:
+        if mask.dtype.kind not in "biuf" or np.isnan(mask.min(initial=0)):
+            raise ValueError(f"--mask must hold numbers, got {'NaN' if mask.dtype.kind == 'f' else mask.dtype}")
+        mask = mask != 0
     names = ("low", "high", "plateau", "per_section")
     return {"mask": mask, **{name: getattr(chosen, name) for name in names}}
 
 
 def _check_places(chosen: argparse.Namespace) -> None:
-    """What is read, and what is written first, must outlive what is written."""
+    """What is written can be, and does not take the place of what is read or written before."""
+    _files.check(chosen.out)
     options = {name: getattr(chosen, name, None) for name in ("tree", "fragments", "mask")}
     places = {"OUT": chosen.out, "the input": chosen.source, **{f"--{k}": v for k, v in options.items() if v}}
     for target in ("OUT", "--tree"):
@@ -348,12 +396,17 @@ def _check_places(chosen: argparse.Namespace) -> None:
 class _Work:
     """Reads the source, and writes the result when all went well; says what goes on where somebody looks."""
 
-    def __init__(self, chosen: argparse.Namespace, source: str) -> None:
-        _files.check(chosen.out)
-        _check_places(chosen)
+    def __init__(
+        self,
+        chosen: argparse.Namespace,
+        source: str,
+        check: Callable[[argparse.Namespace], None] = _check_places,
+        save: Callable[[str, Any], str] = _save_array,
+    ) -> None:
+        check(chosen)
         if chosen.threads:
             _native.set_threads(chosen.threads)
-        self.out, self.words, self.start = chosen.out, "", time.perf_counter()
+        self.out, self.words, self.start, self.save = chosen.out, "", time.perf_counter(), save
         self.say("reading")
         self.array = _files.load(source)
         self.result: Any = None
@@ -372,11 +425,10 @@ class _Work:
             self.say("")
             return
         self.say("writing")
-        result = np.asarray(self.result)
-        _files.save(self.out, result)
+        what = self.save(self.out, self.result)
         self.say("")
         seconds = time.perf_counter() - self.start
-        print(f"{self.words}; {self.out}: {result.shape} {result.dtype}, {seconds:.1f} s")
+        print(f"{self.words}; {self.out}: {what}, {seconds:.1f} s")
 
 
 # ---- demo --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Operand, take
+from ._options import number_of
 
 __all__ = ["connected_components"]
 
@@ -63,7 +64,7 @@ def connected_components(
     """
     values = take(labels, "labels", kinds="biu" if delta is None else "biuf")
     ways = _CONNECTIVITY[len(values.shape)]
-    if connectivity not in ways:
+    if isinstance(connectivity, bool) or not isinstance(connectivity, (int, np.integer)) or connectivity not in ways:
         wanted = ", ".join(str(c) for c in sorted(ways))
         raise ValueError(f"connectivity must be one of {wanted} in {len(values.shape)}D, got {connectivity!r}")
     kind = _output_dtype(dtype)
@@ -122,13 +123,7 @@ def _as_number(values: Operand) -> Operand:
 
 
 def _delta(delta: float) -> float:
-    try:
-        value = float(delta)
-    except (TypeError, ValueError):
-        raise TypeError(f"delta must be a number, got {delta!r}") from None
-    if not value >= 0:
-        raise ValueError(f"delta must be zero or more, got {delta!r}")
-    return value
+    return number_of(delta, "delta", 0)
 
 
 def _zero_background(background: int | None) -> bool:

@@ -283,8 +283,7 @@ class RegionGraph:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what :meth:`load` reads back equal: an .npz file, or after its ending a Zarr group (``.zarr``)
         or a folder of Parquet tables (``.parquet``) with the edges, the nodes and the histograms."""
-        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        _store.save(path, _FORMAT, {k: v for k, v in arrays.items() if v is not None}, _TABLES)
+        _store.save(path, _FORMAT, {f.name: getattr(self, f.name) for f in fields(self)}, _TABLES)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> RegionGraph:

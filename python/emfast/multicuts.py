@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from ._arrays import fetch
+from ._ids import array_from, places_of
+from ._options import number_of
 from .labels import LabelMap
 from .mutex import nodes_and_ends, weights_of
 
@@ -173,27 +175,35 @@ def multicut_costs(
     >>> emfast.multicut_costs([0.5, 0.8, 0.2]).round(3).tolist()
     [0.0, 1.386, -1.386]
     """
-    values = np.asarray(affinities, np.float64)
+    values = _floats(affinities, "affinities")
     if values.ndim != 1:
         raise ValueError(f"affinities must be 1D, got shape {values.shape}")
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
         raise ValueError(f"affinities must be from 0 to 1, got {values[place]} at {place}")
-    if not 0 < bias < 1:
+    size_exponent = number_of(size_exponent, "size_exponent", -1000, 1000)
+    if not 0 < number_of(bias, "bias") < 1:
         raise ValueError(f"bias must be between 0 and 1, got {bias!r}")
-    if not 0 < limit < 0.5:
+    if not 0 < number_of(limit, "limit") < 0.5:
         raise ValueError(f"limit must be between 0 and 0.5, got {limit!r}")
     held = np.clip(values, limit, 1 - limit)
     costs: np.ndarray = np.log(held / (1 - held)) - math.log(bias / (1 - bias))
     if sizes is None:
         return costs
-    weights = np.asarray(sizes, np.float64)
+    weights = _floats(sizes, "sizes")
     if weights.shape != values.shape:
         raise ValueError(f"sizes must have the shape of affinities {values.shape}, got {weights.shape}")
-    if not (weights > 0).all():
-        raise ValueError("sizes must be positive")
-    return costs * (weights / weights.max(initial=1.0)) ** float(size_exponent)
+    if not ((weights > 0) & np.isfinite(weights)).all():
+        raise ValueError("sizes must be positive and finite")
+    return costs * (weights / weights.max(initial=1.0)) ** size_exponent
+
+
+def _floats(values: Any, name: str) -> np.ndarray:
+    array, _ = fetch(values, name)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be numbers, got {array.dtype}")
+    return array.astype(np.float64, copy=False)
 
 
 def _on_grid(costs: np.ndarray) -> tuple[np.ndarray, int]:
@@ -208,24 +218,12 @@ def _on_grid(costs: np.ndarray) -> tuple[np.ndarray, int]:
 
 def _lifted_ends(lifted: Any, nodes: np.ndarray) -> np.ndarray:
     """The ends of lifted edges as places among the nodes."""
-    edges = np.asarray(lifted)
+    edges = array_from(lifted, "lifted")
     if edges.size == 0:
         return np.zeros((0, 2), np.uint32)
     if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
         raise ValueError(f"lifted must be an (m, 2) array of integers, got {edges.dtype} of shape {edges.shape}")
-    with np.errstate(over="ignore"):
-        ids = edges.astype(nodes.dtype)  # the comparison of different integer dtypes would be one of floats
-    if not (ids == edges).all() or ((ids < 0) != (edges < 0)).any():
-        raise ValueError(f"lifted must name nodes of graph only ({nodes.dtype}), got {edges[ids != edges].ravel()[:1]}")
-    return _places_of(ids, nodes, "lifted")
-
-
-def _places_of(ids: np.ndarray, nodes: np.ndarray, name: str) -> np.ndarray:
-    places = np.searchsorted(nodes, ids)
-    there = nodes[np.minimum(places, len(nodes) - 1)] == ids if len(nodes) else np.zeros(ids.shape, bool)
-    if not there.all():
-        raise ValueError(f"{name} must name nodes of graph only, got {ids[~there][0]}")
-    return places.astype(np.uint32)
+    return places_of(edges, nodes, "lifted must name nodes of graph only").astype(np.uint32)
 
 
 def _start_of(start: Any, nodes: np.ndarray) -> np.ndarray:
@@ -235,7 +233,7 @@ def _start_of(start: Any, nodes: np.ndarray) -> np.ndarray:
         if missing is not None:
             raise ValueError(f"start must have every node of graph, got none for {missing}")
         start = [start[v] for v in nodes.tolist()]
-    labels = np.asarray(start)
+    labels = array_from(start, "start")
     if labels.shape != nodes.shape or (labels.size and labels.dtype.kind not in "iu"):
         wanted = f"start must be one integer per node, of shape {nodes.shape}"
         raise ValueError(f"{wanted}, got {labels.dtype} of shape {labels.shape}")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Operand, fetch, take
+from ._ids import array_from, places_of
 from .affinities import mask_of, offsets_of
 from .labels import LabelMap, remap, renumber
 
@@ -119,8 +120,10 @@ def mutex_watershed(
     segments = values.give(out, plain=True)
     if not len(ids):
         return segments
-    largest = int(ids.max())
-    names = [0, *ids.tolist(), *range(largest + 1, largest + 1 + count - len(ids))]
+    largest, others = int(ids.max()), count - len(ids)
+    if largest + others >= 2**64:
+        raise ValueError(f"seeds must be below 2**64 - {others}, for so many other segments follow, got {largest}")
+    names = [0, *ids.tolist(), *range(largest + 1, largest + 1 + others)]
     return remap(segments, np.array(names, "u4" if names[-1] < 2**32 and largest < 2**32 else "u8"))
 
 
@@ -158,36 +161,25 @@ def mutex_watershed_graph(graph: Any, weights: Any) -> LabelMap:
 
 def nodes_and_ends(graph: Any) -> tuple[np.ndarray, Operand]:
     """The node ids, ascending, and the ends of edges as places among them, uint32 (n, 2)."""
-    edges, _ = fetch(getattr(graph, "edges", graph), "graph")
+    edges = array_from(getattr(graph, "edges", graph), "graph")
     if edges.size == 0 and edges.ndim < 2:
         edges = np.zeros((0, 2), np.int64)
     if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
         raise ValueError(f"graph must be a RegionGraph or an (n, 2) array of integers, got {_described(edges)}")
-    nodes, places = _places(edges, np.asarray(graph.nodes) if hasattr(graph, "nodes") else None)
+    nodes = np.asarray(graph.nodes) if hasattr(graph, "nodes") else _nodes_of(edges)
+    places = places_of(edges, nodes, "graph must have every end of an edge among its nodes")
     if max(len(nodes), len(edges)) >= 2**32 - 1:
         raise ValueError(f"graph must have fewer than 2**32 - 1 nodes and edges, got {len(nodes)} and {len(edges)}")
-    return nodes, take(places.astype(np.uint32), "graph", dims=(2,))
+    return nodes, take(places.astype(np.uint32, copy=False), "graph", dims=(2,))
 
 
-def _places(edges: np.ndarray, nodes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """The nodes, those of the edges by default, and where among them the ends of edges are."""
+def _nodes_of(edges: np.ndarray) -> np.ndarray:
+    """The ids at the ends of edges, ascending."""
     if edges.size and int(edges.min()) >= 0 and int(edges.max()) < 4 * edges.size + 1000:  # a table is faster
-        table = np.zeros(int(edges.max()) + 1, np.int64)
-        if nodes is None:
-            table[edges] = 1
-            nodes = np.flatnonzero(table).astype(edges.dtype)
-        inside = (nodes >= 0) & (nodes < len(table))
-        table[:] = -1
-        table[nodes[inside]] = np.flatnonzero(inside)
-        places = table[edges]
-        there = bool((places >= 0).all())
-    else:
-        nodes = np.unique(edges) if nodes is None else nodes
-        places = np.searchsorted(nodes, edges)
-        there = not edges.size or np.array_equal(nodes[np.minimum(places, len(nodes) - 1)], edges)
-    if not there:
-        raise ValueError("graph must have every end of an edge among its nodes")
-    return nodes, places
+        there = np.zeros(int(edges.max()) + 1, bool)
+        there[edges] = True
+        return np.flatnonzero(there).astype(edges.dtype)
+    return np.unique(edges)
 
 
 def weights_of(weights: Any, name: str, count: int) -> Operand:
@@ -212,9 +204,11 @@ def _attractive(channels: Any, steps: list[tuple[int, ...]]) -> set[int]:
     if channels is None:
         return {k for k, step in enumerate(steps) if sum(map(abs, step)) == 1}
     try:
+        if any(isinstance(k, (bool, np.bool_)) for k in channels):
+            raise TypeError
         chosen = {operator.index(k) for k in channels}
     except TypeError:
-        raise TypeError(f"attractive must be a sequence of channels, got {channels!r}") from None
+        raise TypeError(f"attractive must be a sequence of channels, numbers from 0, got {channels!r}") from None
     if not chosen <= set(range(len(steps))):
         raise ValueError(f"attractive must name channels from 0 to {len(steps) - 1}, got {channels!r}")
     return chosen

@@ -66,15 +66,17 @@ class Skeleton:
 
     def to_swc(self, path: str | os.PathLike[str]) -> None:
         """Write an SWC file: a line per vertex with its number, kind (0), x, y, z, radius and parent, in nanometres."""
+        _write_swc(path, self._swc(1))
+
+    def _swc(self, first: int) -> list[str]:
+        """The lines of the vertices, numbered from ``first``."""
         points = self.vertices[:, ::-1].tolist()
-        lines = ["# emfast skeleton, nanometres: number kind x y z radius parent"]
-        for k, (point, radius, parent) in enumerate(
-            zip(points, self.radii.tolist(), self.parents.tolist(), strict=True), start=1
-        ):
+        rows = zip(points, self.radii.tolist(), self.parents.tolist(), strict=True)
+        lines = []
+        for k, (point, radius, parent) in enumerate(rows, start=first):
             x, y, z = [*point, 0.0][:3]
-            lines.append(f"{k} 0 {x!r} {y!r} {z!r} {radius!r} {parent + 1 if parent >= 0 else -1}")
-        with _store.whole(path) as file:
-            file.write(("\n".join(lines) + "\n").encode())
+            lines.append(f"{k} 0 {x!r} {y!r} {z!r} {radius!r} {parent + first if parent >= 0 else -1}")
+        return lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,11 +143,20 @@ class Skeletons:
         rows = np.repeat(np.arange(len(self)), np.diff(self.starts))
         return _lengths(self.voxels, self.parents, self.spacing, rows, len(self))
 
-    def to_swc(self, folder: str | os.PathLike[str]) -> None:
-        """Write one SWC file per label into a folder, which is made if need be: ``7.swc`` for label 7."""
-        os.makedirs(folder, exist_ok=True)
+    def to_swc(self, path: str | os.PathLike[str]) -> None:
+        """Write one SWC file per label into a folder, which is made if need be: ``7.swc`` for label 7.
+
+        With a path that ends in ``.swc``, one file with all of them, each after a line ``# label 7``.
+        """
+        if os.fspath(path).endswith(".swc"):
+            lines: list[str] = []
+            for label, start in zip(self, self.starts.tolist(), strict=False):
+                lines += [f"# label {label}", *self[label]._swc(start + 1)]
+            _write_swc(path, lines)
+            return
+        os.makedirs(path, exist_ok=True)
         for label in self:
-            self[label].to_swc(os.path.join(folder, f"{label}.swc"))
+            self[label].to_swc(os.path.join(path, f"{label}.swc"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what :meth:`load` reads back equal: an .npz file, or with the ending ``.zarr`` a Zarr group."""
@@ -261,6 +272,11 @@ def skeletonize(
         depths[rows],
         nm,
     )
+
+
+def _write_swc(path: str | os.PathLike[str], lines: list[str]) -> None:
+    with _store.whole(path) as file:
+        file.write("\n".join(["# emfast skeleton, nanometres: number kind x y z radius parent", *lines, ""]).encode())
 
 
 def _radii(labels: Any, spacing: tuple[float, ...], border: bool) -> Any:

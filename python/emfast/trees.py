@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import _store
-from ._arrays import take
+from ._arrays import fetch, take
 from ._checks import checked_graph, checked_tree
 from ._ids import cast_exactly, find, ids_from, places_of
 from ._options import integer_of, number_of
@@ -480,12 +480,13 @@ def _agglomerate(
         raise ValueError("score 'absolute' needs signed weights")
     if constrained and weights is None:
         raise ValueError("constrained=True needs signed weights")
-    if big_size is not None and (isinstance(big_size, bool) or not isinstance(big_size, (int, np.integer))):
-        raise TypeError(f"big_size must be an integer, got {big_size!r}")
+    if big_size is not None:
+        big_size = integer_of(big_size, "big_size", -(2**62), 2**62)
     if until is None:
         until = 0.0 if weights is None else math.ulp(0.0)
-    if math.isnan(until):
-        raise ValueError("until must be a number, got nan")
+    until, big_score = number_of(until, "until"), number_of(big_score, "big_score")
+    if seeds is not None and not isinstance(seeds, Mapping):
+        raise TypeError(f"seeds must be a mapping from fragments to ids, got {type(seeds).__name__}")
     needs_bins = needs_histograms(score)
     if needs_bins and not graph.has_histograms:
         raise ValueError(f"score {score!r} needs a graph with histograms: make it with histogram=True")
@@ -505,7 +506,7 @@ def _agglomerate(
     if seeds:
         groups = np.zeros(len(graph.nodes), "u4")
         places = _places(list(seeds), "seeds", graph.nodes)
-        _, groups[places] = np.unique([int(v) for v in seeds.values()], return_inverse=True)
+        _, groups[places] = np.unique(ids_from(list(seeds.values()), "the ids of seeds"), return_inverse=True)
         groups[places] += 1
         order = places[np.argsort(groups[places], kind="stable")]
         same = groups[order[1:]] == groups[order[:-1]]
@@ -533,9 +534,9 @@ def _agglomerate(
         quantile,
         program,
         unit,
-        float(until),
-        -1 if big_size is None else max(0, int(big_size)),
-        float(big_score),
+        until,
+        -1 if big_size is None else max(0, big_size),
+        big_score,
         bool(constrained),
         _SCHEDULES.index(schedule),
         must,
@@ -639,7 +640,7 @@ def _quotient(total: Any, count: Any) -> Any:
 
 
 def _weights(weights: Any, n: int) -> np.ndarray:
-    array = np.asarray(weights)
+    array, _ = fetch(weights, "weights")
     if array.dtype.kind not in "fiu" or array.shape != (n,):
         raise ValueError(f"weights must be one number per edge, of shape ({n},), got {array.dtype} {array.shape}")
     array = np.ascontiguousarray(array, np.float64)

@@ -7,7 +7,7 @@ edge are 0 unless they hold a seed. Where results differ:
   and of one voxel that of the first channel.
 - Affinities are float64 in mwatershed alone. emfast takes float16 and float32 as they are, and rounds float64 to
   float32, which may make ties.
-- Segments are numbered in raster order from 1, or from the largest seed on, with gaps. mwatershed names them after the
+- Segments are numbered in raster order from 1, or from the largest seed on. mwatershed names them after the
   index of a voxel, so that one may be 0 as the background is, or bear the id of a seed. Where ``edges`` join seeds, the
   segment bears the smallest of their ids; in mwatershed any one.
 - ``randomized_strides`` draws the same edges every time.
@@ -82,14 +82,19 @@ def agglom(
     if edges and seeds is None:
         raise ValueError("edges need seeds, whose ids they name")
     inside = _attracted(weights, steps)
+    if held is not None:
+        inside |= held != 0
     if len(shape) == 1:
         weights, steps = weights[:, None], [(0, *step) for step in steps]
-    found = emfast.mutex_watershed(
-        weights, steps, signed=True, seeds=None if held is None else held.reshape(weights.shape[1:])
+    planes = weights.shape[1:]
+    found = emfast.mutex_watershed(  # others are alone, whatever repels them
+        weights,
+        steps,
+        signed=True,
+        mask=inside.reshape(planes),
+        seeds=None if held is None else held.reshape(planes),
     )
-    segments: np.ndarray = np.asarray(found).reshape(shape).astype(np.uint64)
-    segments[~inside if held is None else ~inside & (held == 0)] = 0
-    return segments
+    return np.asarray(found).reshape(shape).astype(np.uint64)
 
 
 def _steps(steps: Any, name: str, weights: np.ndarray) -> list[tuple[int, ...]]:
@@ -119,11 +124,11 @@ def _thinned(
 
 
 def _attracted(weights: np.ndarray, steps: list[tuple[int, ...]]) -> np.ndarray:
-    """Voxels with a positive edge."""
+    """Voxels with a positive edge, or with one that is not finite, which is to be refused."""
     inside = np.zeros(weights.shape[1:], bool)
     for values, step in zip(weights, steps, strict=True):
         begin, end = ends(step, inside.shape)
-        positive = values[begin] > 0
+        positive = ~((values[begin] <= 0) & (values[begin] > -math.inf))
         inside[begin] |= positive
         inside[end] |= positive
     return inside

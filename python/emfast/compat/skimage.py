@@ -377,6 +377,8 @@ def _markers(image: np.ndarray, markers: Any, near: int, inside: np.ndarray | No
         return np.asarray(emfast.connected_components(source, connectivity=near, dtype="i4")).reshape(image.shape)
     if not isinstance(markers, (np.ndarray, list, tuple)):
         share = 1.0 if inside is None else np.count_nonzero(inside) / max(1, inside.size)
+        if image.size and not share:  # the error of scikit-image, whose quotient is infinite
+            raise OverflowError(f"markers must have voxels of the mask to lie on, got {markers!r} and an empty mask")
         return _regular_seeds(image.shape, int(markers / share) if share else 0)
     seeds = np.asarray(markers)
     if seeds.shape != image.shape:

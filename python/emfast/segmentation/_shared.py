@@ -61,7 +61,7 @@ def ranges(decoder: Callable[..., Any]) -> dict[str, tuple[float, float, Any]]:
 
 def probability_of(array: Any, name: str) -> Any:
     """The array as it is, if it holds probabilities: uint8, or floats from 0 to 1."""
-    array = np.asarray(array) if isinstance(array, (list, tuple)) else array
+    array = as_array(array)
     values = take(array, name, kinds="uf")
     if values.dtype.kind == "u":
         if values.dtype != np.uint8:
@@ -70,6 +70,11 @@ def probability_of(array: Any, name: str) -> Any:
     if values.size and not (float(array.min()) >= 0 and float(array.max()) <= 1):
         raise ValueError(f"{name} must be from 0 to 1, got values from {float(array.min())} to {float(array.max())}")
     return array
+
+
+def as_array(array: Any) -> Any:
+    """NumPy's of lists, others as they are."""
+    return np.asarray(array) if isinstance(array, (list, tuple)) else array
 
 
 def at_least(probability: Any, threshold: float, name: str) -> Any:

@@ -18,7 +18,7 @@ from ..labels import remap
 from ..mutex import mutex_watershed
 from ..seeds import distance_peaks, seeded_watershed
 from ..trees import agglomerate, needs_histograms
-from ._shared import Between, Nanometres, Probability, Voxels, at_least, cast, probability_of, sized
+from ._shared import Between, Nanometres, Probability, Voxels, at_least, cast, probability_of, sized, whole_number
 
 _LINKAGES = ("mean", "max", "min", "sum", "absolute")
 
@@ -135,7 +135,7 @@ def gasp(
     """
     if linkage not in _LINKAGES:
         raise ValueError(f"linkage must be one of {', '.join(_LINKAGES)}, got {linkage!r}")
-    bias = number_of(bias, "bias", 0, 1)
+    bias, below = number_of(bias, "bias", 0, 1), whole_number(below, "below", 0)
     fragments, graph = _graph(affinities, offsets, fragments, low, high, mask, per_section)
     weights = graph.means - bias
     if linkage == "sum":
@@ -180,6 +180,7 @@ def multicut(
     >>> emfast.segmentation.multicut(affinities, [(-1, 0), (0, -1)])
     array([[1, 1, 2, 2, 2]], dtype=uint8)
     """
+    below = whole_number(below, "below", 0)
     fragments, graph = _graph(affinities, offsets, fragments, low, high, mask, per_section)
     found = multicuts.multicut(graph, solver=solver, bias=bias, size_exponent=size_exponent)
     return sized(remap(fragments, found.table, missing=0), below)
@@ -216,6 +217,7 @@ def mutex(
     >>> emfast.segmentation.mutex(np.concatenate([near, far]), [(0, -1), (0, -2)], below=2)
     array([[1, 1, 2, 2, 0]], dtype=uint8)
     """
+    below = whole_number(below, "below", 0)
     return sized(mutex_watershed(affinities, offsets, attractive=attractive, strides=strides, mask=mask), below)
 
 
@@ -268,6 +270,7 @@ def membrane_watershed(
     array([[1, 1, 1, 2, 2, 2, 2]], dtype=uint8)
     """
     merge, histogram = number_of(merge, "merge", 0, 1), needs_histograms(score)
+    below = whole_number(below, "below", 0)
     membrane = probability_of(membrane, "membrane")
     values = take(membrane, "membrane", kinds="uf")
     nm = spacing_of(spacing, len(values.shape))

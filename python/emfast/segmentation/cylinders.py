@@ -51,7 +51,7 @@ def split_cylinders(
     scale, const
         As of :func:`emfast.skeletonize`: how long side branches are before they count.
     below : int
-        Parts of fewer voxels are shared out among the others of their label.
+        Parts of fewer voxels are shared out among the others that they touch, over parts of fewer voxels too.
     spacing : sequence of float
         Nanometres per voxel, in axis order.
 
@@ -86,7 +86,8 @@ def split_cylinders(
         found = _nearest(inside, vertices, parts)
         large = np.bincount(found[inside])[parts] >= below
         if large.any() and not large.all():
-            found = _nearest(inside, tuple(v[large] for v in vertices), parts[large])
+            shared = _nearest(inside, tuple(v[large] for v in vertices), parts[large])
+            found = np.where(shared == 0, found, shared)  # 0 where no large part can be reached
         out[box] += np.where(inside, found + count, 0).astype(np.uint64)
         count += int(parts.max())
     return values.give(values.library.from_numpy(refit(renumber(out)[0])))

@@ -14,7 +14,7 @@ from ..affinities import mask_of
 from ..components import connected_components
 from ..morphology import dilate
 from ..seeds import distance_peaks
-from ._shared import Between, Probability, Voxels, at_least, cast, probability_of, sized
+from ._shared import Between, Probability, Voxels, at_least, cast, probability_of, sized, whole_number
 
 _STEPS = 256  # grid steps in a bandwidth
 _MOST = 2.0**14  # bandwidths from 0 on, so that the numbers on the grid are below 2**23
@@ -85,7 +85,7 @@ def embedding_cluster(
     bandwidth, reach = number_of(bandwidth, "bandwidth", 0), number_of(reach, "reach", 0)
     if not 0 < bandwidth < math.inf:
         raise ValueError(f"bandwidth must be above 0 and finite, got {bandwidth}")
-    least = int(number_of(least, "least", 1))
+    least, below = whole_number(least, "least", 1), whole_number(below, "below", 0)
     if not 1 <= values.shape[0] <= 64:
         raise ValueError(f"embeddings must have 1 to 64 channels, got {values.shape[0]}")
     shape = values.shape[1:]
@@ -151,7 +151,9 @@ def centre_offset(
     >>> emfast.segmentation.centre_offset(centres, offsets, threshold=0.5)
     array([[1, 1, 1, 2, 2, 2]], dtype=uint8)
     """
-    heat = take(probability_of(centres, "centres"), "centres", kinds="uf")
+    below, reach = whole_number(below, "below", 0), number_of(reach, "reach", 0)
+    centres = probability_of(centres, "centres")
+    heat = take(centres, "centres", kinds="uf")
     dims = len(heat.shape)
     ways = take(offsets, "offsets", kinds="f", dims=(dims + 1,))
     if ways.shape != (dims, *heat.shape):

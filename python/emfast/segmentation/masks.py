@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .._arrays import take
 from .._options import number_of
 from ..labels import renumber
@@ -17,6 +15,7 @@ from ._shared import (
     Distance,
     Probability,
     Voxels,
+    as_array,
     at_least,
     cast,
     components_of,
@@ -25,6 +24,7 @@ from ._shared import (
     probability_of,
     same_shape,
     sized,
+    whole_number,
 )
 
 
@@ -51,6 +51,7 @@ def threshold_components(
     >>> emfast.segmentation.threshold_components(np.array([[0.9, 0.2, 0.7, 0.6]]), threshold=0.6)
     array([[1, 0, 2, 2]], dtype=uint8)
     """
+    below = whole_number(below, "below", 0)
     inside = at_least(probability_of(probability, "probability"), threshold, "threshold")
     return components_of(inside, connectivity, below)
 
@@ -77,7 +78,7 @@ def distance_threshold(distance: Any, *, threshold: Distance = 0.0, connectivity
     >>> emfast.segmentation.distance_threshold(np.array([[0.3, -0.2, 0.1]]))
     array([[1, 0, 2]], dtype=uint8)
     """
-    distance = np.asarray(distance) if isinstance(distance, (list, tuple)) else distance
+    distance, below = as_array(distance), whole_number(below, "below", 0)
     values = take(distance, "distance", kinds="f", dims=(2, 3, 4))
     if len(values.shape) == 4:
         return [
@@ -146,11 +147,16 @@ def boundary_contour_watershed(
         raise ValueError(f'flood must be "probability" or "distance", got {flood!r}')
     if flood == "distance" and distance is None:
         raise ValueError('flood="distance" needs distance')
+    seed_size, below = whole_number(seed_size, "seed_size", 0), whole_number(below, "below", 0)
+    seed_distance = number_of(seed_distance, "seed_distance")
+    inside_distance = number_of(inside_distance, "inside_distance")
     probability, contour = probability_of(probability, "probability"), probability_of(contour, "contour")
     same_shape(probability, contour, "contour")
     seeds = at_least(probability, seed, "seed") & ~at_least(contour, seed_contour, "seed_contour")
     mask = at_least(probability, inside, "inside")
     if distance is not None:
+        distance = as_array(distance)
+        take(distance, "distance", kinds="f")
         same_shape(probability, distance, "distance")
         finite(distance, "distance")
         seeds, mask = seeds & (distance > seed_distance), mask & (distance > inside_distance)
@@ -266,6 +272,7 @@ def seeds_grow(
     """
     probability, contour = probability_of(probability, "probability"), probability_of(contour, "contour")
     same_shape(probability, contour, "contour")
+    seed_size = whole_number(seed_size, "seed_size", 0)
     seeds = at_least(probability, seed, "seed") & ~at_least(contour, seed_contour, "seed_contour")
     labels = dilate(components_of(seeds, connectivity, seed_size), radius=radius, spacing=spacing)
     return renumber(labels * at_least(probability, inside, "inside"))[0]
