@@ -19,7 +19,6 @@ from .bench_segments import theirs
 from .bench_watershed import HIGH, LOW, waterz
 from .inputs import _read
 
-
 THRESHOLDS = [k / 20 for k in range(1, 20)]
 
 

@@ -66,6 +66,14 @@ def test_the_parts_of_an_error_are_seen():
     assert np.array_equal(other, tinted)
 
 
+def test_a_cross_marks_the_place():
+    picture = np.zeros((12, 9, 3), np.uint8)
+    marked = metrics.report._marked(picture, (3, 14, 26), (3, slice(10, 22), slice(20, 29)))
+    assert sorted(zip(*np.nonzero(marked[..., 0]), strict=True)) == sorted(
+        [(4 + d, 6) for d in (-4, -3, -2, 2, 3, 4, 5)] + [(4, 6 + d) for d in (-5, -4, -3, -2, 2)]
+    )
+
+
 def _event(errors, row):
     return {name: errors.events[name][row] for name in metrics.report._SHOWN}
 

@@ -94,7 +94,7 @@ def run(chosen: argparse.Namespace) -> int:
 def _tell_errors(chosen: argparse.Namespace, stack: ExitStack, scores: Any, truth: Any, labels: Any) -> None:
     from . import metrics
 
-    errors = None
+    errors: Any = None
     if scores.protocol.takes == "objects":
         with Progress("looking for errors") as progress:
             errors = metrics.compare(

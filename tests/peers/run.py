@@ -3,7 +3,8 @@
 Every ``*test*.py`` in FOLDER runs in FOLDER as it stands, in a process of its own. In the place of the peers it finds
 modules of their names that hold ``emfast.compat``'s names and nothing else. They are written to a temporary folder and
 come first on the path, before peers that are installed. scikit-image is too large to stand in for: where a file names
-it, the functions that ``emfast.compat.skimage`` has take the place of its own. A summary of cases per file ends the run.
+it, the functions that ``emfast.compat.skimage`` has take the place of its own. A summary of cases per file ends the
+run.
 """
 
 from __future__ import annotations
