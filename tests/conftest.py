@@ -7,6 +7,7 @@ threads) and, where a device answers, ``cuda``. ``backend(array)`` gives the arr
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 
@@ -61,6 +62,15 @@ def threads(request):
     emfast.set_threads(request.param)
     yield request.param
     emfast.set_threads(0)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that ask for another library, or take the fixture of that name, are marked ``peers``."""
+    for item in items:
+        test = getattr(item.function, "hypothesis", None)
+        source = inspect.getsource(test.inner_test if test else item.function)
+        if "peer" in item.fixturenames or "importorskip" in source or "peer(" in source:
+            item.add_marker(pytest.mark.peers)
 
 
 @pytest.fixture
