@@ -374,3 +374,11 @@ def test_scikit_image_agrees():
     assert Contingency.from_pairs(*(c.astype(int) for c in coords), theirs.data.astype(int)) == contingency(
         truth, labels
     )
+
+
+def test_bioimage_cpp_agrees():
+    utils = pytest.importorskip("bioimage_cpp.utils")
+    truth, labels = grains((9, 30, 40), 1), grains((9, 30, 40), 2, (6, 8, 4))
+    rows = utils.segmentation_overlap(truth, labels).overlap_table()
+    theirs = Contingency.from_pairs(rows["label_a"], rows["label_b"], rows["count"])
+    assert theirs == contingency(truth, labels)
