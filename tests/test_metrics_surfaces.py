@@ -165,7 +165,7 @@ def test_objects_are_masks(data, surface, border):
 
 
 @pytest.mark.parametrize("density", [0.5, 0])
-def test_large_pairs_are_shared_out(threads, density):
+def test_large_pairs_are_shared_out(backend, threads, density):
     """A pair of this size is worked on by all threads; places are far from each other, many or few."""
     rng = np.random.default_rng(5)
     a, b = np.zeros((2, 82, 110, 120), bool)
