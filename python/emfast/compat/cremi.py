@@ -11,7 +11,7 @@ one). Where results differ:
 - Where several matchings of partners are equally good SciPy's solver takes whichever it finds.
 - Nothing is printed.
 
-Files are not read here: ``Volume`` takes arrays or h5py datasets, ``emfast.open_volume`` opens them.
+Files are not read here: ``Volume`` takes arrays or h5py datasets.
 """
 
 from __future__ import annotations
@@ -153,14 +153,8 @@ def create_border_mask(input_data: Any, target: Any, max_dist: float, background
         Across sections.
     """
     labels = np.moveaxis(np.asarray(input_data), axis, 0)
-    border = np.zeros(labels.shape, bool)
-    for along in (1, 2):
-        lower, upper = ((slice(None),) * along + (part,) for part in (slice(None, -1), slice(1, None)))
-        change = labels[lower] != labels[upper]
-        border[lower] |= change
-        border[upper] |= change
-    near = emfast.edt(~border, batch=True) <= np.float32(max(max_dist, 0))
-    target[...] = np.moveaxis(np.where(near, labels.dtype.type(background_label), labels), 0, axis)
+    far = metrics.border_mask(labels, within=max(max_dist, 0), spacing=(1, 1, 1))
+    target[...] = np.moveaxis(np.where(far, labels, labels.dtype.type(background_label)), 0, axis)
 
 
 class Clefts:

@@ -185,9 +185,9 @@ def border_mask(truth: Any, *, within: float, spacing: Sequence[float]) -> np.nd
         same = lines[1:] == lines[:-1]
         flags[1:] &= same
         flags[:-1] &= same
-    if volume.ndim == 2:
-        return np.asarray(edt(inside, spacing=tuple(spacing))) > within
-    return np.stack([np.asarray(edt(section, spacing=tuple(spacing)[-2:])) > within for section in inside])
+    stack = inside if inside.ndim == 3 else inside[None]
+    far = np.asarray(edt(stack, spacing=tuple(spacing)[-2:], batch=True)) > within
+    return far.reshape(volume.shape)
 
 
 def _isbi2012(truth: np.ndarray, probability: np.ndarray, _: tuple[float, ...]) -> dict[str, float]:
