@@ -39,6 +39,7 @@ GROUPS = (
     "multicut",
     "metrics",
     "matching",
+    "sites",
     "skeletons",
     "surfaces",
 )

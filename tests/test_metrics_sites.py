@@ -60,9 +60,9 @@ def cells(places, shape, whole):
             row[6 + a] = min(row[6 + a], c - (axis is not None and a == 3 - dims + axis))
             row[9 + a] = max(row[9 + a], c + 1)
         index = int(np.ravel_multi_index(voxel, whole))
-        row[20] = min(row[20], index)
-        if axis is not None or sum(voxel) % 8 == 0:
-            row[12 + mixed(index) % 8] = min(row[12 + mixed(index) % 8], mixed(index))
+        row[12] = min(row[12], index)
+        if sum(voxel[:-1]) % 8 == 0:
+            row[13 + mixed(index) % 8] = min(row[13 + mixed(index) % 8], mixed(index))
     return row
 
 

@@ -24,16 +24,15 @@ struct Layout {
     static constexpr int count = 0;  // faces along z, y, x; of a region its voxels, 0, 0
     static constexpr int sum = 3;  // of coordinates
     static constexpr int low = 6, high = 9;  // the box of all voxels, of both sides of a face; high is exclusive
-    static constexpr int samples = 12, sample_count = 8;
-    static constexpr int first = samples + sample_count;  // the smallest index of a voxel
-    static constexpr int width = first + 1;
+    static constexpr int first = 12;  // the smallest index of a voxel
+    static constexpr int samples = 13, sample_count = 8;
+    static constexpr int width = samples + sample_count;
     static constexpr uint64_t none = ~uint64_t(0);
 };
 
 // A sample is the smallest mixed index among those with the same lowest bits: a random voxel, the same in every order.
-// Indices come back by inverting `mix`. Of regions only voxels with z + y + x divisible by 8 are asked, and a small region
-// may have none.
-inline constexpr int64_t lattice = 8;
+// Indices come back by inverting `mix`. Only every eighth row along a diagonal is asked, so what is small may have none.
+EMFAST_HD inline bool sampled_row(int64_t z, int64_t y) { return (z + y) % 8 == 0; }
 
 enum Kind : uint64_t { split = 0, merge = 1 };
 
@@ -59,5 +58,16 @@ struct Table {
 };
 
 Table find(Executor& ex, const Volumes& volumes);
+
+// What voxels get that have a true id and a label.
+struct Colours {
+    int64_t count = 0;
+    const uint64_t* pairs = nullptr;  // rows of two: true id, label
+    const uint8_t* values = nullptr;
+    uint8_t masked = 0;  // where the mask is 0
+};
+
+// Writes the value of each voxel's pair to out. Returns the smallest index of a voxel whose pair has none, -1 if all have.
+int64_t paint(Executor& ex, const Volumes& volumes, const Colours& colours, uint8_t* out);
 
 }  // namespace emfast::sites

@@ -47,6 +47,26 @@ void register_sites(py::module_& m) {
               });
               return py::make_tuple(region_keys.object, region_cells.object, site_keys.object, site_cells.object);
           });
+    // -> the values of voxels' pairs (uint8), the smallest index of a voxel that has none (-1: all have). pairs: rows of
+    // bit patterns of 64 bits.
+    m.def("sites_paint", [](const py::object& library, const py::object& truth_, const py::object& labels_,
+                            const py::object& mask_, const py::object& pairs_, const py::object& values_, int masked) {
+        Call call(library);
+        const Array truth = call.in(truth_, "truth"), labels = call.in(labels_, "labels");
+        const Array pairs = call.in(pairs_, "pairs"), values = call.in(values_, "values");
+        sites::Volumes v;
+        v.shape = truth.volume();
+        v.truth = ids(truth);
+        v.labels = ids(labels);
+        if (!mask_.is_none()) v.mask = ids(call.in(mask_, "mask"));
+        const sites::Colours colours{values.size(), pairs.as<const uint64_t>(), values.as<const uint8_t>(),
+                                     static_cast<uint8_t>(masked)};
+        const Array out = call.out(truth.shape, "uint8");
+        int64_t missing = -1;
+        if (truth.size() > 0)
+            call.run([&](Executor& ex) { missing = sites::paint(ex, v, colours, out.as<uint8_t>()); });
+        return py::make_tuple(out.object, missing);
+    });
 }
 
 }  // namespace emfast

@@ -11,7 +11,7 @@ namespace emfast::sites {
 EMFAST_HD inline void start_cells(uint64_t* c) {
     for (int k = 0; k < Layout::width; ++k) c[k] = 0;
     for (int k = 0; k < 3; ++k) c[Layout::low + k] = Layout::none;
-    for (int k = Layout::samples; k < Layout::width; ++k) c[k] = Layout::none;
+    for (int k = Layout::first; k < Layout::width; ++k) c[k] = Layout::none;
 }
 
 // What a body sees of the volumes.
@@ -123,7 +123,7 @@ struct AddRegions {
         }
         atomic_min(cell[Layout::first], sight.index(c.z, from, c.x));
         for (int64_t y = from; y < to; ++y)
-            if ((z + y + o.y + x) % lattice == 0) sample(cell, sight.index(c.z, y, c.x));
+            if (sampled_row(z, y + o.y)) sample(cell, sight.index(c.z, y, c.x));
     }
 
     EMFAST_HD void operator()(int64_t i) const {
@@ -184,7 +184,7 @@ struct AddSites {
                 }
                 const uint64_t index = sight.index(z, y, x);
                 atomic_min(cell[Layout::first], index);
-                sample(cell, index);
+                if (sampled_row(q[0], q[1])) sample(cell, index);
             });
     }
 };
@@ -272,6 +272,80 @@ inline Table find_anywhere(Executor& ex, const Volumes& v) {
     out.site_keys = ex.scratch<uint64_t>(4 * out.sites);
     ex.for_each(out.sites, WriteSiteKeys{ids.table, pairs.table, sites.table, places.data(), out.site_keys.data()});
     return out;
+}
+
+// ---- a value for every pair
+
+// The place of a key, -1 where it is not in the table.
+EMFAST_HD inline int64_t seek(const KeyTable& table, uint64_t key) {
+    if (key == KeyTable::empty) return table.holds(table.places() - 1) ? table.places() - 1 : -1;
+    uint64_t place = mix(key) & table.mask;
+    for (int64_t step = 0; step < KeyTable::longest_probe && table.keys[place] != KeyTable::empty; ++step) {
+        if (table.keys[place] == key) return static_cast<int64_t>(place);
+        place = (place + 1) & table.mask;
+    }
+    return -1;
+}
+
+struct CollectColourIds {
+    const uint64_t* pairs;
+    KeyTable ids;
+    EMFAST_HD void operator()(int64_t i) const { ids.insert(pairs[i]); }
+};
+
+struct CollectColours {
+    const uint64_t* pairs;
+    KeyTable ids, places;
+    EMFAST_HD void operator()(int64_t i) const {
+        places.insert(static_cast<uint64_t>(ids.find(pairs[2 * i])) << 32 |
+                      static_cast<uint64_t>(ids.find(pairs[2 * i + 1])));
+    }
+};
+
+struct StoreColours {
+    const uint64_t* pairs;
+    const uint8_t* values;
+    KeyTable ids, places;
+    uint8_t* of_place;
+    EMFAST_HD void operator()(int64_t i) const {
+        of_place[places.find(static_cast<uint64_t>(ids.find(pairs[2 * i])) << 32 |
+                             static_cast<uint64_t>(ids.find(pairs[2 * i + 1])))] = values[i];
+    }
+};
+
+struct Paint {
+    Ids truth, labels, mask;
+    KeyTable ids, places;
+    const uint8_t* of_place;
+    uint8_t masked;
+    uint64_t* missing;
+    uint8_t* out;
+    EMFAST_HD void operator()(int64_t i) const {
+        if (mask.data && mask[i] == 0) {
+            out[i] = masked;
+            return;
+        }
+        const int64_t t = seek(ids, truth[i]), l = seek(ids, labels[i]);
+        const int64_t place =
+            t < 0 || l < 0 ? -1 : seek(places, static_cast<uint64_t>(t) << 32 | static_cast<uint64_t>(l));
+        if (place < 0) atomic_min(*missing, static_cast<uint64_t>(i));
+        else out[i] = of_place[place];
+    }
+};
+
+inline int64_t paint_anywhere(Executor& ex, const Volumes& v, const Colours& c, uint8_t* out) {
+    const KeyTableMemory ids = fill_keys(
+        ex, 2 * c.count, [&](const KeyTable& table) { ex.for_each(2 * c.count, CollectColourIds{c.pairs, table}); });
+    if (ids.table.places() >= int64_t(1) << 32) refuse("error_map takes fewer than 2^30 ids on a device");
+    const KeyTableMemory places = fill_keys(
+        ex, c.count, [&](const KeyTable& table) { ex.for_each(c.count, CollectColours{c.pairs, ids.table, table}); });
+    auto of_place = ex.scratch<uint8_t>(places.table.places());
+    ex.for_each(c.count, StoreColours{c.pairs, c.values, ids.table, places.table, of_place.data()});
+    auto missing = ex.scratch<uint64_t>(1);
+    ex.store(missing.data(), Layout::none);
+    ex.for_each(v.size(), Paint{v.truth, v.labels, v.mask, ids.table, places.table, of_place.data(), c.masked,
+                                missing.data(), out});
+    return static_cast<int64_t>(ex.fetch(missing.data()));  // none is -1
 }
 
 }  // namespace emfast::sites

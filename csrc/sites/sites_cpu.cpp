@@ -3,6 +3,7 @@
 // stay in near memory. A run of one pair along x is one addition to its region. Every worker has tables of its own.
 #include <algorithm>
 #include <bit>
+#include <utility>
 #include <vector>
 
 #include "core/dtypes.h"
@@ -32,7 +33,7 @@ struct SiteKey {
 template <class Key>
 class Rows {
   public:
-    struct Row {
+    struct alignas(64) Row {
         Key key;
         uint64_t cells[Layout::width];
     };
@@ -47,7 +48,7 @@ class Rows {
     const std::vector<Row>& rows() const { return rows_; }
 
   private:
-    static constexpr int recent_bits = 11;
+    static constexpr int recent_bits = 13;
     static constexpr uint32_t none = ~uint32_t(0);
 
     uint32_t place(const Key& key, uint64_t hash) {
@@ -187,7 +188,7 @@ class Finder {
             const uint64_t truth = sight_.truth[at + x], label = sight_.labels[at + x];
             const uint64_t truth_before = sight_.truth[at + x - steps[axis]];
             const uint64_t label_before = sight_.labels[at + x - steps[axis]];
-            if (!cells_ || truth != truth_ || label != label_ || truth_before != truth_before_ ||
+            if (!open_ || truth != truth_ || label != label_ || truth_before != truth_before_ ||
                 label_before != label_before_) {
                 flush();
                 truth_ = truth;
@@ -202,8 +203,8 @@ class Finder {
 
     // A stretch of faces of one site along one axis of one row.
     void begin(int64_t z, int64_t y, int axis) {
-        cells_ = none_;
         counted_ = false;
+        open_ = true;
         if (!sight_.is_counted(truth_) || !sight_.is_counted(truth_before_)) return;
         counted_ = true;
         const bool is_split = truth_ == truth_before_;
@@ -215,6 +216,7 @@ class Finder {
         z_ = z + o.z;
         y_ = y + o.y;
         axis_ = axis;
+        sampled_ = sampled_row(z_, y_);
         row_index_ = sight_.index(z, y, 0);
         n_ = sum_ = 0;
     }
@@ -224,9 +226,7 @@ class Finder {
         last_ = x;
         ++n_;
         sum_ += x;
-        const uint64_t mixed = mix(row_index_ + static_cast<uint64_t>(x));
-        uint64_t& slot = cells_[Layout::samples + mixed % Layout::sample_count];
-        slot = std::min(slot, mixed);
+        if (sampled_) sample_at(cells_, row_index_ + static_cast<uint64_t>(x));
     }
 
     void flush() {
@@ -238,9 +238,14 @@ class Finder {
             widen(cells_, sums, least, most, axis_);
             cells_[Layout::first] = std::min(cells_[Layout::first], row_index_ + static_cast<uint64_t>(first_));
         }
-        cells_ = nullptr;
-        counted_ = false;
+        open_ = counted_ = false;
         n_ = 0;
+    }
+
+    static EMFAST_INLINE void sample_at(uint64_t* c, uint64_t index) {
+        const uint64_t mixed = mix(index);
+        uint64_t& slot = c[Layout::samples + mixed % Layout::sample_count];
+        slot = std::min(slot, mixed);
     }
 
     static EMFAST_INLINE void widen(uint64_t* c, const int64_t* sums, const int64_t* least, const int64_t* most,
@@ -280,20 +285,16 @@ class Finder {
         widen(c, sums, least, most, -1);
         const uint64_t index = sight_.index(z, y, from);
         c[Layout::first] = std::min(c[Layout::first], index);
-        for (int64_t x = x0 + (-(gz + gy + x0) & (lattice - 1)); x < x1; x += lattice) {
-            const uint64_t mixed = mix(index + static_cast<uint64_t>(x - x0));
-            uint64_t& slot = c[Layout::samples + mixed % Layout::sample_count];
-            slot = std::min(slot, mixed);
-        }
+        if (!sampled_row(gz, gy)) return;
+        for (int64_t x = 0; x < n; ++x) sample_at(c, index + static_cast<uint64_t>(x));
     }
 
     const Sight sight_;
     const int64_t words_;
     std::vector<uint64_t> truth_bits_, label_bits_, mask_bits_, hidden_;
 
-    uint64_t none_[Layout::width];  // stands for the cells of a stretch that is not counted
     uint64_t* cells_ = nullptr;
-    bool counted_ = false;
+    bool open_ = false, counted_ = false, sampled_ = false;  // is there a stretch, is it of a site
     uint64_t truth_ = 0, label_ = 0, truth_before_ = 0, label_before_ = 0, row_index_ = 0;
     int64_t z_ = 0, y_ = 0, n_ = 0, sum_ = 0, first_ = 0, last_ = 0;
     int axis_ = 0;
@@ -331,11 +332,90 @@ Table find_rows(Executor& ex, const Volumes& v) {
     return out;
 }
 
+// ---- a value for every pair
+
+class Palette {
+  public:
+    static constexpr uint32_t none = 256;
+
+    explicit Palette(const Colours& c) {
+        while (places_.size() < 2 * static_cast<size_t>(c.count)) places_.resize(places_.size() * 2);
+        shift_ = 64 - std::countr_zero(places_.size());
+        for (int64_t i = 0; i < c.count; ++i) {
+            const RegionKey key{c.pairs[2 * i], c.pairs[2 * i + 1]};
+            Place* place = &places_[at(key)];
+            while (place->value != none && !(place->key == key)) place = next(place);
+            *place = {key, c.values[i]};
+        }
+    }
+
+    // Of a pair; none where it has no value.
+    uint32_t value(const RegionKey& key) const {
+        const Place* place = &places_[at(key)];
+        while (place->value != none && !(place->key == key)) place = next(place);
+        return place->value;
+    }
+
+  private:
+    struct Place {
+        RegionKey key{};
+        uint32_t value = none;
+    };
+
+    uint64_t at(const RegionKey& key) const { return (key.hash() * 0xD6E8FEB86659FD93ull) >> shift_; }
+    const Place* next(const Place* place) const {
+        return place + 1 < places_.data() + places_.size() ? place + 1 : places_.data();
+    }
+    Place* next(const Place* place) { return const_cast<Place*>(std::as_const(*this).next(place)); }
+
+    std::vector<Place> places_ = std::vector<Place>(64);
+    int shift_ = 58;
+};
+
+int64_t paint_rows(Executor& ex, const Volumes& v, const Colours& c, uint8_t* out) {
+    const Palette palette(c);
+    constexpr int64_t piece = 4096;
+    std::vector<uint64_t> missing(ex.threads(), Layout::none);
+    ex.for_chunks(v.size(), ex.grain(v.size()), [&](int64_t begin, int64_t end, int worker) {
+        uint64_t changes[piece / 64], more[piece / 64];
+        for (int64_t from = begin; from < end; from += piece) {
+            const int64_t n = std::min(piece, end - from);
+            differ(v.truth, from + 1, from, n - 1, changes);
+            for (const Ids& ids : {v.labels, v.mask}) {
+                if (!ids.data) continue;
+                differ(ids, from + 1, from, n - 1, more);
+                for (int64_t w = 0; w < bit_words(n - 1); ++w) changes[w] |= more[w];
+            }
+            auto fill = [&](int64_t first, int64_t last) {
+                const int64_t i = from + first;
+                uint32_t value = c.masked;
+                if (!v.mask.data || v.mask[i]) value = palette.value({v.truth[i], v.labels[i]});
+                if (value == Palette::none) missing[worker] = std::min(missing[worker], static_cast<uint64_t>(i));
+                fill_run(out + from, first, last, n, static_cast<uint8_t>(value));
+            };
+            int64_t first = 0;
+            for (int64_t w = 0; w < bit_words(n - 1); ++w)
+                for (uint64_t bits = changes[w]; bits; bits &= bits - 1) {
+                    const int64_t last = w * 64 + std::countr_zero(bits) + 1;
+                    fill(first, last);
+                    first = last;
+                }
+            fill(first, n);
+        }
+    });
+    return static_cast<int64_t>(*std::min_element(missing.begin(), missing.end()));  // none is -1
+}
+
 }  // namespace
 
 Table find(Executor& ex, const Volumes& volumes) {
     if constexpr (scrambled) return find_anywhere(ex, volumes);
     else return find_rows(ex, volumes);
+}
+
+int64_t paint(Executor& ex, const Volumes& volumes, const Colours& colours, uint8_t* out) {
+    if constexpr (scrambled) return paint_anywhere(ex, volumes, colours, out);
+    else return paint_rows(ex, volumes, colours, out);
 }
 
 }  // namespace emfast::sites

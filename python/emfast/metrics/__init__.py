@@ -6,6 +6,7 @@ and all the others, which are also functions here, take milliseconds.
 
 from .classes import Binary, binary, mean_iou, per_class, threshold_curve
 from .detection import ScoreOrderedPrecision, score_ordered_precision
+from .error_maps import ErrorClass, density, error_map
 from .errors import Errors, compare, kolmogorov_distance
 from .evaluation import Scores, evaluate
 from .instances import Associations, BestDice, Edits, aji, associations, best_dice, edits, ensemble_dice, seg_score
@@ -79,6 +80,7 @@ __all__ = [
     "Directed",
     "Edits",
     "Entropies",
+    "ErrorClass",
     "Errors",
     "FScore",
     "Matching",
@@ -113,9 +115,11 @@ __all__ = [
     "compare",
     "contingency",
     "cremi_score",
+    "density",
     "edits",
     "ensemble_dice",
     "entropies",
+    "error_map",
     "error_sites",
     "evaluate",
     "expected_run_length",

@@ -20,8 +20,9 @@ from .tables import Contingency, _fits, _listed
 
 SPLIT, MERGE = 0, 1
 # The cells of a row of the native `sites`, as csrc/sites/sites.h lays them out.
-_SUM, _LOW, _HIGH, _SAMPLES, _FIRST, _WIDTH = 3, 6, 9, 12, 20, 21
+_SUM, _LOW, _HIGH, _FIRST, _SAMPLES, _WIDTH = 3, 6, 9, 12, 13, 21
 _NONE = np.uint64(2**64 - 1)
+_PIECE = 1 << 13  # rows that fit the nearest memory
 _SIGN = np.uint64(2**63)
 
 
@@ -277,8 +278,8 @@ def _folded(cells: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndar
     for part, fold in (
         (slice(0, _LOW), np.add),
         (slice(_LOW, _HIGH), np.minimum),
-        (slice(_HIGH, _SAMPLES), np.maximum),
-        (slice(_SAMPLES, _WIDTH), np.minimum),
+        (slice(_HIGH, _FIRST), np.maximum),
+        (slice(_FIRST, _WIDTH), np.minimum),
     ):
         out[:, part] = fold.reduceat(cells[:, part], starts, axis=0)
     return out
@@ -298,29 +299,31 @@ def places_of(cells: np.ndarray, shape: tuple[int, ...], *, faces: bool) -> Plac
     """Boxes, centroids and a voxel of regions, or of sites, whose faces are at the middle between voxels.
 
     The voxel is that of the samples which is nearest to the centroid, rounded down to half voxels; of equal ones that
-    with the smallest index. A region of which there are no samples gives its first voxel.
+    with the smallest index. Where there are no samples it is the first voxel.
     """
-    dims = len(shape)
-    axes = slice(3 - dims, 3)
+    pieces = [_places(cells[k : k + _PIECE], shape, faces) for k in range(0, max(1, len(cells)), _PIECE)]
+    return Places(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+
+
+def _places(cells: np.ndarray, shape: tuple[int, ...], faces: bool) -> tuple[np.ndarray, ...]:
+    axes = slice(3 - len(shape), 3)
     count = cells[:, :3].sum(axis=1).astype(np.int64)[:, None]
     double = 2 * cells[:, _SUM:_LOW].astype(np.int64)  # of coordinates, so that faces are at integers
     if faces:
         double -= cells[:, :3].astype(np.int64)
-    samples = cells[:, _SAMPLES:_FIRST]
-    index = unmixed(samples).astype(np.int64)
+    samples = cells[:, _SAMPLES:_WIDTH]
     there = samples != _NONE
-    index[:, 0] = np.where(there.any(axis=1), index[:, 0], cells[:, _FIRST].astype(np.int64))
-    there[:, 0] |= ~there.any(axis=1)
-    index = np.where(there, index, index[np.arange(len(index)), there.argmax(axis=1)][:, None])
-    points = np.stack(np.unravel_index(index, shape), axis=2).astype(np.int64, copy=False).reshape(*index.shape, dims)
-    away = ((2 * points - (double // count)[:, None, axes]) ** 2).sum(axis=2)
-    nearest = np.lexsort((index, away), axis=1)[:, 0] if len(index) else np.zeros(0, np.intp)
-    return Places(
-        cells[:, _LOW:_HIGH].astype(np.int64)[:, axes],
-        cells[:, _HIGH:_SAMPLES].astype(np.int64)[:, axes],
-        (double / (2 * count))[:, axes],
-        points[np.arange(len(points)), nearest],
-    )
+    index = np.where(there, unmixed(samples), cells[:, _FIRST : _FIRST + 1]).astype(np.int64)
+    there[~there.any(axis=1)] = True
+    middle, away = double // count, np.zeros(index.shape, np.int64)
+    for axis, points in zip(range(3)[axes], np.unravel_index(index, shape), strict=True):
+        away += (2 * points - middle[:, axis, None]) ** 2
+    away[~there] = np.iinfo(np.int64).max
+    nearest = away == away.min(axis=1, keepdims=True, initial=np.iinfo(np.int64).max)
+    best = np.where(nearest, index, np.iinfo(np.int64).max).min(axis=1)
+    point = np.stack(np.unravel_index(best, shape), axis=1).astype(np.int64, copy=False)
+    low, high = (cells[:, at : at + 3].astype(np.int64)[:, axes] for at in (_LOW, _HIGH))
+    return low, high, (double / (2 * count))[:, axes], point
 
 
 def unmixed(mixed: np.ndarray) -> np.ndarray:

@@ -1,0 +1,139 @@
+"""Errors in space: a plain oracle voxel by voxel, blocks, shifts by trying all places, densities by hand."""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import emfast
+from emfast.metrics import ErrorClass, density, error_map
+
+
+@st.composite
+def volumes(draw):
+    shape = draw(st.sampled_from([(1, 12), (5, 7), (3, 4, 5), (2, 1, 70), (0, 3)]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    truth, labels = (np.repeat(rng.integers(0, 5, shape), 2, axis=-1)[..., : shape[-1]] for _ in range(2))
+    if draw(st.booleans()):
+        labels = np.where(rng.random(shape) < 0.7, truth * 2, labels)
+    mask = rng.integers(0, 4, shape) > 0 if draw(st.booleans()) else None
+    return truth, labels, mask
+
+
+ignores = st.sampled_from([(), (0,), (2,), (0, 3)])
+
+
+def plain_map(truth, labels, mask, ignore, spacing, shift):
+    """Class by class, and every place within the shift tried."""
+    shown = np.ones(truth.shape, bool) if mask is None else mask
+    counts = Counter((int(t), int(j)) for t, j, m in zip(truth.flat, labels.flat, shown.flat, strict=True) if m)
+    objects = {key: n for key, n in counts.items() if 0 not in key and key[0] not in ignore}
+    main = [{}, {}]
+    for side in (0, 1):
+        for key, n in objects.items():
+            best = main[side].get(key[side])
+            if best is None or (-n, key[1 - side]) < (-objects[best], best[1 - side]):
+                main[side][key[side]] = key
+    counted = {j for (t, j) in counts if t not in ignore}
+    out = np.zeros(truth.shape, np.uint8)
+    for p in np.ndindex(*truth.shape):
+        t, j = int(truth[p]), int(labels[p])
+        if not shown[p] or (t in ignore and not (t == 0 and j != 0 and j not in counted)):
+            out[p] = ErrorClass.IGNORED
+        elif t == 0 or j == 0:
+            out[p] = ErrorClass.CORRECT if t == j else ErrorClass.MISSED if j == 0 else ErrorClass.SPURIOUS
+        elif main[1][j] != (t, j):
+            out[p] = ErrorClass.MERGE
+        else:
+            out[p] = ErrorClass.CORRECT if main[0][t] == (t, j) else ErrorClass.SPLIT
+    wrong = [p for p in np.ndindex(*truth.shape) if out[p] not in (ErrorClass.CORRECT, ErrorClass.IGNORED)]
+    for p, q in itertools.product(wrong, np.ndindex(*truth.shape)):
+        near = sum(((a - b) * s) ** 2 for a, b, s in zip(p, q, spacing, strict=True)) <= shift**2
+        t = int(truth[q])
+        known = p != q and shift and near and shown[q] and (t == 0 or t in main[0])
+        if known and int(labels[p]) == (0 if t == 0 else main[0][t][1]):
+            out[p] = ErrorClass.SHIFT
+    return out
+
+
+@given(volumes(), ignores, st.sampled_from([0, 0, 4, 9.5]))
+def test_like_the_oracle(backend, both, ignore, shift):
+    truth, labels, mask = both
+    spacing = (9, 4, 4)[-truth.ndim :]
+    errors = emfast.compare(truth, labels, mask=mask, ignore=ignore, spacing=spacing)
+    given_mask = None if mask is None else backend(mask)
+    found = error_map(backend(truth), backend(labels), errors, mask=given_mask, shift=shift)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, plain_map(truth, labels, mask, ignore, spacing, shift))
+
+
+@given(volumes(), ignores, st.sampled_from([0, 4, 9.5]), st.data())
+def test_blocks_are_the_whole(both, ignore, shift, data):
+    truth, labels, mask = both
+    block = [data.draw(st.integers(1, max(1, n))) for n in truth.shape]
+    errors = emfast.compare(truth, labels, mask=mask, ignore=ignore, spacing=(9, 4, 4)[-truth.ndim :])
+    out, steps = np.full(truth.shape, 77, np.uint8), []
+    found = error_map(
+        truth, labels, errors, mask=mask, shift=shift, block=block, out=out, progress=lambda *s: steps.append(s)
+    )
+    assert found is out and steps[-1] == (truth.size, truth.size)
+    assert np.array_equal(out, error_map(truth, labels, errors, mask=mask, shift=shift))
+
+
+def test_any_ids_and_long_rows(backend, threads):
+    rng = np.random.default_rng(1)
+    ids = np.array([0, 1, 2**63, 2**64 - 1, 5], np.uint64)
+    truth, labels = (np.repeat(ids[rng.integers(0, 5, (3, 40, 900))], 17, axis=-1)[..., :9000] for _ in range(2))
+    errors = emfast.compare(truth, labels)
+    found = error_map(backend(truth), backend(labels), errors)
+    signed = emfast.compare(truth.view("i8"), labels)
+    assert np.array_equal(found, error_map(backend(truth.view("i8")), backend(labels), signed))
+    wrong = {kind: int((found == kind).sum()) for kind in ErrorClass}
+    events = {kind: errors.events.voxels[errors.events.kind == kind].sum() for kind in ("missed", "spurious")}
+    assert wrong[ErrorClass.MISSED] == events["missed"] > 0 and wrong[ErrorClass.SPURIOUS] == events["spurious"] == 0
+
+
+def test_streams(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    rng = np.random.default_rng(2)
+    truth, labels = (np.kron(rng.integers(0, 5, (4, 5, 6)), np.ones((3, 2, 4), int)) for _ in range(2))
+    errors = emfast.compare(truth, labels)
+    out = zarr.create_array(tmp_path / "map.zarr", shape=truth.shape, dtype="u1", chunks=(4, 4, 4))
+    volumes = [zarr.array(volume, chunks=(4, 4, 4)) for volume in (truth, labels)]
+    error_map(*volumes, errors, out=out, block=(4, 8, 8), shift=2)
+    assert np.array_equal(out[...], error_map(truth, labels, errors, shift=2))
+
+
+def test_density():
+    truth = np.array([[1, 1, 1, 1, 2, 2, 2, 2, 3]])
+    labels = np.array([[5, 5, 7, 7, 7, 0, 0, 0, 0]])
+    errors = emfast.compare(truth, labels)
+    cost = dict(zip(errors.events.kind.tolist(), errors.events.cost.tolist(), strict=True))
+    assert density(errors, 4, weight="count").tolist() == [[1, 2, 1]]
+    assert density(errors, (1, 4), kind="split").tolist() == [[cost["split"], 0, 0]]
+    assert density(errors, (1, 9)).sum() == pytest.approx(errors.events.cost.sum())
+    assert density(errors, (1, 9), kind=("missed", "merge"), weight="count").tolist() == [[3]]
+
+
+def test_errors():
+    a = np.ones((2, 3), int)
+    errors = emfast.compare(a, a)
+    with pytest.raises(ValueError, match=r"errors must be of truth and labels of shape \(2, 4\), got those of shape"):
+        error_map(np.ones((2, 4), int), np.ones((2, 4), int), errors)
+    with pytest.raises(ValueError, match="they know no voxel of true id 1 and label 2"):
+        error_map(a, 2 * a, errors)
+    with pytest.raises(ValueError, match="shift must be at least 0"):
+        error_map(a, a, errors, shift=-1)
+    with pytest.raises(ValueError, match="out must have the shape of truth"):
+        error_map(a, a, errors, out=np.zeros(3, np.uint8))
+    with pytest.raises(ValueError, match="cell must be a positive number of voxels for each axis"):
+        density(errors, (1, 0))
+    with pytest.raises(TypeError, match="cell must be an integer or one per axis"):
+        density(errors, 1.5)
+    with pytest.raises(ValueError, match="weight must be 'cost' or 'count', got 'bits'"):
+        density(errors, 1, weight="bits")
+    with pytest.raises(ValueError, match="kind must be of split, merge, missed, spurious, got 'shift'"):
+        density(errors, 1, kind="shift")
