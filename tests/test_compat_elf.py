@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import emfast
@@ -50,6 +50,9 @@ def test_elfs_ignore_label():
 
 
 @given(object_images())
+@example(
+    (np.array([3, 4, 4, 2, 4, 4, 4, 0, 2, 3, 1, 1, 3, 4, 2]), np.array([3, 1, 1, 2, 4, 0, 1, 0, 2, 3, 1, 1, 1, 4, 2]))
+)
 def test_elfs_best_dice(pair):
     truth, labels = pair
 

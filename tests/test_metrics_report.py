@@ -138,6 +138,28 @@ def test_the_command_reads_zarr_and_hdf5_in_blocks(volumes, tmp_path, capsys):
     assert len(pictures((tmp_path / "page.html").read_text())) == 3
 
 
+def test_the_command_never_writes_over_what_it_reads(tmp_path, capsys):
+    np.save(tmp_path / "truth.npy", np.ones((2, 3), int))
+    (tmp_path / "link.npy").symlink_to("truth.npy")
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(f"{tmp_path}/labels.zarr", data=np.ones((2, 3), int))
+    for target in ("link.npy", "labels.zarr/x.html"):
+        code, _, told = run(capsys, tmp_path / "link.npy", tmp_path / "labels.zarr", "--report", tmp_path / target)
+        assert code == 2 and "must be a file of its own" in told
+    assert run(capsys, tmp_path / "truth.npy", tmp_path / "labels.zarr")[0] == 0
+
+
+def test_the_command_shows_the_errors_of_the_voxels_that_count(tmp_path, capsys):
+    truth, labels = np.ones((4, 6), int), np.repeat([[1, 1, 1, 2, 2, 2]], 4, axis=0)
+    for name, array in (("truth", truth.astype(">i8")), ("labels", labels), ("mask", labels == 1)):
+        np.save(tmp_path / f"{name}.npy", array)
+    files = [tmp_path / "truth.npy", tmp_path / "labels.npy", "--errors", tmp_path / "e.csv"]
+    assert run(capsys, *files)[0] == 0
+    assert len((tmp_path / "e.csv").read_text().splitlines()) == 2
+    assert run(capsys, *files, "--mask", tmp_path / "mask.npy")[0] == 0
+    assert len((tmp_path / "e.csv").read_text().splitlines()) == 1
+
+
 def test_the_command_lists_protocols(capsys):
     code, text, _ = run(capsys, "--list")
     assert code == 0
@@ -152,6 +174,11 @@ def test_the_command_lists_protocols(capsys):
         (["truth.npy", "truth.npy", "--protocol", "x"], "protocol must be one of"),
         (["truth.npy", "truth.npy", "--protocol", "cremi"], "spacing must be given"),
         (["truth.npy", "truth.npy", "--json", "truth.npy"], "must be a file of its own"),
+        (["truth.npy", "truth.npy", "--json", "{here}/truth.npy"], "must be a file of its own"),
+        (["truth.npy", "truth.npy", "--json", "x", "--report", "x"], "must be a file of its own"),
+        (["truth.npy", "truth.npy", "--image", "truth.npy", "--json", "x"], "--image must be uint8 of the shape of"),
+        (["truth.npy", "truth.npy", "--image", "none.npy", "--json", "x"], "none.npy"),
+        (["truth.npy", "truth.npy", "--worst", "-1"], "--worst must be at least 0"),
         (["truth.npy", "truth.npy", "--report", "no/page.html"], "must lie in an existing folder"),
         (["truth.npy", "truth.npy", "--protocol", "lucchi", "--errors", "e.csv"], "--errors needs a protocol"),
     ],
@@ -160,7 +187,7 @@ def test_mistakes_are_told_in_a_line(arguments, words, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     np.save("truth.npy", np.ones((2, 3), int))
     before = (tmp_path / "truth.npy").read_bytes()
-    code, _, told = run(capsys, *arguments)
+    code, _, told = run(capsys, *(a.format(here=tmp_path) for a in arguments))
     assert code == 2
     assert words in told and told.count("\n") == 1
     assert (tmp_path / "truth.npy").read_bytes() == before

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _files, _native
+from ._options import integer_of
 from ._progress import Progress
 
 __all__ = ["add"]
@@ -64,71 +65,62 @@ def run(chosen: argparse.Namespace) -> int:
         return 0
     if chosen.labels is None:
         raise ValueError("TRUTH and LABELS must be given, two files")
-    for path in (chosen.json, chosen.report, chosen.errors):
-        _check_target(path, (chosen.truth, chosen.labels, chosen.mask, chosen.image))
+    integer_of(chosen.worst, "--worst", 0)
+    objects = metrics.PROTOCOLS.get(chosen.protocol, metrics.PROTOCOLS["general"]).takes == "objects"
+    if chosen.errors and not objects:
+        raise ValueError(f"--errors needs a protocol that takes objects, got {chosen.protocol!r}")
+    _check_targets(chosen)
     if chosen.threads:
         _native.set_threads(chosen.threads)
     with ExitStack() as stack:
         truth, labels = (stack.enter_context(_files.opened(place)) for place in (chosen.truth, chosen.labels))
-        mask = None if chosen.mask is None else stack.enter_context(_files.opened(chosen.mask))
+        mask, image = (
+            None if place is None else stack.enter_context(_files.opened(place))
+            for place in (chosen.mask, chosen.image)
+        )
+        if image is not None and (tuple(image.shape) != tuple(truth.shape) or image.dtype != "uint8"):
+            raise ValueError(
+                f"--image must be uint8 of the shape of TRUTH {tuple(truth.shape)}, "
+                f"got {image.dtype} of shape {tuple(image.shape)}"
+            )
+        shared: dict[str, Any] = {"spacing": chosen.spacing, "mask": mask, "block": chosen.block}
         with Progress("counting") as progress:
             scores = metrics.evaluate(
                 truth,
                 labels,
                 protocol=chosen.protocol,
-                spacing=chosen.spacing,
-                mask=mask,
                 thresholds=chosen.thresholds,
                 bootstrap=chosen.bootstrap,
-                block=chosen.block,
                 progress=progress,
+                **shared,
             )
+        errors: Any = None
+        if objects and (chosen.errors or chosen.report):
+            with Progress("looking for errors") as progress:
+                errors = metrics.compare_by(chosen.protocol, truth, labels, progress=progress, **shared)
         print(scores)
         if chosen.json:
-            _write(chosen.json, scores.to_json())
-        if chosen.report or chosen.errors:
-            _tell_errors(chosen, stack, scores, truth, labels)
+            with _files.beside(chosen.json) as part, open(part, "w", encoding="utf-8") as file:
+                file.write(scores.to_json())
+        if chosen.errors:
+            with _files.beside(chosen.errors) as part:
+                errors.events.to_csv(part)
+        if chosen.report:
+            title = f"{Path(chosen.labels).name} against {Path(chosen.truth).name}"
+            options = {"errors": errors, "truth": truth, "labels": labels, "image": image, "worst": chosen.worst}
+            metrics.write_page(chosen.report, scores, title=title, **options)
+            print(f"page: {chosen.report}")
     return 0
 
 
-def _tell_errors(chosen: argparse.Namespace, stack: ExitStack, scores: Any, truth: Any, labels: Any) -> None:
-    from . import metrics
-
-    errors: Any = None
-    if scores.protocol.takes == "objects":
-        with Progress("looking for errors") as progress:
-            errors = metrics.compare(
-                truth, labels, spacing=chosen.spacing or (1,) * len(truth.shape), block=chosen.block, progress=progress
-            )
-    elif chosen.errors:
-        raise ValueError(f"--errors needs a protocol that takes objects, got {scores.protocol.name!r}")
-    if chosen.errors:
-        with _files.beside(chosen.errors) as part:
-            errors.events.to_csv(part)
-    if chosen.report:
-        image = None if chosen.image is None else stack.enter_context(_files.opened(chosen.image))
-        metrics.write_page(
-            chosen.report,
-            scores,
-            errors=errors,
-            truth=truth,
-            labels=labels,
-            image=image,
-            worst=chosen.worst,
-            title=f"{Path(chosen.labels).name} against {Path(chosen.truth).name}",
-        )
-        print(f"page: {chosen.report}")
-
-
-def _check_target(path: Path | None, sources: tuple[str | None, ...]) -> None:
-    if path is None:
-        return
-    if not path.parent.is_dir():
-        raise ValueError(f"{path} must lie in an existing folder, got {str(path.parent)!r}")
-    if path.is_dir() or any(source is not None and source.split(":")[0] == str(path) for source in sources):
-        raise ValueError(f"{path} must be a file of its own")
-
-
-def _write(path: Path, text: str) -> None:
-    with _files.beside(path) as part, open(part, "w", encoding="utf-8") as file:
-        file.write(text)
+def _check_targets(chosen: argparse.Namespace) -> None:
+    """Each file that is written must be one of its own."""
+    taken = [place for place in (chosen.truth, chosen.labels, chosen.mask, chosen.image) if place is not None]
+    for path in (chosen.json, chosen.report, chosen.errors):
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise ValueError(f"{path} must lie in an existing folder, got {str(path.parent)!r}")
+        if path.is_dir() or any(_files.holds(place, path) for place in taken):
+            raise ValueError(f"{path} must be a file of its own")
+        taken.append(str(path))

@@ -42,8 +42,14 @@ def opened(place: str | os.PathLike[str]) -> Iterator[Any]:
     readers = {"npy": _read_npy, "npz": _read_npz, "h5": _open_h5, "tif": _read_tif, "zarr": _open_zarr}
     with ExitStack() as stack:
         with _telling(path):
-            volume = readers[kind](path, name, stack)
+            volume = _native_order(readers[kind](path, name, stack))
         yield volume
+
+
+def _native_order(volume: Any) -> Any:
+    """In the byte order of this machine: read at once where it is another."""
+    dtype = np.dtype(volume.dtype)
+    return volume if dtype.isnative else np.asarray(volume[...]).astype(dtype.newbyteorder("="))
 
 
 @contextmanager
@@ -177,6 +183,14 @@ def overwrites(target: str | os.PathLike[str], other: str | os.PathLike[str]) ->
     return _words(name or _DEFAULT) == _words(name_ or _DEFAULT)
 
 
+def holds(place: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
+    """Whether a path is the file of a place, by whatever name, or lies in its folder."""
+    text = os.fspath(place)
+    ending = re.search(r"(\.\w+)(?::(.*))?$", text)
+    ours, theirs = os.path.realpath(text[: ending.end(1)] if ending else text), os.path.realpath(path)
+    return ours == theirs or theirs.startswith(ours + os.sep)
+
+
 def _words(name: str) -> list[str]:
     return [word for word in name.split("/") if word not in ("", ".")]
 
@@ -233,4 +247,4 @@ def _library(kind: str, path: str) -> Any:
         raise ModuleNotFoundError(f"{path} needs {name}: pip install 'emfast[io]'", name=name) from None
 
 
-__all__ = ["beside", "check", "load", "opened", "overwrites", "save"]
+__all__ = ["beside", "check", "holds", "load", "opened", "overwrites", "save"]

@@ -320,7 +320,9 @@ def symmetric_best_dice_score(segmentation: Any, groundtruth: Any, impl: str = "
         return 0.0
     dice = 2 * objects.overlap / (objects.overlap + objects.union + _EPSILON)
 
-    def mean(best: np.ndarray) -> float:
-        return float(np.mean(np.where(best >= 0, dice[best], 0.0) if len(dice) else 0.0))
+    def mean(owners: np.ndarray, count: int) -> float:
+        best = np.zeros(count)
+        np.maximum.at(best, owners, dice)
+        return float(np.mean(best))
 
-    return min(mean(objects.best_of_rows()), mean(objects.best_of_columns()))
+    return min(mean(objects.rows, objects.height), mean(objects.columns, objects.width))

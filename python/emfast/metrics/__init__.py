@@ -8,7 +8,7 @@ from .classes import Binary, binary, mean_iou, per_class, threshold_curve
 from .detection import ScoreOrderedPrecision, score_ordered_precision
 from .error_maps import ErrorClass, density, error_map
 from .errors import Errors, compare, kolmogorov_distance
-from .evaluation import Scores, evaluate
+from .evaluation import Scores, compare_by, evaluate
 from .instances import Associations, BestDice, Edits, aji, associations, best_dice, edits, ensemble_dice, seg_score
 from .matching import AveragePrecision, Matching, Panoptic, average_precision, by_class, by_size, match, panoptic
 from .partitions import (
@@ -113,6 +113,7 @@ __all__ = [
     "centerline_score",
     "cleft_score",
     "compare",
+    "compare_by",
     "contingency",
     "cremi_score",
     "density",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .._options import spacing_of
+from .._options import integer_of, spacing_of
 from .._table import Table
-from . import classes
+from . import _blocks, classes
+from .errors import Errors, compare
 from .protocols import PROTOCOLS, Protocol, as_mask
 from .tables import Contingency, contingency
 
-__all__ = ["Scores", "evaluate"]
+__all__ = ["Scores", "compare_by", "evaluate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +124,9 @@ def evaluate(
     Parameters
     ----------
     truth, labels : (z, y, x) or (y, x) arrays of one shape
-        Protocols whose scores come of a table also take volumes that can be sliced, of Zarr or h5py say, and read them
-        block by block. Where a protocol takes masks, ``labels`` may be a probability in floats.
+        Or volumes that can be sliced, of Zarr or h5py say. Protocols whose scores come of a table of objects read
+        these block by block; others read them whole, as do masks, and CREMI the truth. Where a protocol takes masks,
+        ``labels`` may be a probability in floats.
     protocol : str
         One of :func:`emfast.metrics.protocols`.
     spacing : nanometres per voxel, in axis order
@@ -138,8 +139,8 @@ def evaluate(
     bootstrap : int
         For confidence intervals (95 %): so many times blocks are drawn with replacement and scored; an interval is
         the score and 1.96 standard deviations of these on either side. (Not their quantiles: a block that is drawn
-        twice has the same objects again, so that entropies of draws lie below that of the whole.) For protocols whose
-        scores come of a table.
+        twice has the same objects again, so that entropies of draws lie below that of the whole.) At least 2, and two
+        blocks. For protocols whose scores come of a table.
     block : sequence of int, optional
         The voxels of a block along each axis, for reading and for the bootstrap. Default for the latter: an eighth of
         each axis.
@@ -164,28 +165,73 @@ def evaluate(
     """
     chosen = _protocol_of(protocol)
     volumes = _Volumes.of(truth, labels, mask, spacing, chosen)
-    if not isinstance(bootstrap, (int, np.integer)) or bootstrap < 0:
-        raise ValueError(f"bootstrap must be a number of rounds, not negative, got {bootstrap!r}")
+    rounds = integer_of(bootstrap, "bootstrap", 0)
+    if rounds == 1:
+        raise ValueError("bootstrap must be 0 or at least 2 rounds, got 1")
     if thresholds is not None and chosen.takes != "mask":
         raise ValueError(f"thresholds are for the protocols that take masks, got protocol {protocol!r}")
     if chosen.of_table is None:
-        if bootstrap or block is not None:
-            name = "bootstrap" if bootstrap else "block"
+        if rounds or block is not None:
+            name = "bootstrap" if rounds else "block"
             raise ValueError(f"{name} needs a protocol whose scores come of a table, got {protocol!r}")
         return Scores(chosen, volumes.scores(), about=_about(volumes, checksums))
     about, curve = _about(volumes, checksums), None
+    volumes = volumes.as_counted()
     if thresholds is not None:
         curve, best = _curve(volumes, thresholds, block, progress)
         volumes, about = volumes.above(best, graded=True), about | {"threshold": best}
     elif chosen.takes == "mask":
         volumes = volumes.above(0.5, graded=False)
-    if bootstrap:
-        parts = [table for table in volumes.tables(block) if not table.empty]
+    if rounds:
+        sides = volumes.sides(block)
+        parts = [table for table in volumes.tables(sides) if not table.empty]
+        if len(parts) < 2:
+            raise ValueError(f"block must be so small that voxels count in two blocks or more, got {sides}")
         table = Contingency.total(parts)
-        intervals = _intervals(chosen.of_table(table), parts, chosen.of_table, bootstrap)
+        intervals = _intervals(chosen.of_table(table), parts, chosen.of_table, rounds)
+        about |= {"bootstrap": rounds, "block": list(sides)}
     else:
         table, intervals = volumes.table(block, progress), {}
     return Scores(chosen, chosen.of_table(table), table, intervals, curve, about | {"table_sha256": table.hash})
+
+
+def compare_by(
+    protocol: str,
+    truth: Any,
+    labels: Any,
+    *,
+    spacing: Sequence[float] | None = None,
+    mask: Any = None,
+    block: Sequence[int] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Errors:
+    """The errors among the voxels that a protocol counts: :func:`emfast.compare` with its background and mask.
+
+    Parameters
+    ----------
+    protocol : str
+        One of :func:`emfast.metrics.protocols` that takes objects.
+    truth, labels, spacing, mask, block, progress
+        As given to :func:`emfast.evaluate`.
+
+    Returns
+    -------
+    Errors
+    """
+    chosen = _protocol_of(protocol)
+    if chosen.takes != "objects":
+        raise ValueError(f"protocol must take objects to find errors of objects, got {protocol!r}")
+    volumes = _Volumes.of(truth, labels, mask, spacing, replace(chosen, prepare=None)).as_counted()
+    return compare(
+        volumes.truth,
+        volumes.labels,
+        spacing=volumes.spacing or (1.0,) * len(volumes.truth.shape),
+        ignore=chosen.unseen,
+        mask=volumes.mask,
+        background=chosen.background,
+        block=block,
+        progress=progress,
+    )
 
 
 # ---- volumes
@@ -203,36 +249,49 @@ class _Volumes:
 
     @staticmethod
     def of(truth: Any, labels: Any, mask: Any, spacing: Any, protocol: Protocol) -> _Volumes:
-        truth, labels = (v if hasattr(v, "shape") else np.asarray(v) for v in (truth, labels))
-        shape = tuple(truth.shape)
-        if tuple(labels.shape) != shape:
-            raise ValueError(f"labels must have the shape of truth {shape}, got {tuple(labels.shape)}")
+        found, shape = _blocks.same_shapes({"truth": truth, "labels": labels, "mask": mask})
+        truth, labels, mask = (found.get(name) for name in ("truth", "labels", "mask"))
         if len(shape) not in (2, 3):
             raise ValueError(f"truth must be 2D or 3D, got {len(shape)}D of shape {shape}")
         if protocol.needs_spacing and spacing is None:
             raise ValueError(f"spacing must be given for the protocol {protocol.name}: nanometres per voxel, z, y, x")
         nm = None if spacing is None else spacing_of(spacing, len(shape))
-        if protocol.mask is not None:
-            assert nm is not None
-            counted = protocol.mask(np.asarray(truth), nm)
-            mask = counted if mask is None else counted & (np.asarray(mask) != 0)
+        if mask is not None and np.dtype(mask.dtype).kind not in "biu":
+            raise TypeError(f"mask must be bool or integers, got {mask.dtype}")
+        if protocol.takes == "probability":
+            labels = _probability(labels)
         return _Volumes(protocol, truth, labels, mask, nm)
+
+    def as_counted(self) -> _Volumes:
+        """With the voxels that the protocol leaves out, and the truth that it counts."""
+        if self.protocol.mask is None:
+            return self
+        truth = _whole(self.truth)
+        counted = self.protocol.mask(truth, self.spacing or ())
+        if self.protocol.prepare is not None:
+            return replace(self, truth=self.protocol.prepare(truth, counted))
+        return replace(self, mask=counted if self.mask is None else counted & (_whole(self.mask) != 0))
 
     def above(self, threshold: float, *, graded: bool) -> _Volumes:
         """With labels as a mask."""
-        return replace(self, labels=as_mask(self.labels, threshold, graded=graded))
+        labels = _whole(self.labels)
+        if graded and labels.dtype.kind != "f" and labels.dtype != np.uint8:
+            raise TypeError(f"labels must be floats or uint8 where thresholds are given, got {labels.dtype}")
+        return replace(self, labels=as_mask(labels, threshold, graded=graded))
 
     def table(self, block: Any, progress: Any) -> Contingency:
         return contingency(
             self.truth, self.labels, ignore=self.protocol.ignore, mask=self.mask, block=block, progress=progress
         )
 
-    def tables(self, block: Any) -> Iterator[Contingency]:
+    def sides(self, block: Any) -> tuple[int, ...]:
+        """Of the blocks of a bootstrap."""
+        shape = tuple(self.truth.shape)
+        return _blocks.sides_of([max(1, -(-n // 8)) for n in shape] if block is None else block, shape, {})
+
+    def tables(self, sides: tuple[int, ...]) -> Iterator[Contingency]:
         """One for each block."""
-        shape = self.truth.shape
-        sides = [max(1, -(-n // 8)) for n in shape] if block is None else block
-        for starts in itertools.product(*(range(0, n, s) for n, s in zip(shape, sides, strict=True))):
-            box = tuple(slice(a, a + s) for a, s in zip(starts, sides, strict=True))
+        for box in _blocks.windows(tuple(self.truth.shape), sides):
             part = None if self.mask is None else np.asarray(self.mask[box])
             yield contingency(
                 np.asarray(self.truth[box]), np.asarray(self.labels[box]), ignore=self.protocol.ignore, mask=part
@@ -243,7 +302,21 @@ class _Volumes:
         assert self.protocol.of_volumes is not None
         if self.mask is not None:
             raise ValueError(f"mask must be left out for the protocol {self.protocol.name}, which scores whole volumes")
-        return self.protocol.of_volumes(np.asarray(self.truth), np.asarray(self.labels), self.spacing or ())
+        return self.protocol.of_volumes(_whole(self.truth), _whole(self.labels), self.spacing or ())
+
+
+def _whole(volume: Any) -> np.ndarray:
+    """What can perhaps only be sliced, as an array."""
+    return np.asarray(volume[(slice(None),) * len(volume.shape)] if _blocks.is_lazy(volume) else volume)
+
+
+def _probability(labels: Any) -> np.ndarray:
+    values = _whole(labels)
+    if values.dtype.kind not in "bf" and values.dtype != np.uint8:
+        raise TypeError(f"labels must be a probability, in floats or uint8, for this protocol, got {values.dtype}")
+    if values.dtype.kind == "f":
+        as_mask(values, 0.5, graded=True)  # no NaN
+    return values
 
 
 def _protocol_of(name: str) -> Protocol:
@@ -306,10 +379,11 @@ def _about(volumes: _Volumes, checksums: bool) -> dict[str, Any]:
 
     facts: dict[str, Any] = {"emfast": __version__, "shape": list(map(int, volumes.truth.shape))}
     facts |= {"truth_dtype": str(volumes.truth.dtype), "labels_dtype": str(volumes.labels.dtype)}
+    facts["mask"] = volumes.mask is not None
     if volumes.spacing:
         facts["spacing_nm"] = list(volumes.spacing)
     if checksums:
-        for name in ("truth", "labels"):
+        for name in ("truth", "labels", "mask"):
             volume = getattr(volumes, name)
             if isinstance(volume, np.ndarray):
                 facts[f"{name}_sha256"] = _checksum(volume)

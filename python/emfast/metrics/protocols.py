@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from .._options import number_of, spacing_of
 from . import classes, detection, instances, matching, partitions, synapses, topology
 from .tables import Contingency, contingency
 
 __all__ = ["PROTOCOLS", "Protocol", "border_mask", "protocols"]
 
 _CREMI_BORDER = 25.0  # nanometres, as the organisers' own scripts have it
-_CREMI_IGNORED = 2**64 - 1
+_CREMI_IGNORED = (2**64 - 1, -1)  # one bit pattern; signed where ids were cast
 _THRESHOLDS = tuple(k / 10 for k in range(11))
+_SIGNED, _UNSIGNED = np.dtype("i8"), np.dtype("u8")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Protocol:
         True ids whose voxels do not count.
     mask : function from (truth, spacing) to an array of bool, or None
         The voxels that count.
+    prepare : function from (truth, voxels that count) to a truth, or None
+        What the table is made of, where the voxels that do not count are in it after all.
+    background : int or None
+        Of objects, for :func:`emfast.compare`.
+    unseen : tuple of int
+        True ids whose voxels make no errors, for the same.
     needs_spacing : bool
     """
 
@@ -54,6 +62,9 @@ class Protocol:
     of_volumes: Callable[[np.ndarray, np.ndarray, tuple[float, ...]], dict[str, float]] | None = None
     ignore: tuple[int, ...] = ()
     mask: Callable[[np.ndarray, tuple[float, ...]], np.ndarray] | None = None
+    prepare: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    background: int | None = 0
+    unseen: tuple[int, ...] = (0,)
     needs_spacing: bool = False
 
 
@@ -92,12 +103,15 @@ def _everything(table: Contingency) -> dict[str, float]:
     }
 
 
-def _cremi(variant: str) -> Callable[[Contingency], dict[str, float]]:
-    def scores(table: Contingency) -> dict[str, float]:
-        found = _information(table) | {"adapted_rand_error": partitions.adapted_rand(table, variant).error}
-        return found | {"cremi_score": partitions.cremi_score(table, variant)}
+def _cremi(table: Contingency) -> dict[str, float]:
+    error = partitions.adapted_rand(table).error
+    return {**_information(table), "adapted_rand_error": error, "cremi_score": partitions.cremi_score(table)}
 
-    return scores
+
+def _cremi_legacy(table: Contingency) -> dict[str, float]:
+    found = _information(table.without(truth=0))
+    error = partitions.adapted_rand(table, "cremi_legacy").error
+    return {**found, "adapted_rand_error": error, "cremi_score": math.sqrt(max(0.0, found["voi"] * error))}
 
 
 def _mitoem(table: Contingency) -> dict[str, float]:
@@ -179,6 +193,11 @@ def border_mask(truth: Any, *, within: float, spacing: Sequence[float]) -> np.nd
     from ..distance import edt
 
     volume = np.asarray(truth)
+    if volume.ndim not in (2, 3) or volume.dtype.kind not in "biu":
+        raise ValueError(f"truth must be a 2D or 3D array of integers, got {volume.dtype} of shape {volume.shape}")
+    spacing, within = spacing_of(spacing, volume.ndim), number_of(within, "within", 0)
+    if not volume.size:
+        return np.ones(volume.shape, bool)
     inside = np.ones(volume.shape, np.uint8)
     for axis in (-1, -2):
         lines, flags = np.moveaxis(volume, axis, 0), np.moveaxis(inside, axis, 0)
@@ -186,8 +205,17 @@ def border_mask(truth: Any, *, within: float, spacing: Sequence[float]) -> np.nd
         flags[1:] &= same
         flags[:-1] &= same
     stack = inside if inside.ndim == 3 else inside[None]
-    far = np.asarray(edt(stack, spacing=tuple(spacing)[-2:], batch=True)) > within
+    far = np.asarray(edt(stack, spacing=spacing[-2:], batch=True)) > within
     return far.reshape(volume.shape)
+
+
+def _far_from_borders(truth: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    return border_mask(truth, within=_CREMI_BORDER, spacing=spacing)
+
+
+def _shifted(truth: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """As cremi_python has it: what does not count becomes 0, and every other id one more."""
+    return np.where(counted, truth.astype(np.uint64) + np.uint64(1), np.uint64(0))
 
 
 def _isbi2012(truth: np.ndarray, probability: np.ndarray, _: tuple[float, ...]) -> dict[str, float]:
@@ -220,13 +248,14 @@ def _over_sections(truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def _isbi2012_warping(truth: np.ndarray, probability: np.ndarray, _: tuple[float, ...]) -> dict[str, float]:
     mask = np.asarray(truth) != 0
     objects = topology.section_components(mask)
-    found = {"warping_error": math.inf, "rand_error": math.inf, "pixel_error": math.inf}
-    for threshold in _THRESHOLDS:
+    found = dict.fromkeys(("warping_error", "warping_left", "rand_error", "pixel_error"), math.inf)
+    for threshold in _THRESHOLDS[:-1]:  # nothing is above 1
         inside = as_mask(probability, threshold, graded=True)
         warped = topology.warping(mask, probability, threshold=threshold)
         table = contingency(objects, topology.section_components(inside), ignore=(0,))
         scores = {
-            "warping_error": warped.error,
+            "warping_error": (warped.splits + warped.mergers) / warped.voxels if warped.voxels else math.nan,
+            "warping_left": warped.error,
             "rand_error": partitions.adapted_rand(table, "singletons").error,
             "pixel_error": 1 - classes.binary(contingency(mask, inside)).f1,
         }
@@ -238,6 +267,9 @@ def as_mask(labels: Any, threshold: float, *, graded: bool) -> np.ndarray:
     """Where a probability is above the threshold: of floats, and where ``graded`` of uint8 too; else what is not 0."""
     values = np.asarray(labels)
     if values.dtype.kind == "f":
+        if np.isnan(values).any():
+            place = np.unravel_index(int(np.isnan(values).argmax()), values.shape)
+            raise ValueError(f"labels must not be NaN, but are at {tuple(int(i) for i in place)}")
         return np.asarray(values > threshold)
     if graded and values.dtype == np.uint8:
         return np.asarray(values > threshold * 255)
@@ -245,7 +277,7 @@ def as_mask(labels: Any, threshold: float, *, graded: bool) -> np.ndarray:
 
 
 def _clefts(truth: np.ndarray, labels: np.ndarray, spacing: tuple[float, ...]) -> dict[str, float]:
-    marked = any(v.dtype == np.uint64 and bool((v == _CREMI_IGNORED).any()) for v in (truth, labels))
+    marked = any(v.dtype in (_SIGNED, _UNSIGNED) and bool((v.view(_SIGNED) == -1).any()) for v in (truth, labels))
     found = synapses.cleft_score(truth, labels, spacing=spacing, convention="cremi" if marked else "zero")
     return {
         "cremi_clefts": found.score,
@@ -283,9 +315,11 @@ _ALL = (
             _BITS,
             "CREMI score = sqrt(VOI x adapted Rand error); the error as the paper defines it: see cremi-legacy",
         ),
-        of_table=_cremi("plain"),
-        ignore=(_CREMI_IGNORED,),
-        mask=lambda truth, spacing: border_mask(truth, within=_CREMI_BORDER, spacing=spacing),
+        of_table=_cremi,
+        ignore=_CREMI_IGNORED,
+        mask=_far_from_borders,
+        background=None,
+        unseen=_CREMI_IGNORED,
         needs_spacing=True,
     ),
     Protocol(
@@ -295,9 +329,11 @@ _ALL = (
             "as cremi, but label 0 is dropped from the squares with a correction scaled by the number of voxels",
             _BITS,
         ),
-        of_table=_cremi("cremi_legacy"),
-        ignore=(_CREMI_IGNORED,),
-        mask=lambda truth, spacing: border_mask(truth, within=_CREMI_BORDER, spacing=spacing),
+        of_table=_cremi_legacy,
+        mask=_far_from_borders,
+        prepare=_shifted,
+        background=None,
+        unseen=_CREMI_IGNORED,
         needs_spacing=True,
     ),
     Protocol(
@@ -333,8 +369,9 @@ _ALL = (
         "isbi2012-warping",
         "ISBI 2012 as first held: warping error, Rand error of the foreground, pixel error.",
         (
-            "section by section, at the best of the thresholds 0, 0.1 … 1 for each score",
-            "warping in the sense of simple points, 4-connected; pixel error = 1 - F1 of the inside",
+            "section by section, at the best of the thresholds 0, 0.1 … 0.9 for each score",
+            "warping by simple points, 4-connected; error = (splits + mergers) / voxels, left = all / voxels",
+            "pixel error = 1 - F1 of the inside",
             "Rand error = 1 - V-Rand of parts joined over faces, truth 0 left out, label 0 as single voxels",
         ),
         takes="probability",
@@ -358,7 +395,10 @@ _ALL = (
     Protocol(
         "nucmm",
         "NucMM 2021, one of its two volumes: average precision in the order of sizes.",
-        ("segments are ordered by size; each goes with its best true object", "the challenge averages its volumes"),
+        (
+            "segments are ordered by size; each goes with its best true object; 101 recalls",
+            "the challenge averages its volumes",
+        ),
         of_table=_nucmm,
     ),
     *(

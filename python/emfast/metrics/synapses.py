@@ -43,8 +43,8 @@ class CleftScore(NamedTuple):
 
     @property
     def score(self) -> float:
-        """The number of the leaderboard: the mean of ``adgt`` and ``adf``."""
-        return (self.adgt + self.adf) / 2
+        """The number of the leaderboard: the mean of ``adgt`` and ``adf``; infinite where one side has no cleft."""
+        return math.inf if math.inf in (self.adgt, self.adf) else (self.adgt + self.adf) / 2
 
 
 def cleft_score(
