@@ -363,6 +363,9 @@ def test_errors_name_the_argument(backend, call):
         call(good, spacing=(1,))
     with pytest.raises(ValueError, match="spacing must be positive and finite, got 0"):
         call(good, spacing=(1, 0))
+    for value in (1e300, 1e-300):
+        with pytest.raises(ValueError, match=f"spacing must be from 1e-30 to 1e30, got {value}".replace("+", r"\+")):
+            call(good, spacing=(1, value))
     with pytest.raises(ValueError, match="spacing must be positive and finite, got nan"):
         call(good, spacing=(1, float("nan")))
     with pytest.raises(TypeError, match="spacing must be a sequence of one number per axis, got 3"):

@@ -156,3 +156,25 @@ def test_scikit_learn_agrees():
     table = contingency(truth, labels)
     assert table.per_class().f1 == pytest.approx(metrics.f1_score(truth, labels, average=None))
     assert table.mean_iou() == pytest.approx(metrics.jaccard_score(truth, labels, average="macro"))
+
+
+@pytest.mark.parametrize("score", [binary, per_class, mean_iou, threshold_curve])
+def test_scores_are_of_tables(score):
+    with pytest.raises(TypeError, match="table must be a Contingency, got NoneType"):
+        score(None)
+
+
+@pytest.mark.parametrize("strangers", [[2**70], [-1, 2**64 - 1], [-(2**70)]])
+def test_classes_that_cannot_occur(strangers):
+    table = contingency(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]))
+    found = per_class(table, [1, *strangers])
+    assert found.label.tolist() == sorted([1, *strangers])
+    assert found[1] | {"label": 1} == per_class(table, [1])[1]
+    assert [found[id]["tn"] for id in strangers] == [4] * len(strangers) and 5 not in found
+    assert mean_iou(table, [1, *strangers], absent=0) == pytest.approx(2 / 3 / (1 + len(strangers)))
+
+
+def test_classes_of_both_signs():
+    table = contingency(np.array([-1, -1, 3]), np.array([2**64 - 1, 3, 3], np.uint64))
+    found = per_class(table)
+    assert found.label.tolist() == [-1, 3, 2**64 - 1] and found.tp.tolist() == [0, 1, 0]

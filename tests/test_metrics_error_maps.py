@@ -137,3 +137,40 @@ def test_errors():
         density(errors, 1, weight="bits")
     with pytest.raises(ValueError, match="kind must be of split, merge, missed, spurious, got 'shift'"):
         density(errors, 1, kind="shift")
+
+
+@pytest.mark.parametrize("shift", [40, 1e300, np.inf])
+def test_shifts_beyond_the_volume(shift):
+    """Steps end where the volume does; without that the first of these takes seconds and the others never end."""
+    rng = np.random.default_rng(3)
+    truth, labels = (rng.integers(0, 4, (6, 7, 8)) for _ in range(2))
+    errors = emfast.compare(truth, labels)
+    found = error_map(truth, labels, errors, shift=shift, block=(3, 7, 8))
+    assert np.array_equal(found, error_map(truth, labels, errors, shift=14))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_what_holds_the_classes_is_written(dtype):
+    truth, labels = np.array([[1, 1, 1, 2, 0]]), np.array([[5, 5, 7, 0, 0]])
+    errors = emfast.compare(truth, labels)
+    out = np.full(truth.shape, 77, dtype)
+    assert error_map(truth, labels, errors, out=out) is out
+    assert out.tolist() == [[0, 0, 1, 3, 255]]
+
+
+@pytest.mark.parametrize(
+    "out, kind, message",
+    [
+        (lambda a, b: np.zeros(a.shape, bool), TypeError, "out must hold the values of uint8, got bool"),
+        (lambda a, b: np.zeros(a.shape, np.int8), TypeError, "out must hold the values of uint8, got int8"),
+        (lambda a, b: np.zeros((2, 5), np.uint8), ValueError, r"out must have the shape of truth \(2, 4\), got"),
+        (lambda a, b: a, ValueError, "out must not share memory with truth, which is read while it is written"),
+        (lambda a, b: b[...], ValueError, "out must not share memory with labels"),
+    ],
+)
+def test_what_cannot_be_written_is_left_alone(out, kind, message):
+    a, b = np.array([[1, 1, 2, 2]] * 2, np.uint8), np.array([[1, 2, 2, 2]] * 2, np.uint8)
+    given, before = out(a, b), out(a, b).copy()
+    with pytest.raises(kind, match=message):
+        error_map(a, b, emfast.compare(a, b), out=given, block=(1, 2), shift=1)
+    assert np.array_equal(given, before)

@@ -342,3 +342,29 @@ def test_errors():
     zarr = pytest.importorskip("zarr")
     with pytest.raises(ValueError, match="morphology must be False for volumes that are read block by block"):
         emfast.compare(zarr.array(a), a, morphology=True)
+
+
+@pytest.mark.parametrize(
+    "options, kind, message",
+    [
+        ({"truth": None}, TypeError, "truth must be an array, got None"),
+        ({"labels": None}, TypeError, "labels must be an array, got None"),
+        ({"tolerance": 1.5}, TypeError, r"tolerance must be an integer, got 1\.5"),
+        ({"tolerance": math.inf}, TypeError, "tolerance must be an integer, got inf"),
+        ({"spacing": (1, 1e300)}, ValueError, r"spacing must be from 1e-30 to 1e30, got \(1, 1e\+300\)"),
+        ({"spacing": (1, 1e-300)}, ValueError, "spacing must be from 1e-30 to 1e30"),
+        ({"spacing": (1, 10**400)}, TypeError, "spacing must be 2 numbers"),
+    ],
+)
+def test_options_are_checked(options, kind, message):
+    a = np.array([[1, 1, 2, 2]])
+    with pytest.raises(kind, match=message):
+        emfast.compare(**({"truth": a, "labels": a} | options))
+
+
+@pytest.mark.parametrize("nm", [1e-30, 1e30])
+def test_the_bounds_of_spacings_are_welcome(nm):
+    truth, labels = np.array([[[1, 1, 2, 2]]]), np.array([[[1, 2, 2, 2]]])
+    errors = emfast.compare(truth, labels, spacing=(nm, nm, nm), morphology=True)
+    for table in (errors.objects, errors.labels):
+        assert np.isfinite(table.volume).all() and (table.volume > 0).all()

@@ -3,6 +3,7 @@
 import math
 import warnings
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -522,11 +523,62 @@ def test_results_show_themselves():
         ),
         (lambda t: metrics.by_size(t, [math.inf]), ValueError, "bounds must be positive, finite and ascending"),
         (lambda t: metrics.by_size(t, [5], spacing=(0, 1, 1)), ValueError, "spacing must be positive"),
+        (
+            lambda t: metrics.by_size(t, [5], spacing=(1, math.inf, 1)),
+            ValueError,
+            "spacing must be positive and finite",
+        ),
+        (lambda t: metrics.by_size(t, [5], spacing=(1e300, 1, 1)), ValueError, "spacing must be from 1e-30 to 1e30"),
+        (
+            lambda t: metrics.by_class(t, metrics.aji, {}, background=None),
+            ValueError,
+            "background must be an id that both sides of the table can hold, got None",
+        ),
+        (
+            lambda t: metrics.by_class(t, metrics.aji, {1: "a"}, background=2**70),
+            ValueError,
+            "background must be an id that both sides of the table can hold, got 1180591620717411303424",
+        ),
+        (lambda t: metrics.by_class(t, metrics.aji, {}, background=math.nan), TypeError, "must be an integer or None"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call(vector("K"))
+
+
+OF_OBJECTS = (
+    metrics.aji,
+    metrics.associations,
+    metrics.average_precision,
+    metrics.best_dice,
+    metrics.edits,
+    metrics.ensemble_dice,
+    metrics.match,
+    metrics.panoptic,
+    metrics.score_ordered_precision,
+    metrics.seg_score,
+    partial(metrics.by_size, bounds=[2]),
+)
+
+
+@pytest.mark.parametrize("background", ["x", math.nan, 1.5, [0]])
+@pytest.mark.parametrize("score", OF_OBJECTS)
+def test_the_background_is_an_id(score, background):
+    with pytest.raises(TypeError, match="background must be an integer or None, got"):
+        score(vector("K"), background=background)
+
+
+@pytest.mark.parametrize("background", [-1, 2**70])
+def test_a_background_that_cannot_occur_does_not(background):
+    assert vector("K").aji(background=background) == vector("K").aji(background=None)
+
+
+@pytest.mark.parametrize("table", [None, np.eye(3), {}])
+@pytest.mark.parametrize("score", [*OF_OBJECTS, partial(metrics.by_class, score=metrics.aji, classes={})])
+def test_scores_are_of_tables(score, table):
+    with pytest.raises(TypeError, match=f"table must be a Contingency, got {type(table).__name__}"):
+        score(table)
 
 
 def test_counts_at_different_thresholds_do_not_add_up():
@@ -541,3 +593,8 @@ def test_the_native_door_refuses_what_is_outside(backend):
         _native.host.matching_greedy(Host, 2, 3, *pairs)
     with pytest.raises(ValueError, match="rows must ascend, pair 1 does not"):
         _native.host.matching_assign(Host, 2, 3, pairs[0][::-1].copy(), pairs[0], np.zeros((2, 3), np.int64))
+
+
+def test_bounds_of_more_voxels_than_there_are():
+    found = metrics.by_size(vector("K"), [1, 2], spacing=(1e-30, 1e-30, 1))
+    assert found.truth.tolist() == [metrics.by_size(vector("K"), []).truth[0], 0, 0]

@@ -413,6 +413,9 @@ def test_errors():
             table.vinfo(alpha=alpha)
         with pytest.raises(ValueError, match="alpha must be"):
             table.adapted_rand("cremi_legacy", alpha=alpha)
+    for variant in ("plain", "snemi3d", "cremi_legacy"):
+        with pytest.raises(TypeError, match="table must be a Contingency, got NoneType"):
+            adapted_rand(None, variant)
     with pytest.raises(TypeError, match="table must be a Contingency, got ndarray"):
         emfast.metrics.voi(np.zeros((2, 2)))
 

@@ -199,3 +199,9 @@ def test_errors():
     for call, message in cases:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@pytest.mark.parametrize("dtype, stranger", [(np.int64, 2**64 - 1), (np.uint8, 2**70), (np.uint8, -1)])
+def test_forbidden_ids_that_cannot_occur(dtype, stranger):
+    labels = np.array(LABELS, dtype)
+    assert expected_run_length(THREE, labels, forbidden=[stranger]).erl == expected_run_length(THREE, labels).erl

@@ -242,3 +242,21 @@ def test_errors():
     for kind, call, message in cases:
         with pytest.raises(kind, match=message):
             call()
+
+
+@pytest.mark.parametrize(
+    "dtype, stranger", [(np.uint8, 257), (np.int64, 2**64 - 1), (np.int64, 2**63), (np.uint64, 2**64 - 1), (bool, 257)]
+)
+def test_ids_that_cannot_occur_are_empty(backend, dtype, stranger):
+    """They are nobody else: 257 is not 1, and 2**64 - 1 is not -1."""
+    a = np.array([[1, 1, 0, 0]]) if np.dtype(dtype).kind != "i" else np.array([[-1, -1, 0, 0]])
+    volumes = [backend(volume) for volume in (a.astype(dtype), np.array([[0, 1, 1, 0]]))]
+    table = object_distances(*volumes, [(stranger, 1)])
+    assert table.truth.tolist() == [stranger] and table.hausdorff.tolist() == [np.inf]
+    assert np.isnan(object_distances(*volumes, [(stranger, 9)])["mean"]).all()
+
+
+def test_all_ids_occur():
+    a = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    with pytest.raises(ValueError, match="pairs must hold ids of uint8, all of which occur, got 300"):
+        object_distances(a, a, [(3, 3), (300, 4)])

@@ -14,7 +14,7 @@ def spacing_of(spacing: Any, dims: int) -> tuple[float, ...]:
     """Positive finite floats, one per axis. The default of three is cut to the last two for a picture."""
     try:
         values = tuple(float(v) for v in spacing)
-    except TypeError:
+    except (TypeError, OverflowError):
         raise TypeError(f"spacing must be {dims} numbers, got {spacing!r}") from None
     if dims == 2 and values == (1.0, 1.0, 1.0):
         values = values[1:]
@@ -22,7 +22,14 @@ def spacing_of(spacing: Any, dims: int) -> tuple[float, ...]:
         raise ValueError(f"spacing must have one number per axis ({dims}), got {spacing!r}")
     if not all(math.isfinite(v) and v > 0 for v in values):
         raise ValueError(f"spacing must be positive and finite, got {spacing!r}")
-    return values
+    return tuple(bounded(v, spacing) for v in values)
+
+
+def bounded(value: float, spacing: Any) -> float:
+    """One number of a spacing, within what keeps squares and volumes of any number of voxels finite and above 0."""
+    if not 1e-30 <= value <= 1e30:
+        raise ValueError(f"spacing must be from 1e-30 to 1e30, got {spacing!r}")
+    return value
 
 
 def background_of(background: Any, dtype: np.dtype) -> int | None:
@@ -86,4 +93,13 @@ def integer_of(value: Any, name: str, low: int, high: int | None = None) -> int:
     return int(value)
 
 
-__all__ = ["background_of", "connectivity_of", "ids_of", "integer_of", "number_of", "periodic_of", "spacing_of"]
+__all__ = [
+    "background_of",
+    "bounded",
+    "connectivity_of",
+    "ids_of",
+    "integer_of",
+    "number_of",
+    "periodic_of",
+    "spacing_of",
+]

@@ -71,8 +71,8 @@ class Table:
             if not isinstance(part, (int, np.integer)):
                 raise TypeError(f"{name} must be an integer, got {part!r}")
             column = self._columns[name][low:high]
-            limits = np.iinfo(column.dtype)
-            if not limits.min <= part <= limits.max:
+            limits = None if column.dtype == object else np.iinfo(column.dtype)
+            if limits is not None and not limits.min <= part <= limits.max:
                 raise KeyError(key)
             value = column.dtype.type(part)
             low, high = low + int(column.searchsorted(value)), low + int(column.searchsorted(value, "right"))

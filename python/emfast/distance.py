@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Operand, over_items, take
+from ._options import bounded
 
 # Squared distances, summed over the axes and with room to spare, stay below this.
 _LIMIT = 2**60
@@ -38,6 +39,7 @@ def _fractions(spacing: Any, ndim: int) -> tuple[Fraction, ...]:
             raise TypeError(f"spacing must hold numbers, got {value!r}") from None
         if not (math.isfinite(number) and number > 0):
             raise ValueError(f"spacing must be positive and finite, got {value!r}")
+        bounded(number, value)
         exact.append(Fraction(str(value) if isinstance(value, np.floating) else repr(number)))
     return tuple(exact)
 

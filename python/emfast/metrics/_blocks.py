@@ -15,7 +15,10 @@ Window = tuple[slice, ...]
 
 
 def same_shapes(volumes: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """Volumes with a shape, and that shape; None among them is left out. All must have the shape of the first."""
+    """Volumes with a shape, and that shape: all must have that of the first. A mask that is None is left out."""
+    for name, volume in volumes.items():
+        if volume is None and name != "mask":
+            raise TypeError(f"{name} must be an array, got None")
     found = {name: v if hasattr(v, "shape") else np.asarray(v) for name, v in volumes.items() if v is not None}
     first = next(iter(found))
     shape = tuple(found[first].shape)

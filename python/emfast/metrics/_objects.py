@@ -18,7 +18,8 @@ import numpy as np
 
 from .. import _native
 from .._arrays import Host
-from .tables import Contingency
+from .._options import background_of
+from .tables import Contingency, checked
 
 HALF = Fraction(1, 2)
 THRESHOLDS = tuple(Fraction(k, 20) for k in range(10, 20))  # 0.5, 0.55 … 0.95
@@ -72,10 +73,8 @@ class Objects:
 
 def objects_of(table: Contingency, background: int | None = 0) -> Objects:
     """All objects of a table; every id is one where there is no background."""
-    is_truth, is_label = (
-        np.ones(len(ids), bool) if background is None else ids != background
-        for ids in (table.truth_ids, table.label_ids)
-    )
+    table = checked(table)
+    is_truth, is_label = (_is_object(ids, background) for ids in (table.truth_ids, table.label_ids))
     rows, columns, overlap = table.rows, table.columns, table.counts
     kept = is_truth[rows] & is_label[columns]
     rows, columns, overlap = rows[kept], columns[kept], overlap[kept]
@@ -90,6 +89,11 @@ def objects_of(table: Contingency, background: int | None = 0) -> Objects:
         overlap,
         union,
     )
+
+
+def _is_object(ids: np.ndarray, background: int | None) -> np.ndarray:
+    nothing = background_of(background, ids.dtype)
+    return np.ones(len(ids), bool) if nothing is None else ids.view(np.uint64) != nothing
 
 
 def threshold_of(value: Any, name: str = "threshold") -> Fraction:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .._table import Table
-from .tables import Contingency, _listed, _places
+from .tables import Contingency, _fits, _listed, _places, checked
 
 _COUNTS = ("tp", "fp", "fn", "tn")
 _RATES = ("precision", "recall", "tnr", "f1", "iou", "accuracy", "conformity", "pixel_error")
@@ -121,6 +121,7 @@ def binary(table: Contingency, positive: Any = None) -> Binary:
     >>> scores.tp, scores.fp, scores.fn, scores.tn, scores.f1, scores.iou
     (3, 1, 1, 1, 0.75, 0.6)
     """
+    table = checked(table)
     if positive is None:
         in_truth, in_labels = ~_places(table.truth_ids, 0, "positive"), ~_places(table.label_ids, 0, "positive")
     else:
@@ -143,8 +144,8 @@ def per_class(table: Contingency, classes: Any = None) -> Table:
     Returns
     -------
     Table
-        A row per class, ascending: ``label``, the counts ``tp, fp, fn, tn`` and the scores of :class:`Binary`; 0 / 0 is
-        NaN.
+        A row per class, ascending: ``label`` (Python integers where neither int64 nor uint64 holds all of them), the
+        counts ``tp, fp, fn, tn`` and the scores of :class:`Binary`; 0 / 0 is NaN.
 
     Examples
     --------
@@ -154,7 +155,7 @@ def per_class(table: Contingency, classes: Any = None) -> Table:
     >>> table.label.tolist(), table.iou.tolist()
     ([0, 1, 2], [0.3333333333333333, 0.6666666666666666, 0.5])
     """
-    ids = _classes_of(table, classes)
+    ids = _classes_of(checked(table), classes)
     same = {id: count for id, other, count in zip(*(p.tolist() for p in table.pairs), strict=True) if id == other}
     in_truth = dict(zip(table.truth_ids.tolist(), table.truth_sizes.tolist(), strict=True))
     in_labels = dict(zip(table.label_ids.tolist(), table.label_sizes.tolist(), strict=True))
@@ -162,7 +163,9 @@ def per_class(table: Contingency, classes: Any = None) -> Table:
     for id in ids:
         tp, a, b = same.get(id, 0), in_truth.get(id, 0), in_labels.get(id, 0)
         rows.append(Binary(tp, b - tp, a - tp, n - a - b + tp))
-    return _columns("label", np.array(ids, np.int64 if min(ids, default=0) < 0 else np.uint64), rows)
+    dtype = np.dtype(np.int64 if min(ids, default=0) < 0 else np.uint64)
+    column = np.array(ids, dtype if all(_fits(id, dtype) for id in ids) else object)
+    return _columns("label", column, rows)
 
 
 def mean_iou(table: Contingency, classes: Any = None, *, absent: float | None = None) -> float:
@@ -217,6 +220,7 @@ def threshold_curve(table: Contingency, *, positive: Any = None) -> Table:
     >>> curve.threshold[curve.f1.argmax()].item(), curve.f1.max().item()
     (150, 0.8)
     """
+    table = checked(table)
     ids = 0 if positive is None else _listed(positive, "positive")
     inside = _places(table.truth_ids, ids, "positive") != (positive is None)
     right = np.zeros(len(table.label_ids), np.int64)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -73,7 +73,8 @@ def error_map(
         Nanometres. A wrong voxel is called shifted if its label is the main segment of a true object that has a voxel
         no further away, or is the background and a voxel of the background is. 0: none is.
     out : volume of uint8, optional
-        What the map is written to, block by block: anything that takes ``out[slices] = array``. Default: a new array.
+        What the map is written to, block by block: anything that takes ``out[slices] = array``; not what is read. Where
+        the errors turn out to be of other volumes, the blocks before that one have been written. Default: a new array.
     block : sequence of int, optional
         The voxels of a block along each axis. The map does not depend on it.
     progress : callable, optional
@@ -100,16 +101,17 @@ def error_map(
     sides = _blocks.sides_of(block, shape, volumes)
     if out is None:
         out = np.empty(shape, np.uint8)
-    elif tuple(out.shape) != shape:
-        raise ValueError(f"out must have the shape of truth {shape}, got {tuple(out.shape)}")
+    else:
+        _check_out(out, volumes, shape)
     match = _Match(errors)
-    halo = [min(n, int(nm / step)) for n, step in zip(shape, errors.spacing, strict=True)]
+    halo = _reach(nm, shape, errors.spacing)
+    steps = _steps_within(nm, halo, errors.spacing)
     done = 0
     for core, wide, parts in _blocks.read_ahead(volumes, shape, sides, before=halo, after=halo):
         inner = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, wide, strict=True))
         classes = match.classes({name: part[inner] for name, part in parts.items()})
-        if nm:
-            _mark_shifts(classes, parts, inner, match, _steps_within(nm, errors.spacing))
+        if steps:
+            _mark_shifts(classes, parts, inner, match, steps)
         out[core] = classes
         done += classes.size
         if progress is not None:
@@ -217,9 +219,26 @@ class _Match:
         return classes
 
 
-def _steps_within(nm: float, spacing: Sequence[float]) -> list[tuple[int, ...]]:
+def _check_out(out: Any, volumes: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+    """Whether classes can be written there while the volumes are read."""
+    if tuple(out.shape) != shape:
+        raise ValueError(f"out must have the shape of truth {shape}, got {tuple(out.shape)}")
+    dtype = getattr(out, "dtype", None)
+    if isinstance(dtype, np.dtype) and not np.can_cast(np.uint8, dtype):
+        raise TypeError(f"out must hold the values of uint8, got {dtype}")
+    for name, volume in volumes.items():
+        arrays = isinstance(out, np.ndarray) and isinstance(volume, np.ndarray)
+        if out is volume or (arrays and np.shares_memory(out, volume)):
+            raise ValueError(f"out must not share memory with {name}, which is read while it is written")
+
+
+def _reach(nm: float, shape: tuple[int, ...], spacing: Sequence[float]) -> list[int]:
+    """The longest steps along each axis that stay in the volume."""
+    return [int(min(max(0, n - 1), nm / step)) for n, step in zip(shape, spacing, strict=True)]
+
+
+def _steps_within(nm: float, reach: Sequence[int], spacing: Sequence[float]) -> list[tuple[int, ...]]:
     """Steps of at most so many nanometres, the shortest first."""
-    reach = [int(nm / step) for step in spacing]
     found = []
     for step in itertools.product(*(range(-r, r + 1) for r in reach)):
         square = math.fsum((s * a) ** 2 for s, a in zip(step, spacing, strict=True))
@@ -244,6 +263,8 @@ def _mark_shifts(
     at = wrong + np.array([s.start for s in inner])
     label = labels[tuple(at.T)].astype(right.dtype)
     for step in steps:
+        if not len(wrong):
+            return
         there = at + np.array(step)
         inside = ((there >= 0) & (there < np.array(truth.shape))).all(axis=1)
         place = tuple(np.where(inside[:, None], there, 0).T)

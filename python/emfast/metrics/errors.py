@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 
 from .. import _store
-from .._options import number_of, spacing_of
+from .._options import integer_of, spacing_of
 from .._table import Table
 from ..measurement import statistics
 from . import _blocks
@@ -128,7 +128,7 @@ class Errors:
     def of(sites: Sites, *, spacing: Sequence[float] = (1, 1, 1), tolerance: int = 0) -> Errors:
         """The errors at sites, those of blocks that were added up, say. Options are those of :func:`emfast.compare`."""
         nm = spacing_of(spacing, len(sites.shape))
-        parts = Parts(sites.table, sites.background, sites.ignore, int(number_of(tolerance, "tolerance", 0)))
+        parts = Parts(sites.table, sites.background, sites.ignore, integer_of(tolerance, "tolerance", 0))
         objects, labels = (objects_of_side(parts, sites, side, nm) for side in (0, 1))
         about = sites.shape, nm, sites.background, sites.ignore, parts.tolerance
         return Errors(events_of(parts, sites, nm), objects, labels, parts.table, *about)
@@ -232,10 +232,11 @@ def compare(
     >>> int(errors.events.label[0]), int(errors.events.label_2[0]), errors.events.point_nm[0].tolist()
     (5, 7, [0.0, 16.0])
     """
-    nm = spacing_of(spacing, len(truth.shape if hasattr(truth, "shape") else np.shape(truth)))
+    _, shape = _blocks.same_shapes({"truth": truth, "labels": labels, "mask": mask})
+    nm = spacing_of(spacing, len(shape))
     if morphology and any(map(_blocks.is_lazy, (truth, labels))):
         raise ValueError("morphology must be False for volumes that are read block by block; give arrays")
-    number_of(tolerance, "tolerance", 0)
+    integer_of(tolerance, "tolerance", 0)
     sites = error_sites(truth, labels, ignore=ignore, mask=mask, background=background, block=block, progress=progress)
     errors = Errors.of(sites, spacing=nm, tolerance=tolerance)
     return _with_morphology(errors, truth, labels) if morphology else errors

@@ -42,9 +42,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .._options import background_of, spacing_of
 from .._table import Table
 from ._objects import HALF, THRESHOLDS, Objects, objects_of, one_to_one, share, threshold_of, thresholds_of
-from .tables import Contingency
+from .tables import Contingency, checked
 
 __all__ = [
     "AveragePrecision",
@@ -437,7 +438,7 @@ def panoptic(
     (0.3, 0.75, 0.4)
     """
     t = threshold_of(threshold)
-    judged = table.without(truth=void, labels=void_labels)
+    judged = checked(table).without(truth=void, labels=void_labels)
     objects = objects_of(judged, background)
     found = _matching(objects, _pairs(objects, t, strict, "optimal"), t, "optimal", strict, empty)
     missed, spurious = found.missed, found.spurious
@@ -496,6 +497,9 @@ def by_class(
     {'cell': 0.4, 'debris': 0.0}
     """
     labels = classes if label_classes is None else label_classes
+    sides = checked(table).truth_ids, table.label_ids
+    if background is None or any(background_of(background, ids.dtype) is None for ids in sides):
+        raise ValueError(f"background must be an id that both sides of the table can hold, got {background}")
     truth_kinds = [classes.get(i) for i in table.truth_ids.tolist()]
     label_kinds = [labels.get(i) for i in table.label_ids.tolist()]
     out = {}
@@ -561,10 +565,10 @@ def by_size(
         raise ValueError(f"bounds must be positive, finite and ascending, got {edges[1:].tolist()}")
     found = match(table, threshold=threshold, rule=rule, strict=strict, background=background)
     objects = objects_of(table, background)
-    voxel = Fraction(1) if spacing is None else math.prod((Fraction(float(s)) for s in spacing), start=Fraction(1))
-    if voxel <= 0:
-        raise ValueError(f"spacing must be positive, got {spacing!r}")
-    limits = np.array([math.floor(Fraction(float(b)) / voxel) for b in edges[1:]], np.int64)  # in whole voxels
+    sides = () if spacing is None else spacing_of(spacing, len(spacing))
+    voxel = math.prod(map(Fraction, sides), start=Fraction(1))
+    whole = [math.floor(Fraction(float(b)) / voxel) for b in edges[1:]]
+    limits = np.array([min(voxels, 2**63 - 1) for voxels in whole], np.int64)
     truth_class, label_class = (np.searchsorted(limits, s) for s in (objects.truth_sizes, objects.label_sizes))
 
     def count(kinds: np.ndarray, wanted: np.ndarray) -> np.ndarray:

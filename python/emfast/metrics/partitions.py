@@ -42,7 +42,7 @@ import numpy as np
 
 from .._options import number_of
 from .._table import Table
-from .tables import Contingency
+from .tables import Contingency, checked
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -406,7 +406,7 @@ def adapted_rand(table: Contingency, variant: str = "plain", *, alpha: float = 0
     if variant == "cremi_legacy":
         return _cremi_legacy(table, alpha)
     if variant == "snemi3d":
-        table = table.without(truth=0)
+        table = checked(table).without(truth=0)
     s = squares(table, label_zero="singletons" if variant.endswith(("singletons", "snemi3d")) else "segment")
     if variant.startswith("pairs"):
         s = Squares(s.voxels, s.joint - s.voxels, s.truth - s.voxels, s.labels - s.voxels)
@@ -466,10 +466,7 @@ class _Parts:
     def __init__(self, table: Contingency, label_zero: str) -> None:
         if label_zero not in ("segment", "singletons", "ignore"):
             raise ValueError(f"label_zero must be 'segment', 'singletons' or 'ignore', got {label_zero!r}")
-        if not isinstance(table, Contingency):
-            raise TypeError(f"table must be a Contingency, got {type(table).__name__}")
-        if label_zero == "ignore":
-            table = table.without(labels=0)
+        table = checked(table).without(labels=0) if label_zero == "ignore" else checked(table)
         self.table, self.voxels = table, table.voxels
         self.n, self.rows, self.columns = table.counts, table.rows, table.columns
         self.b = table.label_sizes
@@ -556,7 +553,7 @@ def _weighted(s: Squares, alpha: float) -> Fraction:
 
 def _cremi_legacy(table: Contingency, alpha: float) -> AdaptedRand:
     alpha = number_of(alpha, "alpha", 0, 1)
-    known = table.without(truth=0)
+    known = checked(table).without(truth=0)
     dropped = squares(known.without(labels=0))
     rest = known.voxels - dropped.voxels
     extra = rest / table.voxels if table.voxels else 0.0

@@ -32,7 +32,7 @@ from .._options import spacing_of
 from .._table import Table
 from ..skeletons import Skeletons
 from .partitions import normalised_voi, vrand
-from .tables import Contingency
+from .tables import Contingency, _places
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,8 +364,7 @@ def _merging(rows: np.ndarray, segments: np.ndarray, threshold: int, forbidden: 
     table = Contingency.from_pairs(rows, segments)
     _, found, counts = table.pairs
     many, times = np.unique(found[counts >= threshold], return_counts=True)
-    named = [operator.index(i) for i in forbidden]
-    known = table.label_ids[np.isin(table.label_ids, np.array(named, table.label_ids.dtype))] if named else many[:0]
+    known = table.label_ids[_places(table.label_ids, forbidden, "forbidden")]
     merging = np.union1d(many[times > 1], known)
     return merging[merging != 0].astype(segments.dtype)
 

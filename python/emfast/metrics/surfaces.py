@@ -27,11 +27,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._arrays import Operand, take
-from .._options import number_of, spacing_of
+from .._arrays import Operand, fetch, take
+from .._ids import array_from
+from .._options import background_of, number_of, spacing_of
 from .._table import Table
 from ..affinities import boundaries
 from ..distance import _metric
+from ..labels import unique
 from ..measurement import statistics
 
 _SURFACES = ("voxels", "points", "cells")
@@ -386,8 +388,8 @@ def object_distances(
     ours, theirs = _both(truth, labels)
     levels = [number_of(quantile, "quantiles", 0, 1) for quantile in quantiles]
     within = None if tolerance is None else number_of(tolerance, "tolerance", 0)
-    wanted = np.asarray(pairs)
-    wanted = wanted.reshape(0, 2).astype(np.int64) if wanted.size == 0 else wanted
+    wanted = array_from(pairs, "pairs")
+    wanted = wanted.reshape(0, 2) if wanted.size == 0 else wanted
     if wanted.ndim != 2 or wanted.shape[1] != 2 or wanted.dtype.kind not in "iu":
         raise ValueError(f"pairs must be (n, 2) integers, got {wanted.dtype} of shape {wanted.shape}")
     wanted = wanted[np.lexsort((wanted[:, 1], wanted[:, 0]))]
@@ -462,7 +464,8 @@ def _histograms(
     nm = spacing_of(spacing, len(truth.shape))
     weights, unit, _ = _metric(spacing, truth, _MOST)
     operands = truth, labels
-    bits = [[value % 2 ** (8 * op.dtype.itemsize) for value, op in zip(pair, operands, strict=True)] for pair in pairs]
+    columns = [_bits(ids, op) for ids, op in zip(zip(*pairs, strict=True), operands, strict=True)] if pairs else []
+    bits = list(zip(*columns, strict=True))
     parts = truth.native.surface_distances(
         truth.library,
         truth.array,
@@ -484,6 +487,19 @@ def _histograms(
         return _merged(*found) if surface == "cells" else found
 
     return lambda k: (side(2 * k), side(2 * k + 1))
+
+
+def _bits(ids: Sequence[int], operand: Operand) -> list[int]:
+    """The bit patterns of ids in a volume; of an id that its dtype does not hold one that does not occur."""
+    patterns = [background_of(value, operand.dtype) for value in ids]
+    if None not in patterns:
+        return [pattern for pattern in patterns if pattern is not None]
+    used = fetch(unique(operand.array), "labels")[0].view(f"u{operand.dtype.itemsize}")
+    free = np.setdiff1d(np.arange(min(len(used) + 1, 2 ** (8 * operand.dtype.itemsize))), used)
+    if not len(free):
+        stranger = ids[patterns.index(None)]
+        raise ValueError(f"pairs must hold ids of {operand.dtype}, all of which occur, got {stranger}")
+    return [int(free[0]) if pattern is None else pattern for pattern in patterns]
 
 
 def _merged(distances: np.ndarray, counts: np.ndarray, weights: np.ndarray) -> Directed:

@@ -458,6 +458,13 @@ def _scores() -> ModuleType:
     return metrics
 
 
+def checked(table: Any) -> Contingency:
+    """What a score was asked of, which must be a table."""
+    if not isinstance(table, Contingency):
+        raise TypeError(f"table must be a Contingency, got {type(table).__name__}")
+    return table
+
+
 def _listed(ids: Any, name: str) -> list[int]:
     """What a user gave as an id or several."""
     listed = ids if isinstance(ids, Iterable) else (ids,)
