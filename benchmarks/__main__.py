@@ -2,7 +2,7 @@
 
 python -m benchmarks                               256³, about ten minutes
 python -m benchmarks --size 512 --slow             the full table
-python -m benchmarks --only components,distance    some of it; README.md stays as it is
+python -m benchmarks --only components,distance    some of it; README.md stays as it is without --write
 """
 
 from __future__ import annotations
@@ -112,6 +112,9 @@ def main() -> int:
     parser.add_argument("--match", default="", help="only cases whose name contains this")
     parser.add_argument("--repeat", type=int, default=3, help="rounds (default: 3)")
     parser.add_argument("--slow", action="store_true", help="also the peers that take long")
+    parser.add_argument(
+        "--write", action="store_true", help="write the table of README.md for a part of the groups too"
+    )
     parser.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
     parser.add_argument("--no-device", action="store_true", help="leave the GPU out")
     chosen = parser.parse_args()
@@ -159,7 +162,7 @@ def main() -> int:
     data["rows"] = [dataclasses.asdict(row) for row in rows]
     data["device_rows"] = [dataclasses.asdict(row) for row in device]
     (results / f"{stamp}.json").write_text(json.dumps(data, indent=1) + "\n")
-    if not chosen.only and not chosen.match and chosen.size in (256, 512):
+    if (chosen.write or not (chosen.only or chosen.match)) and chosen.size in (256, 512):
         write_between(HERE / "README.md", f"table-{chosen.size}", text)
         if device:
             write_between(HERE / "README.md", "table-device", device_text)

@@ -9,16 +9,9 @@
 
 #include "core/atomic.h"
 #include "core/exec.h"
+#include "core/mix.h"
 
 namespace emfast {
-
-EMFAST_HD inline uint64_t mix(uint64_t key) {
-    key ^= key >> 32;
-    key *= 0x9E3779B97F4A7C15ull;
-    key ^= key >> 29;
-    key *= 0xBF58476D1CE4E5B9ull;
-    return key ^ (key >> 32);
-}
 
 struct KeyTable {
     static constexpr uint64_t empty = ~uint64_t(0);  // as a key it has the place after the last, keys[mask + 1]

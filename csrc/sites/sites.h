@@ -14,7 +14,7 @@
 
 #include "core/exec.h"
 #include "core/ids.h"
-#include "core/key_table.h"
+#include "core/mix.h"
 #include "core/view.h"
 
 namespace emfast::sites {
