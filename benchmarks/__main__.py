@@ -2,7 +2,8 @@
 
 python -m benchmarks                               256³, about ten minutes
 python -m benchmarks --size 512 --slow             the full table
-python -m benchmarks --only components,distance    some of it; README.md stays as it is without --write
+python -m benchmarks --only components,distance    some of it; README.md stays as it is
+python -m benchmarks --only components --write     renews a part of the table
 """
 
 from __future__ import annotations
@@ -105,6 +106,17 @@ def write_between(path: Path, marker: str, text: str) -> None:
     path.write_text(f"{head}{start}\n{text}\n{end}{rest.split(end, 1)[1]}")
 
 
+def renewed(rows: list[harness.Row], groups: list[str], size: int) -> list[harness.Row]:
+    """The rows of the last full run, those of these groups new."""
+    last = max((HERE / "results").glob(f"????-??-??-{size}.json"), default=None)
+    kept = []
+    for row in json.loads(last.read_text())["rows"] if last else []:
+        if row["group"] not in groups:
+            timings = [harness.Timing(**timing) for timing in row.pop("timings")]
+            kept.append(harness.Row(**row, timings=timings))
+    return sorted(kept + rows, key=lambda row: GROUPS.index(row.group))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=256, help="side of the cubes (default: 256)")
@@ -112,9 +124,7 @@ def main() -> int:
     parser.add_argument("--match", default="", help="only cases whose name contains this")
     parser.add_argument("--repeat", type=int, default=3, help="rounds (default: 3)")
     parser.add_argument("--slow", action="store_true", help="also the peers that take long")
-    parser.add_argument(
-        "--write", action="store_true", help="write the table of README.md for a part of the groups too"
-    )
+    parser.add_argument("--write", action="store_true", help="renew these groups in the last full table of README.md")
     parser.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
     parser.add_argument("--no-device", action="store_true", help="leave the GPU out")
     chosen = parser.parse_args()
@@ -150,6 +160,8 @@ def main() -> int:
                     device.append(harness.measure_on_device(case, repeat=max(5, chosen.repeat), speed=speed))
                     print(f"{case.name:<36} {device[-1].timings}", flush=True)
 
+    if chosen.write:
+        rows = renewed(rows, groups, chosen.size)
     text = caption(about, chosen.size, chosen.repeat) + "\n\n" + harness.table(rows, about["threads"])
     device_text = harness.device_table(device) if device else ""
     if device:
@@ -157,7 +169,7 @@ def main() -> int:
     print(f"\n{text}\n\n{device_text}\nIn all {time.perf_counter() - start:.0f} s")
     results = HERE / "results"
     results.mkdir(exist_ok=True)
-    stamp = f"{about['date']}-{chosen.size}" + ("" if not chosen.only else "-" + "-".join(groups))
+    stamp = f"{about['date']}-{chosen.size}" + ("" if chosen.write or not chosen.only else "-" + "-".join(groups))
     data = {"about": about, "size": chosen.size, "repeat": chosen.repeat}
     data["rows"] = [dataclasses.asdict(row) for row in rows]
     data["device_rows"] = [dataclasses.asdict(row) for row in device]
