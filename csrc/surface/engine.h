@@ -439,6 +439,10 @@ class Place {
         const Box& box = pair.box;
         uint8_t* inside = inside_.need(memory_, std::max<int64_t>(1, size.voxels()));
         uint8_t* places = places_[side].need(memory_, std::max<int64_t>(1, grid_.voxels()));
+        if (size.voxels() == 0) {  // rows without a voxel have no ends to look at
+            std::fill_n(places, grid_.voxels(), uint8_t(0));
+            return false;
+        }
         uint8_t* const to = task.sites == Sites::points ? places : inside;
         const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, grid_.x));
         parallel(size.rows(), grain, [&](int64_t begin, int64_t end, int) {
