@@ -316,6 +316,7 @@ def agglomerate(
     Parameters
     ----------
     graph : RegionGraph
+        One that was made of affinities on a device is agglomerated there, where score and rules allow.
     score : str
         - ``"mean"``, ``"min"``, ``"max"`` of the affinities between two segments;
         - ``"median"`` or ``"quantile:0.75"``, of graphs with histograms (see :meth:`RegionGraph.quantiles`);

@@ -335,9 +335,7 @@ def _curve(volumes: _Volumes, thresholds: Sequence[float], block: Any, progress:
         raise ValueError(f"thresholds must be numbers from 0 to 1, got {thresholds!r}")
     found = [classes.binary(volumes.above(t, graded=True).table(block, progress)).to_dict() for t in values]
     columns = {name: np.array([scores[name] for scores in found]) for name in found[0]}
-    best = max(
-        range(len(values)), key=lambda k: (found[k]["iou"], -k) if found[k]["iou"] == found[k]["iou"] else (-1, -k)
-    )
+    best = int(np.nan_to_num(columns["iou"], nan=-1.0).argmax())
     return Table({"threshold": np.array(values), **columns}), values[best]
 
 
@@ -349,8 +347,6 @@ def _intervals(
 ) -> dict[str, tuple[float, float]]:
     """Each score with the spread it has over tables of blocks drawn with replacement, the same draws every time."""
     rng = np.random.default_rng(0)
-    if not parts:
-        return {}
     found: dict[str, list[float]] = {}
     for _ in range(rounds):
         drawn = np.bincount(rng.integers(0, len(parts), len(parts)), minlength=len(parts))
