@@ -79,7 +79,8 @@ def test_blocks_are_the_whole(both, ignore, shift, data):
     found = error_map(
         truth, labels, errors, mask=mask, shift=shift, block=block, out=out, progress=lambda *s: steps.append(s)
     )
-    assert found is out and steps[-1] == (truth.size, truth.size)
+    passes = 1 if all(side >= n for side, n in zip(block, truth.shape, strict=True)) else 2
+    assert found is out and steps[-1] == (passes * truth.size, passes * truth.size)
     assert np.array_equal(out, error_map(truth, labels, errors, mask=mask, shift=shift))
 
 
@@ -174,3 +175,27 @@ def test_what_cannot_be_written_is_left_alone(out, kind, message):
     with pytest.raises(kind, match=message):
         error_map(a, b, emfast.compare(a, b), out=given, block=(1, 2), shift=1)
     assert np.array_equal(given, before)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_nothing_is_written_for_errors_of_other_volumes(streamed):
+    """The pair that is not known comes last; other errors of the same ids go through."""
+    truth, labels = np.array([[1, 1, 2, 2, 2, 2]]), np.array([[5, 5, 5, 5, 6, 6]])
+    errors, other = emfast.compare(truth, labels), np.where(np.arange(6) == 5, 7, labels)
+    out = np.full(truth.shape, 77, np.uint8)
+    options = {"out": out, "block": (1, 2) if streamed else None}
+    with pytest.raises(ValueError, match="they know no voxel of true id 2 and label 7"):
+        error_map(truth, other, errors, **options)
+    assert (out == 77).all()
+    mask = other != 7
+    error_map(truth, other, errors, mask=mask, **options)
+    assert out.tolist() == [[0, 0, 2, 2, 1, 255]]
+    with pytest.raises(ValueError, match="they know no voxel of true id 2 and label 7"):
+        error_map(truth, other, errors, check=False, out=out, block=(1, 2))
+    with pytest.raises(ValueError, match="they know no voxel of true id 2 and label -7"):
+        error_map(truth, -other, errors, out=out, mask=~mask, block=(1, 2))
+    signs = emfast.compare(truth.astype("u8"), labels.astype("u8"))
+    error_map(truth, labels, signs, **options)
+    nothing = emfast.compare(truth, labels, mask=np.zeros_like(truth))
+    with pytest.raises(ValueError, match="they know no voxel of true id 1 and label 5"):
+        error_map(truth, labels, nothing, **options)

@@ -199,6 +199,8 @@ def test_errors():
         emfast.metrics.error_sites(a, a, ignore=0.5)
     with pytest.raises(ValueError, match="block must be a positive number of voxels for each axis"):
         emfast.metrics.error_sites(a, a, block=(0, 1))
+    with pytest.raises(TypeError, match=r"background must be an integer or None, got \(0, 1\)"):
+        emfast.metrics.error_sites(a, a, background=(0, 1))
     with pytest.raises(ValueError, match="background must be an id of uint8 and of int64, got -1"):
         emfast.metrics.error_sites(a.astype("u1"), a, background=-1)
     with pytest.raises(ValueError, match="sites must be of one volume"):

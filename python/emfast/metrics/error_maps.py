@@ -34,6 +34,8 @@ from ..labels import remap
 from . import _blocks
 from ._events import KINDS, Parts
 from .errors import Errors
+from .sites import _groups
+from .tables import Contingency, contingency
 
 
 class ErrorClass(IntEnum):
@@ -56,6 +58,7 @@ def error_map(
     mask: Any = None,
     shift: float = 0,
     out: Any = None,
+    check: bool = True,
     block: Sequence[int] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Any:
@@ -73,12 +76,16 @@ def error_map(
         Nanometres. A wrong voxel is called shifted if its label is the main segment of a true object that has a voxel
         no further away, or is the background and a voxel of the background is. 0: none is.
     out : volume of uint8, optional
-        What the map is written to, block by block: anything that takes ``out[slices] = array``; not what is read. Where
-        the errors turn out to be of other volumes, the blocks before that one have been written. Default: a new array.
+        What the map is written to, block by block: anything that takes ``out[slices] = array``; not what is read.
+        Default: a new array.
+    check : bool
+        Whether nothing is written to ``out`` where the errors turn out to be of other volumes: unless one block is all,
+        volumes are then read once before, to see that the errors know each pair of ids. False saves that pass, for
+        volumes that were compared just now; the blocks before the first unknown pair are written then.
     block : sequence of int, optional
         The voxels of a block along each axis. The map does not depend on it.
     progress : callable, optional
-        Called with the voxels that are done and those in all, after each block.
+        Called with the voxels that are done and those in all, after each block; of both passes where there are two.
 
     Returns
     -------
@@ -99,11 +106,17 @@ def error_map(
         raise ValueError(f"errors must be of truth and labels of shape {shape}, got those of shape {errors.shape}")
     nm = number_of(shift, "shift", 0)
     sides = _blocks.sides_of(block, shape, volumes)
-    if out is None:
-        out = np.empty(shape, np.uint8)
-    else:
+    given = out is not None
+    if given:
         _check_out(out, volumes, shape)
+    else:
+        out = np.empty(shape, np.uint8)
     match = _Match(errors)
+    whole = all(side >= n for side, n in zip(sides, shape, strict=True))
+    if check and given and not whole:
+        found = contingency(truth, labels, mask=mask, block=sides, progress=_part_of(progress, 0, 2))
+        match.check(found)
+        progress = _part_of(progress, 1, 2)
     halo = _reach(nm, shape, errors.spacing)
     steps = _steps_within(nm, halo, errors.spacing)
     done = 0
@@ -184,7 +197,7 @@ class _Match:
         alone = nothing[0] & ~nothing[1] & (p.sizes[1][p.places[1]] == 0)
         classes[~p.counted & ~alone] = ErrorClass.IGNORED
         self.values = classes.astype(np.uint8)
-        self.pairs = np.stack([ids.view(np.uint64) for ids in errors.table.pairs[:2]], axis=1)
+        self.pairs = _bits(errors.table)
         self.right = self._right(p)
 
     @staticmethod
@@ -195,6 +208,16 @@ class _Match:
         nothing = np.flatnonzero(p.is_background[0])
         own = np.full(len(nothing), 0 if p.background is None else p.background).astype(right.dtype)
         return p.ids[0][np.concatenate([rows, nothing])], np.concatenate([right, own])
+
+    def check(self, table: Contingency) -> None:
+        """Whether all pairs of a table are known."""
+        both = np.concatenate([self.pairs, _bits(table)])
+        order, starts = _groups(list(both.T))
+        first = order[starts]  # of equal pairs the known one
+        strangers = first[first >= len(self.pairs)] - len(self.pairs)
+        if len(strangers):
+            truth, labels, _ = table.pairs
+            raise _unknown(truth[strangers[0]], labels[strangers[0]])
 
     def classes(self, parts: dict[str, Any]) -> np.ndarray:
         """The classes of a block's voxels but for shifts."""
@@ -211,12 +234,25 @@ class _Match:
         )
         if missing >= 0:
             at = np.unravel_index(missing, truth.shape)
-            ids = [int(library.to_numpy(operand.array)[at]) for operand in (truth, labels)]
-            raise ValueError(
-                f"errors must be of truth and labels: they know no voxel of true id {ids[0]} and label {ids[1]}"
-            )
+            raise _unknown(*(library.to_numpy(operand.array)[at] for operand in (truth, labels)))
         classes: np.ndarray = library.to_numpy(raw)
         return classes
+
+
+def _bits(table: Contingency) -> np.ndarray:
+    """The pairs of a table as bit patterns: (n, 2) uint64."""
+    return np.stack([ids.view(np.uint64) for ids in table.pairs[:2]], axis=1)
+
+
+def _unknown(truth: Any, label: Any) -> ValueError:
+    return ValueError(
+        f"errors must be of truth and labels: they know no voxel of true id {int(truth)} and label {int(label)}"
+    )
+
+
+def _part_of(progress: Callable[[int, int], object] | None, k: int, parts: int) -> Any:
+    """What to call in the k-th of some passes over the same voxels."""
+    return None if progress is None else lambda done, total: progress(k * total + done, parts * total)
 
 
 def _check_out(out: Any, volumes: Mapping[str, Any], shape: tuple[int, ...]) -> None:

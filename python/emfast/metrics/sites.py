@@ -8,6 +8,7 @@ both the list of errors.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -171,7 +172,10 @@ def error_sites(
         raise ValueError(f"truth must be 2D or 3D, got {len(shape)}D of shape {shape}")
     ignored = tuple(sorted(set(_listed(ignore, "ignore"))))
     if background is not None:
-        (background,) = _listed(background, "background")
+        try:
+            background = operator.index(background)
+        except TypeError:
+            raise TypeError(f"background must be an integer or None, got {background!r}") from None
     return Sites.total(
         _of_blocks(volumes, shape, _blocks.sides_of(block, shape, volumes), ignored, background, progress)
     )
