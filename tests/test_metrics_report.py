@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import emfast
-from emfast import metrics
+from emfast import _files, metrics
 from emfast._progress import Progress, span
 from emfast.cli import main
 
@@ -138,6 +138,53 @@ def test_the_command_reads_zarr_and_hdf5_in_blocks(volumes, tmp_path, capsys):
     assert len(pictures((tmp_path / "page.html").read_text())) == 3
 
 
+@pytest.mark.parametrize("place", ["map.zarr", "map.zarr:errors", "map.h5:errors", "map.npy", "map.tif"])
+def test_the_command_writes_the_class_of_every_voxel(place, volumes, tmp_path, capsys):
+    for library in ("h5py", "zarr", "tifffile"):
+        pytest.importorskip(library)
+    truth, labels, _ = volumes
+    _files.save(tmp_path / "truth.h5", truth)
+    np.save(tmp_path / "labels.npy", labels)
+    files = [tmp_path / "truth.h5", tmp_path / "labels.npy", "--error-map", tmp_path / place]
+    code, text, _ = run(capsys, *files, "--block", "4,32,32", "--spacing", "30,8,8", "--shift", 9)
+    assert code == 0 and f"error map: {tmp_path / place}" in text
+    errors = emfast.compare(truth, labels, spacing=(30, 8, 8))
+    assert np.array_equal(_files.load(tmp_path / place), metrics.error_map(truth, labels, errors, shift=9))
+    assert run(capsys, *files)[0] == 0  # over the one before
+    assert np.array_equal(_files.load(tmp_path / place), metrics.error_map(truth, labels, errors))
+    assert run(capsys, *files, "--protocol", "cremi", "--spacing", "30,8,8")[0] == 0
+    errors = metrics.compare_by("cremi", truth, labels, spacing=(30, 8, 8))
+    shown = metrics.error_map_by("cremi", truth, labels, errors, spacing=(30, 8, 8))
+    assert np.array_equal(_files.load(tmp_path / place), shown) and (shown == 255).mean() > 0.1
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_error_map_says_what_it_is(tmp_path, capsys):
+    zarr = pytest.importorskip("zarr")
+    np.save(tmp_path / "truth.npy", np.ones((2, 3), int))
+    files = [tmp_path / "truth.npy", tmp_path / "truth.npy", "--error-map", tmp_path / "map.zarr"]
+    assert run(capsys, *files)[0] == 0
+    about = dict(zarr.open(str(tmp_path / "map.zarr"), mode="r").attrs)
+    assert json.loads(about["classes"])["merge"] == 2
+    assert (about["protocol"], about["shift_nm"]) == ("general", 0)
+
+
+def test_an_error_map_that_fails_is_not_there(volumes, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("zarr")
+    for name, array in (("truth", volumes[0]), ("labels", volumes[1])):
+        np.save(tmp_path / f"{name}.npy", array)
+
+    def fails(*_, out, **__):
+        out[:1] = 1
+        raise OSError("no space left")
+
+    monkeypatch.setattr(metrics, "error_map_by", fails)
+    files = [tmp_path / "truth.npy", tmp_path / "labels.npy", "--error-map", tmp_path / "map.zarr"]
+    code, _, told = run(capsys, *files)
+    assert code == 2 and "no space left" in told
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["labels.npy", "truth.npy"]
+
+
 def test_the_command_never_writes_over_what_it_reads(tmp_path, capsys):
     np.save(tmp_path / "truth.npy", np.ones((2, 3), int))
     (tmp_path / "link.npy").symlink_to("truth.npy")
@@ -181,6 +228,14 @@ def test_the_command_lists_protocols(capsys):
         (["truth.npy", "truth.npy", "--worst", "-1"], "--worst must be at least 0"),
         (["truth.npy", "truth.npy", "--report", "no/page.html"], "must lie in an existing folder"),
         (["truth.npy", "truth.npy", "--protocol", "lucchi", "--errors", "e.csv"], "--errors needs a protocol"),
+        (["truth.npy", "truth.npy", "--protocol", "lucchi", "--error-map", "e.npy"], "--error-map needs a protocol"),
+        (["truth.npy", "truth.npy", "--error-map", "truth.npy"], "must be a file of its own"),
+        (["truth.npy", "truth.npy", "--error-map", "e.npy", "--json", "e.npy"], "must be a file of its own"),
+        (["truth.npy", "truth.npy", "--error-map", "e.npz"], "e.npz must end in .zarr, .h5, .npy or .tif"),
+        (["truth.npy", "truth.npy", "--error-map", "no/e.npy"], "must lie in an existing folder"),
+        (["truth.npy", "truth.npy", "--error-map", "e.npy", "--shift", "9"], "--shift needs --error-map, which it"),
+        (["truth.npy", "truth.npy", "--spacing", "9,9", "--shift", "9"], "--shift needs --error-map, which it"),
+        (["truth.npy", "truth.npy", "--error-map", "e.npy", "--shift", "-9"], "--shift must be at least 0"),
     ],
 )
 def test_mistakes_are_told_in_a_line(arguments, words, tmp_path, monkeypatch, capsys):

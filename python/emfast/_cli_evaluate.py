@@ -1,17 +1,21 @@
-"""``emfast evaluate``: scores of a segmentation by a named protocol, as a table, JSON and a page to look at."""
+"""``emfast evaluate``: scores of a segmentation by a named protocol, as a table, JSON, a page to look at and a volume
+of what is wrong."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from . import _files, _native
-from ._options import integer_of
+from . import _files, _native, _targets
+from ._options import integer_of, number_of
 from ._progress import Progress
 
 __all__ = ["add"]
+
+_MAP = "emfast error map 1"
 
 
 def add(verbs: Any, spacing: Any) -> None:
@@ -36,6 +40,15 @@ def add(verbs: Any, spacing: Any) -> None:
     verb.add_argument("--report", type=Path, metavar="FILE.html", help="write a page with slices of the worst errors")
     verb.add_argument("--image", metavar="FILE", help="uint8, shown in the report")
     verb.add_argument("--errors", type=Path, metavar="FILE.csv", help="write the table of errors, worst first")
+    verb.add_argument(
+        "--error-map",
+        metavar="FILE.zarr[:NAME]",
+        help="write what is wrong at each voxel, block by block (.h5, .npy and .tif too): 0 correct, 1 split, 2 merge, "
+        "3 missed, 4 spurious, 5 shift, 255 ignored",
+    )
+    verb.add_argument(
+        "--shift", type=float, metavar="NM", help="of the error map: wrong, but right so near is 5; wants --spacing"
+    )
     verb.add_argument("--worst", type=int, default=12, metavar="N", help="errors in the report (default: 12)")
     verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
     verb.set_defaults(run=run)
@@ -67,8 +80,7 @@ def run(chosen: argparse.Namespace) -> int:
         raise ValueError("TRUTH and LABELS must be given, two files")
     integer_of(chosen.worst, "--worst", 0)
     objects = metrics.PROTOCOLS.get(chosen.protocol, metrics.PROTOCOLS["general"]).takes == "objects"
-    if chosen.errors and not objects:
-        raise ValueError(f"--errors needs a protocol that takes objects, got {chosen.protocol!r}")
+    _check_options(chosen, objects)
     _check_targets(chosen)
     if chosen.threads:
         _native.set_threads(chosen.threads)
@@ -95,7 +107,7 @@ def run(chosen: argparse.Namespace) -> int:
                 **shared,
             )
         errors: Any = None
-        if objects and (chosen.errors or chosen.report):
+        if objects and (chosen.errors or chosen.report or chosen.error_map):
             with Progress("looking for errors") as progress:
                 errors = metrics.compare_by(chosen.protocol, truth, labels, progress=progress, **shared)
         print(scores)
@@ -105,6 +117,9 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.errors:
             with _files.beside(chosen.errors) as part:
                 errors.events.to_csv(part)
+        if chosen.error_map:
+            _write_map(chosen, truth, labels, errors, shared)
+            print(f"error map: {chosen.error_map}")
         if chosen.report:
             title = f"{Path(chosen.labels).name} against {Path(chosen.truth).name}"
             options = {"errors": errors, "truth": truth, "labels": labels, "image": image, "worst": chosen.worst}
@@ -113,9 +128,39 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _write_map(chosen: argparse.Namespace, truth: Any, labels: Any, errors: Any, shared: dict[str, Any]) -> None:
+    """The class of every voxel, into a file that appears when all is written."""
+    from . import metrics
+
+    meanings = {kind.name.lower(): int(kind) for kind in metrics.ErrorClass}
+    about = {"classes": json.dumps(meanings), "protocol": chosen.protocol, "shift_nm": chosen.shift or 0.0}
+    chunks = getattr(truth, "chunks", None)
+    target = _targets.created(chosen.error_map, truth.shape, "u1", kind=_MAP, about=about, chunks=chunks)
+    with target as out, Progress("writing the error map") as progress:
+        options = {"shift": chosen.shift or 0.0, "out": out, "check": False, "progress": progress, **shared}
+        metrics.error_map_by(chosen.protocol, truth, labels, errors, **options)
+
+
+def _check_options(chosen: argparse.Namespace, objects: bool) -> None:
+    """Options that want others, or objects."""
+    for name, value in (("--errors", chosen.errors), ("--error-map", chosen.error_map)):
+        if value and not objects:
+            raise ValueError(f"{name} needs a protocol that takes objects, got {chosen.protocol!r}")
+    if chosen.shift is not None:
+        number_of(chosen.shift, "--shift", 0)
+        if not (chosen.error_map and chosen.spacing):
+            raise ValueError("--shift needs --error-map, which it is of, and --spacing, for it is in nanometres")
+
+
 def _check_targets(chosen: argparse.Namespace) -> None:
     """Each file that is written must be one of its own."""
     taken = [place for place in (chosen.truth, chosen.labels, chosen.mask, chosen.image) if place is not None]
+    if chosen.error_map:
+        path = _targets.file_of(chosen.error_map)
+        if any(_files.holds(place, path) or _files.holds(path, _files.parse(place)[0]) for place in taken):
+            raise ValueError(f"{path} must be a file of its own")
+        _targets.check(chosen.error_map, _MAP)
+        taken.append(path)
     for path in (chosen.json, chosen.report, chosen.errors):
         if path is None:
             continue

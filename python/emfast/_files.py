@@ -1,4 +1,5 @@
-"""Arrays in files: .npy, .npz, HDF5 and TIFF; Zarr to read. What is written appears whole or not at all.
+"""Arrays in files: .npy, .npz, HDF5 and TIFF; Zarr to read (``_targets.py`` writes it). What is written appears whole
+or not at all.
 
 A place is a path; of an archive (.npz, .h5, .hdf5, .zarr) with the name of the array after a colon, as in
 ``volume.h5:raw/image``. It can be left out where a file holds one array.
@@ -31,14 +32,14 @@ _TOLD = (FileNotFoundError, PermissionError, IsADirectoryError, ModuleNotFoundEr
 
 def load(place: str | os.PathLike[str]) -> np.ndarray:
     """The array at a place; that of an .npy file comes into memory where and when it is read."""
-    with opened(place) as volume, _telling(_parse(place)[0]):
+    with opened(place) as volume, _telling(parse(place)[0]):
         return volume if isinstance(volume, np.ndarray) else np.asarray(volume[...])
 
 
 @contextmanager
 def opened(place: str | os.PathLike[str]) -> Iterator[Any]:
     """What is at a place, to be sliced: of .npy, HDF5 and Zarr nothing is read before."""
-    path, name, kind = _parse(place)
+    path, name, kind = parse(place)
     readers = {"npy": _read_npy, "npz": _read_npz, "h5": _open_h5, "tif": _read_tif, "zarr": _open_zarr}
     with ExitStack() as stack:
         with _telling(path):
@@ -75,22 +76,22 @@ def _read_npz(path: str, name: str, _: ExitStack) -> np.ndarray:
 
 
 def _open_h5(path: str, name: str, stack: ExitStack) -> Any:
-    library = _library("h5", path)
+    h5 = library("h5", path)
     with open(path, "rb"):  # says plainly what cannot be opened
         pass
-    file = stack.enter_context(library.File(path, "r"))
+    file = stack.enter_context(h5.File(path, "r"))
     names: list[str] = []
-    file.visititems(lambda key, item: names.append(key) if isinstance(item, library.Dataset) else None)
+    file.visititems(lambda key, item: names.append(key) if isinstance(item, h5.Dataset) else None)
     return file[_choose(names, name, path)]
 
 
 def _open_zarr(path: str, name: str, _: ExitStack) -> Any:
-    library = _library("zarr", path)
+    zarr = library("zarr", path)
     if not os.path.isdir(path):
         raise FileNotFoundError(
             f"{path} must be a folder of Zarr, got {'a file' if os.path.exists(path) else 'nothing'}"
         )
-    found = library.open(path, mode="r")
+    found = zarr.open(path, mode="r")
     if not name and hasattr(found, "ndim"):
         return found
     names = [] if hasattr(found, "ndim") else _arrays_below(found)
@@ -104,12 +105,16 @@ def _arrays_below(group: Any) -> list[str]:
 
 
 def _read_tif(path: str, *_: Any) -> np.ndarray:
-    return np.asarray(_library("tif", path).imread(path))
+    return np.asarray(library("tif", path).imread(path))
 
 
 def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
     """Write an array; other arrays of an HDF5 file stay, other files are replaced."""
     path, name, kind = _parse_target(place)
+    if kind == "h5":
+        with edited(path) as file:
+            file.create_dataset(freed(file, path, name), data=array)
+        return
     with beside(path) as part:
         if kind in ("npy", "npz"):
             import zipfile  # not at the top, for a quick start of the package
@@ -123,19 +128,30 @@ def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
                         archive.open(f"{name or _DEFAULT}.npy", "w", force_zip64=True) as member,
                     ):
                         np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-        elif kind == "tif":
-            pages = array.astype(np.uint8) if array.dtype == bool else array
-            _library(kind, path).imwrite(part, pages, photometric="minisblack")
         else:
-            if os.path.exists(path):
-                import shutil  # not at the top, for a quick start of the package
+            pages = array.astype(np.uint8) if array.dtype == bool else array
+            library(kind, path).imwrite(part, pages, photometric="minisblack")
 
-                shutil.copyfile(path, part)
-            with _library(kind, path).File(part, "a") as file:
-                _check_place(file, path, name or _DEFAULT)
-                if (name or _DEFAULT) in file:
-                    del file[name or _DEFAULT]
-                file.create_dataset(name or _DEFAULT, data=array)
+
+@contextmanager
+def edited(path: str) -> Iterator[Any]:
+    """An HDF5 file with what is in it, to add to; it takes the place of the other in the end."""
+    with beside(path) as part:
+        if os.path.exists(path):
+            import shutil  # not at the top, for a quick start of the package
+
+            shutil.copyfile(path, part)
+        with library("h5", path).File(part, "a") as file:
+            yield file
+
+
+def freed(file: Any, path: str, name: str) -> str:
+    """The name of an array in an HDF5 file, where there is none any more."""
+    name = name or _DEFAULT
+    _check_place(file, path, name)
+    if name in file:
+        del file[name]
+    return name
 
 
 def check(place: str | os.PathLike[str]) -> None:
@@ -146,10 +162,10 @@ def check(place: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path} must lie in an existing folder, got {folder!r}")
     if os.path.isdir(path):
         raise ValueError(f"{path} must be a file, got a folder")
-    library = _library(kind, path)
+    found = library(kind, path)
     if kind == "h5" and os.path.exists(path):
         try:
-            file = library.File(path, "r")
+            file = found.File(path, "r")
         except OSError as error:
             raise ValueError(f"{path} must be an HDF5 file, got another kind or a damaged one ({error})") from error
         with file:
@@ -170,7 +186,7 @@ def _check_place(file: Any, path: str, name: str) -> None:
 
 def overwrites(target: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether what is written to the target takes the place of the other array; HDF5 files hold many."""
-    (path, name, kind), (path_, name_, kind_) = _parse(target), _parse(other)
+    (path, name, kind), (path_, name_, kind_) = parse(target), parse(other)
     if os.path.exists(path) and os.path.exists(path_):
         same = os.path.samefile(path, path_)
     else:
@@ -209,7 +225,7 @@ def beside(path: str | os.PathLike[str]) -> Iterator[str]:
         raise
 
 
-def _parse(place: str | os.PathLike[str]) -> tuple[str, str, str]:
+def parse(place: str | os.PathLike[str]) -> tuple[str, str, str]:
     """Path, name of the array or nothing, and kind."""
     text = os.fspath(place)
     ending = re.search(r"(\.\w+)(?::(.*))?$", text)
@@ -220,7 +236,7 @@ def _parse(place: str | os.PathLike[str]) -> tuple[str, str, str]:
 
 
 def _parse_target(place: str | os.PathLike[str]) -> tuple[str, str, str]:
-    path, name, kind = _parse(place)
+    path, name, kind = parse(place)
     if kind == "zarr":
         raise ValueError(f"{path} must end in .npy, .npz, .h5 or .tif: Zarr is only read here")
     return path, name, kind
@@ -235,7 +251,8 @@ def _choose(names: list[str], name: str, path: str) -> str:
     return names[0]
 
 
-def _library(kind: str, path: str) -> Any:
+def library(kind: str, path: str) -> Any:
+    """What reads and writes a kind of file; None where that is NumPy."""
     name = _LIBRARIES.get(kind)
     if name is None:
         return None
@@ -247,4 +264,16 @@ def _library(kind: str, path: str) -> Any:
         raise ModuleNotFoundError(f"{path} needs {name}: pip install 'emfast[io]'", name=name) from None
 
 
-__all__ = ["beside", "check", "holds", "load", "opened", "overwrites", "save"]
+__all__ = [
+    "beside",
+    "check",
+    "edited",
+    "freed",
+    "holds",
+    "library",
+    "load",
+    "opened",
+    "overwrites",
+    "parse",
+    "save",
+]

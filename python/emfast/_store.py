@@ -35,10 +35,10 @@ def save(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any], tab
     if ending == ".parquet" and tables is None:
         raise ValueError(f"{os.fspath(path)} must end in .npz or .zarr: this has no Parquet tables")
     if ending == ".zarr":
-        with _folder(path, kind, _kind_of_zarr, own) as part:
+        with folder(path, kind, kind_of_zarr, own) as part:
             _save_zarr(part, kind, arrays)
     elif ending == ".parquet" and tables is not None:
-        with _folder(path, kind, _kind_of_parquet, own) as part:
+        with folder(path, kind, _kind_of_parquet, own) as part:
             _save_parquet(part, kind, arrays, tables)
     else:
         with whole(path) as file:
@@ -95,13 +95,14 @@ def _save_zarr(folder: str, kind: str, arrays: Mapping[str, Any]) -> None:
     group.attrs["format"] = kind
 
 
-def _kind_of_zarr(path: str) -> str:
-    return str(_library("zarr", "'emfast[io]'").open_group(path, mode="r").attrs.get("format"))
+def kind_of_zarr(path: str) -> str:
+    """What a Zarr group or array says that it is."""
+    return str(_library("zarr", "'emfast[io]'").open(path, mode="r").attrs.get("format"))
 
 
 def _load_zarr(path: str) -> tuple[str, dict[str, np.ndarray]]:
     group = _library("zarr", "'emfast[io]'").open_group(path, mode="r")
-    return _kind_of_zarr(path), {name: np.asarray(array[...]) for name, array in group.arrays()}
+    return kind_of_zarr(path), {name: np.asarray(array[...]) for name, array in group.arrays()}
 
 
 def _save_parquet(folder: str, kind: str, arrays: Mapping[str, Any], tables: Tables) -> None:
@@ -156,27 +157,23 @@ def _load_parquet(path: str) -> tuple[str, dict[str, np.ndarray]]:
 
 
 @contextmanager
-def _folder(path: str | os.PathLike[str], kind: str, kind_of: Callable[[str], str], own: set[str]) -> Iterator[str]:
+def folder(
+    path: str | os.PathLike[str], kind: str, kind_of: Callable[[str], str], own: set[str] | None = None
+) -> Iterator[str]:
     """The path of a folder to write, which takes the place of ``path`` in the end; what fails leaves nothing. A folder
-    that is there already must be of the same kind and hold nothing but what such folders may hold, ``own``: a volume
-    with that name is not overwritten."""
+    that is there already must be of the same kind and, where such are listed, hold nothing but what such folders may
+    hold, ``own``: a volume with that name is not overwritten."""
     import tempfile
 
     place = os.fspath(path).rstrip("/")
-    if os.path.exists(place):
-        try:
-            found = kind_of(place)
-        except Exception:  # each library has its own for what is damaged
-            found = ""
-        if found != kind:
-            raise FileExistsError(f"{place} is there and holds something else: choose another name or remove it")
+    check_kind(place, kind, kind_of)
     with tempfile.TemporaryDirectory(dir=os.path.dirname(place) or ".", prefix=".emfast-") as beside_it:
         new, old = os.path.join(beside_it, "new"), os.path.join(beside_it, "old")
         yield new
         if not os.path.exists(place):
             os.rename(new, place)
             return
-        if strangers := set(os.listdir(place)) - set(os.listdir(new)) - own:
+        if own is not None and (strangers := set(os.listdir(place)) - set(os.listdir(new)) - own):
             raise FileExistsError(f"{place} also holds {min(strangers)}: choose another name or remove it")
         os.rename(place, old)
         try:
@@ -184,6 +181,18 @@ def _folder(path: str | os.PathLike[str], kind: str, kind_of: Callable[[str], st
         except BaseException:
             os.rename(old, place)
             raise
+
+
+def check_kind(place: str, kind: str, kind_of: Callable[[str], str]) -> None:
+    """Whether a place is free or holds something of that kind, to be replaced."""
+    if not os.path.exists(place):
+        return
+    try:
+        found = kind_of(place)
+    except Exception:  # each library has its own for what is damaged
+        found = ""
+    if found != kind:
+        raise FileExistsError(f"{place} is there and holds something else: choose another name or remove it")
 
 
 def _ending(path: str | os.PathLike[str]) -> str:
@@ -199,4 +208,4 @@ def _library(name: str, wanted: str) -> Any:
         raise ModuleNotFoundError(f"this needs {error.name}: pip install {wanted}", name=name) from None
 
 
-__all__ = ["load", "naming", "save", "whole"]
+__all__ = ["check_kind", "folder", "kind_of_zarr", "load", "naming", "save", "whole"]

@@ -8,7 +8,7 @@ from .classes import Binary, binary, mean_iou, per_class, threshold_curve
 from .detection import ScoreOrderedPrecision, score_ordered_precision
 from .error_maps import ErrorClass, density, error_map
 from .errors import Errors, compare, kolmogorov_distance
-from .evaluation import Scores, compare_by, evaluate
+from .evaluation import Scores, compare_by, error_map_by, evaluate
 from .instances import Associations, BestDice, Edits, aji, associations, best_dice, edits, ensemble_dice, seg_score
 from .matching import AveragePrecision, Matching, Panoptic, average_precision, by_class, by_size, match, panoptic
 from .partitions import (
@@ -121,6 +121,7 @@ __all__ = [
     "ensemble_dice",
     "entropies",
     "error_map",
+    "error_map_by",
     "error_sites",
     "evaluate",
     "expected_run_length",

@@ -12,11 +12,12 @@ import numpy as np
 from .._options import integer_of, spacing_of
 from .._table import Table
 from . import _blocks, classes
+from .error_maps import error_map
 from .errors import Errors, compare
 from .protocols import PROTOCOLS, Protocol, as_mask
 from .tables import Contingency, contingency
 
-__all__ = ["Scores", "compare_by", "evaluate"]
+__all__ = ["Scores", "compare_by", "error_map_by", "evaluate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,20 +219,63 @@ def compare_by(
     -------
     Errors
     """
-    chosen = _protocol_of(protocol)
-    if chosen.takes != "objects":
-        raise ValueError(f"protocol must take objects to find errors of objects, got {protocol!r}")
-    volumes = _Volumes.of(truth, labels, mask, spacing, replace(chosen, prepare=None)).as_counted()
+    volumes = _with_errors(protocol, truth, labels, mask, spacing)
     return compare(
         volumes.truth,
         volumes.labels,
         spacing=volumes.spacing or (1.0,) * len(volumes.truth.shape),
-        ignore=chosen.unseen,
+        ignore=volumes.protocol.unseen,
         mask=volumes.mask,
-        background=chosen.background,
+        background=volumes.protocol.background,
         block=block,
         progress=progress,
     )
+
+
+def error_map_by(
+    protocol: str,
+    truth: Any,
+    labels: Any,
+    errors: Errors,
+    *,
+    spacing: Sequence[float] | None = None,
+    mask: Any = None,
+    **options: Any,
+) -> Any:
+    """The classes of all voxels by what a protocol counts: :func:`emfast.metrics.error_map` with its mask.
+
+    Parameters
+    ----------
+    protocol, truth, labels, spacing, mask
+        As given to :func:`compare_by`.
+    errors : Errors
+        What that returned.
+    **options
+        As given to :func:`emfast.metrics.error_map`: ``shift``, ``out``, ``check``, ``block``, ``progress``.
+
+    Returns
+    -------
+    array of uint8, or ``out``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emfast import metrics
+    >>> volumes = np.array([[1, 1, 1, 2, 2, 2]]), np.array([[1, 1, 1, 1, 1, 2]])
+    >>> errors = metrics.compare_by("cremi", *volumes, spacing=(9, 9))
+    >>> metrics.error_map_by("cremi", *volumes, errors, spacing=(9, 9))
+    array([[255, 255, 255, 255, 255, 255]], dtype=uint8)
+    """
+    volumes = _with_errors(protocol, truth, labels, mask, spacing)
+    return error_map(volumes.truth, volumes.labels, errors, mask=volumes.mask, **options)
+
+
+def _with_errors(protocol: str, truth: Any, labels: Any, mask: Any, spacing: Any) -> _Volumes:
+    """The voxels that count, of which errors are looked for."""
+    chosen = _protocol_of(protocol)
+    if chosen.takes != "objects":
+        raise ValueError(f"protocol must take objects to find errors of objects, got {protocol!r}")
+    return _Volumes.of(truth, labels, mask, spacing, replace(chosen, prepare=None)).as_counted()
 
 
 # ---- volumes
