@@ -43,7 +43,7 @@ from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
-    from . import metrics
+    from . import metrics, viewing
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
 
 __version__ = "0.1.0"
@@ -112,22 +112,27 @@ __all__ = [
     "skeletonize",
     "statistics",
     "unique",
+    "viewing",
     "voxel_graph",
     "watershed",
 ]
 
-_OF_METRICS = ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate")
+# Modules that are imported when one of their names is first asked for, so that the package starts quickly.
+_LATER: dict[str, tuple[str, ...]] = {
+    "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
+    "viewing": (),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Scores are imported when they are first asked for: the package starts quickly."""
-    if name not in ("metrics", *_OF_METRICS):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    for module, names in _LATER.items():
+        if name == module or name in names:
+            from importlib import import_module
 
-    metrics = import_module(f"{__name__}.metrics")
-    globals().update({"metrics": metrics, **{n: getattr(metrics, n) for n in _OF_METRICS}})
-    return globals()[name]
+            found = import_module(f"{__name__}.{module}")
+            globals().update({module: found, **{n: getattr(found, n) for n in names}})
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
