@@ -43,7 +43,8 @@ from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
-    from . import metrics, viewing
+    from . import blocks, metrics, viewing
+    from .blocks import map_blocks
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
 
 __version__ = "0.1.0"
@@ -64,6 +65,7 @@ __all__ = [
     "affinities",
     "agglomerate",
     "agglomerate_block",
+    "blocks",
     "boundaries",
     "compare",
     "compat",
@@ -88,6 +90,7 @@ __all__ = [
     "h_maxima",
     "inverse_component_map",
     "largest_k",
+    "map_blocks",
     "mask",
     "mask_except",
     "metrics",
@@ -119,6 +122,7 @@ __all__ = [
 
 # Modules that are imported when one of their names is first asked for, so that the package starts quickly.
 _LATER: dict[str, tuple[str, ...]] = {
+    "blocks": ("map_blocks",),
     "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
     "viewing": (),
 }

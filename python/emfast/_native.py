@@ -6,6 +6,8 @@ Tests put ``_emu`` (the GPU's schedule on scrambled host threads) in the place o
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from . import _core
@@ -45,3 +47,15 @@ def set_threads(n: int) -> None:
 def get_threads() -> int:
     """The number of threads a call may use."""
     return int(_core.get_threads())
+
+
+@contextmanager
+def limited_threads(n: int) -> Iterator[None]:
+    """No more than ``n`` threads in calls of this Python thread, whatever was set for all; 0 is no limit."""
+    modules = [module for module in {_core, host} if hasattr(module, "limit_threads")]
+    before = [module.limit_threads(n) for module in modules]
+    try:
+        yield
+    finally:
+        for module, limit in zip(modules, before, strict=True):
+            module.limit_threads(limit)

@@ -335,11 +335,10 @@ class _Volumes:
 
     def tables(self, sides: tuple[int, ...]) -> Iterator[Contingency]:
         """One for each block."""
-        for box in _blocks.windows(tuple(self.truth.shape), sides):
-            part = None if self.mask is None else np.asarray(self.mask[box])
-            yield contingency(
-                np.asarray(self.truth[box]), np.asarray(self.labels[box]), ignore=self.protocol.ignore, mask=part
-            )
+        for block in _blocks.blocks_of(tuple(self.truth.shape), sides):
+            truth, labels = np.asarray(self.truth[block.core]), np.asarray(self.labels[block.core])
+            mask = None if self.mask is None else np.asarray(self.mask[block.core])
+            yield contingency(truth, labels, ignore=self.protocol.ignore, mask=mask)
 
     def scores(self) -> dict[str, float]:
         """Those that no table gives."""

@@ -1,0 +1,207 @@
+"""How a volume is cut so that the work fits into memory: sides of blocks, and how many are worked on at once."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _native
+from ._grid import Grid, is_lazy, sides_of_block
+from ._options import integer_of
+
+AIM = 1 << 24  # voxels of a block where nothing else decides: 256³
+MOST = 1 << 27  # and where there is memory for more: 512³; larger ones save nothing any more
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run over blocks will do.
+
+    Attributes
+    ----------
+    grid : Grid
+    workers : int
+        How many blocks are worked on at once.
+    threads : int
+        How many threads the calls of emfast in each may use.
+    cost : float
+        Bytes for each voxel of a block with its halo.
+    base : int
+        Bytes that the process held before.
+    memory : int or None
+        The bound that was asked for.
+    """
+
+    grid: Grid
+    workers: int
+    threads: int
+    cost: float
+    base: int
+    memory: int | None
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        """Sides of a block."""
+        return self.grid.block
+
+    @property
+    def blocks(self) -> int:
+        """How many there are."""
+        return len(self.grid)
+
+    @property
+    def bytes(self) -> int:
+        """The most that the process will hold."""
+        return self.base + math.ceil(self.workers * self.cost * math.prod(self.grid.largest))
+
+    def __str__(self) -> str:
+        sides = " x ".join(map(str, self.block))
+        halo = "" if not any(map(any, self.grid.halo)) else f" with a halo of {_halo_words(self.grid.halo)}"
+        bound = "" if self.memory is None else f" of {in_words(self.memory)}"
+        return (
+            f"{self.blocks:,} blocks of {sides} voxels{halo}, {self.workers} at once "
+            f"with {self.threads} {'thread' if self.threads == 1 else 'threads'} each, "
+            f"at most {in_words(self.bytes)}{bound} of memory"
+        )
+
+
+def make_plan(
+    sources: Mapping[str, Any],
+    targets: Mapping[str, Any],
+    shape: tuple[int, ...],
+    block: Any,
+    halo: Any,
+    memory: str | float | None,
+    cost: float | None,
+    workers: int | None,
+) -> Plan:
+    """The blocks asked for, else as large as memory lets; fewer at once where even the smallest are too many."""
+    most = _native.get_threads()
+    wanted = most if workers is None else integer_of(workers, "workers", 1, 4096)
+    bound = None if memory is None else bytes_of(memory)
+    per_voxel = _cost_of({**sources, **targets}, len(shape)) if cost is None else float(cost)
+    if not per_voxel > 0:
+        raise ValueError(f"cost must be above 0 bytes for each voxel, got {cost!r}")
+    base = _resident()
+    unit = _unit_of(sources, targets, shape)
+
+    def fits(sides: Sequence[int], at_once: int) -> bool:
+        largest = math.prod(Grid(shape, sides, halo).largest)
+        return bound is None or base + at_once * per_voxel * largest <= bound
+
+    if isinstance(block, str):
+        if block != "auto":
+            raise ValueError(f"block must be 'auto' or sides of a block, got {block!r}")
+        at_once = next((k for k in range(wanted, 0, -1) if fits(unit, k)), 1)
+        sides = _grown(unit, shape, MOST if bound else AIM, lambda s: fits(s, at_once), at_once)
+    else:
+        sides = sides_of_block(block, len(shape))
+        _check_aligned(sides, shape, targets)
+        at_once = next((k for k in range(wanted, 0, -1) if fits(sides, k)), 1)
+    grid = Grid(shape, sides, halo)
+    at_once = max(1, min(at_once, len(grid)))
+    plan = Plan(grid, at_once, max(1, most // at_once), per_voxel, base, bound)
+    if bound is not None and plan.bytes > bound:
+        raise ValueError(
+            f"memory must be at least {in_words(plan.bytes)} for blocks of {grid.block}, got {in_words(bound)}: "
+            f"{in_words(base)} are held already and a block takes {in_words(plan.bytes - base)}"
+        )
+    return plan
+
+
+def bytes_of(memory: str | float) -> int:
+    """A number of bytes; "4GB" is 4·10⁹ of them, "4GiB" 4·2³⁰."""
+    if isinstance(memory, (int, float)) and not isinstance(memory, bool) and memory > 0 and math.isfinite(memory):
+        return int(memory)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", str(memory).upper())
+    if not isinstance(memory, str) or not found or found[2] == "I" or not float(found[1]):
+        raise ValueError(f"memory must be like '4GB', '500MB' or a number of bytes, got {memory!r}")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def in_words(n: float) -> str:
+    """A number of bytes as people say it."""
+    for unit, words in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if n >= unit:
+            return f"{n / unit:.3g} {words}"
+    return f"{n:.0f} bytes"
+
+
+def _cost_of(volumes: Mapping[str, Any], dims: int) -> float:
+    """What is read and written for each voxel; and as much again, for the function and the files' buffers."""
+    per_voxel = sum(np.dtype(v.dtype).itemsize * math.prod(v.shape[: len(v.shape) - dims]) for v in volumes.values())
+    return float(max(1, 2 * per_voxel))
+
+
+def _unit_of(sources: Mapping[str, Any], targets: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The smallest sides of blocks: files of the targets are whole; those of sources where that costs little."""
+    dims = len(shape)
+    unit = [1] * dims
+    for target in targets.values():
+        unit = [math.lcm(a, b) for a, b in zip(unit, file_sides(target, dims) or unit, strict=True)]
+    unit = [min(a, max(1, n)) for a, n in zip(unit, shape, strict=True)]
+    for source in sources.values():
+        sides = file_sides(source, dims) if is_lazy(source) else None
+        common = [min(math.lcm(a, b), max(1, n)) for a, b, n in zip(unit, sides or unit, shape, strict=True)]
+        if math.prod(common) <= max(AIM, math.prod(unit)):
+            unit = common
+    return tuple(unit)
+
+
+def file_sides(volume: Any, dims: int) -> tuple[int, ...] | None:
+    """The last sides of what lies in one file: a shard, else a chunk; None of arrays in memory."""
+    for name in ("shards", "chunks"):
+        sides = getattr(volume, name, None)
+        if isinstance(sides, tuple) and all(isinstance(side, (int, np.integer)) for side in sides):
+            return tuple(int(side) for side in sides[len(sides) - dims :])
+    return None
+
+
+def _check_aligned(sides: tuple[int, ...], shape: tuple[int, ...], targets: Mapping[str, Any]) -> None:
+    for name, target in targets.items():
+        unit = file_sides(target, len(shape))
+        if unit and any(side % u and side < n for side, u, n in zip(sides, unit, shape, strict=True)):
+            raise ValueError(f"block must be a multiple of {unit}, which lie in one file of {name}, got {sides}")
+
+
+def _grown(unit: tuple[int, ...], shape: tuple[int, ...], most: int, fits: Any, at_once: int) -> tuple[int, ...]:
+    """Whole units, doubled along the shortest side while they fit and there are enough for all workers."""
+    sides = unit
+    while True:
+        open_axes = [axis for axis in range(len(shape)) if sides[axis] < shape[axis]]
+        for axis in sorted(open_axes, key=lambda axis: sides[axis]):
+            longer = tuple(2 * s if a == axis else s for a, s in enumerate(sides))
+            longer = tuple(min(s, -(-n // u) * u) for s, n, u in zip(longer, shape, unit, strict=True))
+            enough = len(Grid(shape, longer)) >= at_once
+            if math.prod(map(min, longer, shape)) <= most and enough and fits(longer):
+                sides = longer
+                break
+        else:
+            return sides
+
+
+def _halo_words(halo: tuple[tuple[int, int], ...]) -> str:
+    if all(pair == (halo[0][0],) * 2 for pair in halo):
+        return str(halo[0][0])
+    return ", ".join(f"{a}" if a == b else f"{a}+{b}" for a, b in halo)
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds."""
+    try:
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+    except OSError:  # not Linux
+        return 0
+    import resource
+
+    return pages * resource.getpagesize()
+
+
+__all__ = ["Plan", "bytes_of", "file_sides", "in_words", "make_plan"]

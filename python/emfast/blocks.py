@@ -1,0 +1,321 @@
+"""Volumes larger than memory, block by block: a function is called with each block, on threads or on a cluster.
+
+The result never depends on the order of blocks, on the number of workers or on what works on them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+from ._engine import Engine, Queue, drive, threads_engine
+from ._grid import Block, Grid, Window, words_of
+from ._job import Job, Made, Outcome, takes_where
+from ._options import integer_of
+from ._plan import Plan, make_plan
+from ._progress import Progress
+from ._reduce import Pairs, combiner
+from .errors import BlocksFailed, Failure
+
+
+class Results(list[Any]):
+    """The values of blocks in block order: a list, and what else there is to say about a run.
+
+    Attributes
+    ----------
+    failed : tuple of Failure
+        The blocks that could not be done, where the run went on without them; their value is None.
+    lost : tuple of (str, tuple of slice)
+        Which source was damaged and in which boxes of the volume, where these were read as zeros.
+    """
+
+    failed: tuple[Failure, ...] = ()
+    lost: tuple[tuple[str, Window], ...] = ()
+
+
+def map_blocks(
+    fn: Callable[..., Any],
+    source: Any,
+    target: Any = None,
+    *,
+    shape: Sequence[int] | None = None,
+    block: Sequence[int] | int | str = "auto",
+    halo: Any = 0,
+    memory: str | float | None = None,
+    cost: float | None = None,
+    workers: int | None = None,
+    retries: int = 2,
+    keep_going: bool = False,
+    on_corrupt: str = "error",
+    order: Iterable[int] | None = None,
+    after: Callable[[Block], Iterable[int]] | None = None,
+    reduce: str | Callable[[Any, Any], Any] | None = None,
+    progress: bool | str | Callable[[int, int], object] | None = None,
+) -> Any:
+    """Call a function with every block of a volume; write what it makes, or bring its values together.
+
+    Parameters
+    ----------
+    fn : callable
+        Called with the voxels of a block and the halo around it, as far as the volume goes: ``fn(voxels)``, with a
+        tuple of sources ``fn(a, b)``, with a dict ``fn(raw=a, mask=b)``, without sources ``fn()``. Where it has a
+        parameter ``where`` without a default it is told its :class:`Block`. With a target it returns the voxels of the
+        core, or those of the outer box, whose halo is then cut off; a tuple of them for a tuple of targets; or
+        :class:`Made`, these and a value. Without a target what it returns is its value. It must give the same whenever
+        it is called.
+    source : array, Volume, str, tuple, dict or None
+        Anything with a shape that can be sliced, or where it lies. Blocks are cut from the last axes; axes before them,
+        as the channels of affinities, are never cut.
+    target : array, Volume, str or tuple of them, optional
+        Written block by block.
+    shape : sequence of int, optional
+        Of the volume that is cut: the last axes of all sources and targets. Needed where there are none; elsewhere as
+        many axes are cut as ``block`` has sides or the array with the fewest has axes, at most three.
+    block : sequence of int, int or "auto"
+        Sides of a block. Each must be a multiple of the target's shard (or chunk) or reach the volume's end: no two
+        blocks write to one file. "auto" takes whole shards, as many as ``memory`` lets.
+    halo : int, sequence of int or of pairs
+        Voxels that are read around each block: one number, one for each axis, or before and after in each.
+    memory : str or number, optional
+        A bound like "4GB" for all that this process holds. The blocks, and how many are worked on at once, follow.
+    cost : float, optional
+        Bytes that a call takes for each voxel of its outer box, all told; by default what it reads and writes, twice.
+    workers : int, optional
+        How many blocks are worked on at once; by default as many as emfast may use threads. Calls of emfast in a block
+        use fewer threads, so that all together are no more than that.
+    retries : int
+        How often a block that fails is tried again.
+    keep_going : bool
+        Do the others before those that failed are told: in the result, or where values are reduced by BlocksFailed,
+        whose ``result`` is that of the others.
+    on_corrupt : "error" or "skip"
+        What a damaged piece of a source is: a block that fails; or zeros, told in the result and by a warning.
+    order : iterable of int, optional
+        A permutation of the blocks; by default raster order. No result depends on it.
+    after : callable, optional
+        The numbers of the blocks that must be done before a :class:`Block` begins.
+    reduce : "+" or callable, optional
+        Bring the values together: in pairs of block order, so the result is the same in every run. None where there are
+        no blocks.
+    progress : bool, str or callable, optional
+        True or words show a bar in a terminal or notebook; else it is called with the number of blocks done and of all.
+
+    Returns
+    -------
+    Results or object
+        The values in block order, a list; where ``reduce`` is given, what they make.
+
+    Raises
+    ------
+    BlocksFailed
+        A block failed after all its tries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emfast.blocks import map_blocks
+    >>> volume, doubled = np.arange(24).reshape(4, 6), np.zeros((4, 6), int)
+    >>> map_blocks(lambda voxels: 2 * voxels, volume, doubled, block=(2, 3))
+    [None, None, None, None]
+    >>> int(doubled.sum()), int(map_blocks(np.sum, volume, block=(2, 3), reduce="+"))
+    (552, 276)
+    """
+    retries = integer_of(retries, "retries", 0)
+    if on_corrupt not in ("error", "skip"):
+        raise ValueError(f"on_corrupt must be 'error' or 'skip', got {on_corrupt!r}")
+    combine = None if reduce is None else combiner(reduce)
+    with ExitStack() as stack:
+        called, sources = _named_sources(source, stack)
+        targets = _named_targets(target, stack)
+        whole = _common_shape({**sources, **targets}, shape, block)
+        plan = make_plan(sources, targets, whole, block, halo, memory, cost, workers)
+        job = Job(fn, called, sources, targets, plan.grid, takes_where(fn), on_corrupt == "skip")
+        engine = threads_engine(job, plan.workers, plan.threads)
+        return _run(job, engine, order, after, combine, retries, keep_going, progress)
+
+
+def plan_blocks(
+    source: Any,
+    target: Any = None,
+    *,
+    shape: Sequence[int] | None = None,
+    block: Sequence[int] | int | str = "auto",
+    halo: Any = 0,
+    memory: str | float | None = None,
+    cost: float | None = None,
+    workers: int | None = None,
+) -> Plan:
+    """What :func:`map_blocks` would do with the same arguments: the blocks, how many at once, the memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emfast.blocks import plan_blocks
+    >>> plan = plan_blocks(np.zeros((64, 64, 64), "u1"), block=32, halo=2, workers=2)
+    >>> len(plan.grid), plan.workers
+    (8, 2)
+    """
+    with ExitStack() as stack:
+        _, sources = _named_sources(source, stack)
+        targets = _named_targets(target, stack)
+        whole = _common_shape({**sources, **targets}, shape, block)
+        return make_plan(sources, targets, whole, block, halo, memory, cost, workers)
+
+
+def _run(
+    job: Job,
+    engine: Engine,
+    order: Iterable[int] | None,
+    after: Callable[[Block], Iterable[int]] | None,
+    combine: Callable[[Any, Any], Any] | None,
+    retries: int,
+    keep_going: bool,
+    progress: Any,
+) -> Any:
+    n = len(job.grid)
+    done = bytearray(n)
+    queue = Queue(_order_of(order, n), done, None if after is None else lambda index: after(job.grid[index]))
+    values = _Values(n, combine)
+    with _shown(progress) as show:
+
+        def record(ended: list[tuple[int, Outcome]]) -> None:
+            for index, outcome in ended:
+                values.put(index, outcome)
+            show(values.count, n)
+
+        failed = drive(engine, queue, record, lambda i: job.grid[i].core, retries=retries, keep_going=keep_going)
+    if failed and not keep_going:
+        raise BlocksFailed(failed, n) from failed[0].cause
+    result = values.result(failed)
+    if failed and combine is not None:
+        raise BlocksFailed(failed, n, result) from failed[0].cause
+    return result
+
+
+class _Values:
+    """What comes of the values of blocks: a list of them, or one."""
+
+    def __init__(self, n: int, combine: Callable[[Any, Any], Any] | None) -> None:
+        self.list = Results([None] * n) if combine is None else None
+        self.pairs = None if combine is None else Pairs(n, combine)
+        self.lost: list[tuple[int, tuple[tuple[str, Window], ...]]] = []
+        self.count = 0
+
+    def put(self, index: int, outcome: Outcome) -> None:
+        self.count += 1
+        if self.list is not None:
+            self.list[index] = outcome.value
+        if self.pairs is not None:
+            self.pairs.put(index, outcome.value)
+        if outcome.lost:
+            self.lost.append((index, outcome.lost))
+
+    def result(self, failed: list[Failure]) -> Any:
+        if self.lost:
+            boxes = [f"{name} {words_of(window)}" for name, window in self._lost()]
+            warnings.warn(f"damaged, read as zeros: {'; '.join(boxes)}", stacklevel=4)
+        if self.pairs is not None:
+            for failure in failed:
+                self.pairs.skip(failure.index)
+            return self.pairs.result()
+        assert self.list is not None
+        self.list.failed, self.list.lost = tuple(failed), tuple(self._lost())
+        return self.list
+
+    def _lost(self) -> list[tuple[str, Window]]:
+        """The damaged boxes in block order, each once where blocks read the same."""
+        found = {repr(box): box for _, boxes in sorted(self.lost) for box in boxes}
+        return list(found.values())
+
+
+def _named_sources(source: Any, stack: ExitStack) -> tuple[str, dict[str, Any]]:
+    """How the function takes its sources, and these by the names that messages use."""
+    if source is None:
+        return "many", {}
+    if isinstance(source, Mapping):
+        return "names", {str(name): _opened(part, f"source {name!r}", "r", stack) for name, part in source.items()}
+    if isinstance(source, (tuple, list)):
+        return "many", {f"source {i}": _opened(part, f"source {i}", "r", stack) for i, part in enumerate(source)}
+    return "one", {"source": _opened(source, "source", "r", stack)}
+
+
+def _named_targets(target: Any, stack: ExitStack) -> dict[str, Any]:
+    if target is None:
+        return {}
+    if isinstance(target, (tuple, list)):
+        return {f"target {i}": _opened(part, f"target {i}", "r+", stack) for i, part in enumerate(target)}
+    return {"target": _opened(target, "target", "r+", stack)}
+
+
+def _opened(volume: Any, name: str, mode: str, stack: ExitStack) -> Any:
+    """An array as it is; what a path or address names is opened, and closed in the end."""
+    if isinstance(volume, str) or hasattr(volume, "__fspath__"):
+        import zarr
+
+        return zarr.open_array(volume, mode=mode)
+    if not (hasattr(volume, "shape") and hasattr(volume, "dtype") and hasattr(volume, "__getitem__")):
+        raise TypeError(f"{name} must be an array, a volume or where it lies, got {type(volume).__name__}")
+    return volume
+
+
+def _common_shape(volumes: Mapping[str, Any], shape: Sequence[int] | None, block: Any) -> tuple[int, ...]:
+    """Of the last axes that all have in common; those are cut."""
+    if shape is not None:
+        whole = tuple(integer_of(n, "shape", 0) for n in shape)
+    elif not volumes:
+        raise ValueError("shape must be given where there is neither source nor target")
+    else:
+        dims = min(3, *(_spatial(volume) for volume in volumes.values()))
+        if hasattr(block, "__len__") and not isinstance(block, str):
+            dims = min(dims, len(block))
+        whole = tuple(next(iter(volumes.values())).shape)
+        whole = whole[len(whole) - dims :]
+    for name, volume in volumes.items():
+        found = tuple(volume.shape)
+        if found[max(0, len(found) - len(whole)) :] != whole:
+            raise ValueError(f"{name} must end in the axes {whole} that are cut into blocks, got shape {found}")
+    return whole
+
+
+def _spatial(volume: Any) -> int:
+    """How many axes are of space, at most."""
+    axes = getattr(volume, "axes", None)
+    return sum(axis in "zyx" for axis in axes) if isinstance(axes, str) else len(volume.shape)
+
+
+def _order_of(order: Iterable[int] | None, n: int) -> Iterator[int]:
+    if order is None:
+        return iter(range(n))
+    given = np.fromiter(order, np.int64)
+    if not np.array_equal(np.sort(given), np.arange(n)):
+        raise ValueError(f"order must hold each of {n} blocks once, got {len(given)} numbers")
+    return map(int, given)
+
+
+@contextmanager
+def _shown(progress: Any) -> Iterator[Callable[[int, int], object]]:
+    """What is told how many blocks are done."""
+    if progress is None or progress is False:
+        yield lambda done, total: None
+    elif progress is True or isinstance(progress, str):
+        with Progress("blocks" if progress is True else progress) as bar:
+            yield bar
+    elif callable(progress):
+        yield progress
+    else:
+        raise TypeError(f"progress must be True, words or a function of two numbers, got {progress!r}")
+
+
+__all__ = [
+    "Block",
+    "Grid",
+    "Made",
+    "Plan",
+    "Results",
+    "map_blocks",
+    "plan_blocks",
+]
