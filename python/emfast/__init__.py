@@ -43,8 +43,9 @@ from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
-    from . import blocks, metrics, viewing
+    from . import blocks, meshes, metrics, viewing
     from .blocks import map_blocks
+    from .meshes import Mesh, mesh
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ __all__ = [
     "Errors",
     "LabelMap",
     "MergeTree",
+    "Mesh",
     "Multicut",
     "PointCloud",
     "RegionGraph",
@@ -93,6 +95,8 @@ __all__ = [
     "map_blocks",
     "mask",
     "mask_except",
+    "mesh",
+    "meshes",
     "metrics",
     "minmax",
     "multicut",
@@ -124,6 +128,7 @@ __all__ = [
 _LATER: dict[str, tuple[str, ...]] = {
     "blocks": ("map_blocks",),
     "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
+    "meshes": ("Mesh", "mesh"),
     "viewing": (),
 }
 
