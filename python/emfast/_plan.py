@@ -89,7 +89,6 @@ def make_plan(
     if not per_voxel > 0:
         raise ValueError(f"cost must be above 0 bytes for each voxel, got {cost!r}")
     base = _resident()
-    unit = _unit_of(sources, targets, shape)
 
     def fits(sides: Sequence[int], at_once: int) -> bool:
         largest = math.prod(Grid(shape, sides, halo).largest)
@@ -98,6 +97,9 @@ def make_plan(
     if isinstance(block, str):
         if block != "auto":
             raise ValueError(f"block must be 'auto' or sides of a block, got {block!r}")
+        unit = _unit_of(targets, shape)
+        chunked = _with_chunks(unit, sources, shape)
+        unit = chunked if fits(chunked, 1) else unit
         at_once = next((k for k in range(wanted, 0, -1) if fits(unit, k)), 1)
         sides = _grown(unit, shape, MOST if bound else AIM, lambda s: fits(s, at_once), at_once)
     else:
@@ -139,19 +141,25 @@ def _cost_of(volumes: Mapping[str, Any], dims: int) -> float:
     return float(max(1, 2 * per_voxel))
 
 
-def _unit_of(sources: Mapping[str, Any], targets: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The smallest sides of blocks: files of the targets are whole; those of sources where that costs little."""
-    dims = len(shape)
-    unit = [1] * dims
+def _unit_of(targets: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The smallest sides of blocks: files of the targets are whole."""
+    unit = (1,) * len(shape)
     for target in targets.values():
-        unit = [math.lcm(a, b) for a, b in zip(unit, file_sides(target, dims) or unit, strict=True)]
-    unit = [min(a, max(1, n)) for a, n in zip(unit, shape, strict=True)]
+        unit = _common(unit, file_sides(target, len(shape)), shape)
+    return unit
+
+
+def _with_chunks(unit: tuple[int, ...], sources: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Sides for which files of the sources too are read once, where that does not make large blocks."""
     for source in sources.values():
-        sides = file_sides(source, dims) if is_lazy(source) else None
-        common = [min(math.lcm(a, b), max(1, n)) for a, b, n in zip(unit, sides or unit, shape, strict=True)]
+        common = _common(unit, file_sides(source, len(shape)) if is_lazy(source) else None, shape)
         if math.prod(common) <= max(AIM, math.prod(unit)):
             unit = common
-    return tuple(unit)
+    return unit
+
+
+def _common(unit: tuple[int, ...], sides: Sequence[int] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(min(math.lcm(a, b), max(1, n)) for a, b, n in zip(unit, sides or unit, shape, strict=True))
 
 
 def file_sides(volume: Any, dims: int) -> tuple[int, ...] | None:
