@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import emfast
 from emfast.metrics import ErrorClass, density, error_map
+from emfast.metrics.error_maps import _Match
 
 
 @st.composite
@@ -59,7 +60,7 @@ def plain_map(truth, labels, mask, ignore, spacing, shift):
     return out
 
 
-@given(volumes(), ignores, st.sampled_from([0, 0, 4, 9.5]))
+@given(volumes(), ignores, st.sampled_from([0, 0, 4, 9.5, 17, 1000]))
 def test_like_the_oracle(backend, both, ignore, shift):
     truth, labels, mask = both
     spacing = (9, 4, 4)[-truth.ndim :]
@@ -70,7 +71,7 @@ def test_like_the_oracle(backend, both, ignore, shift):
     assert np.array_equal(found, plain_map(truth, labels, mask, ignore, spacing, shift))
 
 
-@given(volumes(), ignores, st.sampled_from([0, 4, 9.5]), st.data())
+@given(volumes(), ignores, st.sampled_from([0, 4, 9.5, 30]), st.data())
 def test_blocks_are_the_whole(both, ignore, shift, data):
     truth, labels, mask = both
     block = [data.draw(st.integers(1, max(1, n))) for n in truth.shape]
@@ -199,3 +200,31 @@ def test_nothing_is_written_for_errors_of_other_volumes(streamed):
     nothing = emfast.compare(truth, labels, mask=np.zeros_like(truth))
     with pytest.raises(ValueError, match="they know no voxel of true id 1 and label 5"):
         error_map(truth, labels, nothing, **options)
+
+
+@pytest.mark.parametrize("shift", [25, 70])
+def test_far_shifts_over_many_tiles(shift):
+    """As if every step within the distance were tried."""
+    made = emfast.phantom.make((6, 96, 110), seed=2)
+    truth = made.labels
+    labels = np.roll(truth, 5, axis=2)
+    labels[:, :9] = np.where(labels[:, :9] == 0, 0, truth.max() + 1)
+    spacing = (30.0, 8.0, 9.0)
+    errors = emfast.compare(truth, labels, spacing=spacing)
+    plain = error_map(truth, labels, errors)
+    match = _Match(errors)
+    expected = np.full(truth.shape, -1, np.int64)
+    for i, j in zip(*match.right, strict=True):
+        expected[truth == i] = j
+    near = np.zeros(truth.shape, bool)
+    reach = [int(shift / side) for side in spacing]
+    for step in itertools.product(*(range(-r, r + 1) for r in reach)):
+        if any(step) and sum((s * a) ** 2 for s, a in zip(step, spacing, strict=True)) <= shift**2:
+            here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(step, truth.shape, strict=True))
+            there = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(step, truth.shape, strict=True))
+            near[here] |= labels[here] == expected[there]
+    wanted = np.where(near & ~np.isin(plain, (0, 255)), ErrorClass.SHIFT, plain)
+    found = error_map(truth, labels, errors, shift=shift)
+    assert np.array_equal(found, wanted)
+    assert len(np.unique(found)) > 4
+    assert np.array_equal(error_map(truth, labels, errors, shift=shift, block=(3, 40, 50)), found)
