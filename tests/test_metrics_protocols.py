@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +148,21 @@ def test_isbi2012_takes_the_best_threshold_over_all_sections():
     assert scores["vrand_threshold"] in (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
+@pytest.mark.parametrize("protocol", ["isbi2012", "isbi2012-warping"])
+def test_thresholds_of_isbi2012_can_be_chosen(protocol):
+    truth, predictions = _warped()
+    grades = np.where(predictions[0], 0.73, 0.05).astype(np.float32)
+    fixed = emfast.evaluate(truth, grades, protocol=protocol)
+    assert fixed.about["thresholds"] == list(PROTOCOLS[protocol].thresholds)
+    same = emfast.evaluate(truth, grades, protocol=protocol, thresholds=fixed.about["thresholds"][::-1])
+    assert same.scores == fixed.scores and same.card() == fixed.card()
+    one = emfast.evaluate(truth, grades, protocol=protocol, thresholds=[0.95])  # all is boundary
+    assert one.about["thresholds"] == [0.95]
+    assert one.scores != fixed.scores
+    with pytest.raises(ValueError, match="thresholds must be numbers from 0 to 1"):
+        emfast.evaluate(truth, grades, protocol=protocol, thresholds=[-1])
+
+
 def test_isbi2012_warping_has_the_vectors():
     truth, predictions = _warped()
     found = [emfast.evaluate(truth, p.astype(np.float32), protocol="isbi2012-warping") for p in predictions]
@@ -165,8 +182,45 @@ def test_mitoem_is_coco_s_by_size():
     assert math.isnan(scores["ap_75_medium"])
     accuracy = emfast.evaluate(truth[None], labels[None], protocol="mitoem-accuracy")
     assert accuracy["accuracy_75"] == 1 / 6
+    assert accuracy["accuracy_75_small"] == 1 / 6 and math.isnan(accuracy["recall_75_large"])
     nucmm = emfast.evaluate(truth[None], labels[None], protocol="nucmm")
     assert nucmm["ap_75"] == scores["ap_75"]
+
+
+def test_mitoem_accuracy_has_ranges_of_sizes():
+    """Found: one of 5000 voxels, one of 15001 by a segment of 15000; missed: one of 15000."""
+    truth = np.repeat([1, 2, 3, 0], [5000, 15000, 15001, 999])
+    labels = np.repeat([1, 0, 3, 0], [5000, 15000, 15000, 1000])
+    scores = emfast.evaluate(truth[None], labels[None], protocol="mitoem-accuracy")
+    assert [scores[f"recall_75_{size}"] for size in ("small", "medium", "large")] == [1, 0, 1]
+    assert scores["precision_75_small"] == scores["precision_75_medium"] == 1
+    assert scores["recall_75"] == 2 / 3
+
+
+def test_mitoem_orders_by_size_where_no_scores_are_given():
+    truth = np.repeat([1, 2, 0], [8, 8, 9])
+    labels = np.repeat([1, 2, 9], [8, 8, 9])
+    scores = emfast.evaluate(truth[None], labels[None], protocol="mitoem")
+    table = emfast.contingency(truth, labels)
+    given = {"rule": "mitoem", "bounds": (5000, 15000)}
+    sizes = metrics.score_ordered_precision(table, scores={1: 8, 2: 8, 9: 9}, **given)
+    best = metrics.score_ordered_precision(table, scores={1: 0.9, 2: 0.8, 9: 0.1}, **given)
+    assert scores["ap_75"] == sizes.at(0.75)[0] < best.at(0.75)[0] == 1
+
+
+def test_calls_for_challenges_without_a_protocol_run():
+    text = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    section = text.split("## Which call for which challenge")[1].split("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", section, re.S)
+    assert len(blocks) == 4
+    found: dict = {}
+    for block in blocks:
+        exec(block, found)
+    assert found["runs"].erl == pytest.approx(50 / 9)
+    assert found["nerl"] == pytest.approx(50 / 9 / (290 / 9))
+    assert found["partners"].f1 == pytest.approx(2 / 3)
+    assert found["instance"] == pytest.approx(math.sqrt(found["f1"] * found["closeness"]))
+    assert 0 < found["xpress"].erl_rand < 1
 
 
 @pytest.mark.parametrize("protocol", ["lucchi", "kasthuri", "urocell"])

@@ -33,7 +33,9 @@ def add(verbs: Any, spacing: Any) -> None:
     verb.add_argument("--list", action="store_true", help="list the protocols and what they fix")
     verb.add_argument("--spacing", type=spacing, metavar="Z,Y,X", help="nanometres per voxel")
     verb.add_argument("--mask", metavar="FILE", help="voxels that are 0 there do not count")
-    verb.add_argument("--thresholds", type=_numbers, metavar="T,T,…", help="of a probability; the best counts")
+    verb.add_argument(
+        "--thresholds", type=_numbers, metavar="T,T,…", help="of a probability; the best counts (ISBI 2012 has its own)"
+    )
     verb.add_argument("--bootstrap", type=int, default=0, metavar="N", help="rounds for 95 %% intervals")
     verb.add_argument("--block", type=_block, metavar="Z,Y,X", help="voxels that are read at a time")
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the card as JSON")

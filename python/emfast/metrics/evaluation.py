@@ -135,8 +135,9 @@ def evaluate(
     mask : array of bool or integers, of the same shape, optional
         Voxels where it is 0 do not count, beside those that the protocol leaves out.
     thresholds : sequence of float, optional
-        For a probability, in floats or uint8 from 0 to 255: the scores at each come as ``curve``, those with the
-        largest IoU as the result.
+        For a probability, in floats or uint8 from 0 to 255. Where masks are taken, the scores at each come as
+        ``curve``, those with the largest IoU as the result. Where probabilities are taken (ISBI 2012) the best of
+        these counts, for each score; default: those of the protocol.
     bootstrap : int
         For confidence intervals (95 %): so many times blocks are drawn with replacement and scored; an interval is
         the score and 1.96 standard deviations of these on either side. (Not their quantiles: a block that is drawn
@@ -169,17 +170,23 @@ def evaluate(
     rounds = integer_of(bootstrap, "bootstrap", 0)
     if rounds == 1:
         raise ValueError("bootstrap must be 0 or at least 2 rounds, got 1")
-    if thresholds is not None and chosen.takes != "mask":
-        raise ValueError(f"thresholds are for the protocols that take masks, got protocol {protocol!r}")
+    if thresholds is not None and chosen.takes not in ("mask", "probability"):
+        raise ValueError(
+            f"thresholds are for the protocols that take masks or probabilities, got protocol {protocol!r}"
+        )
+    wanted = None if thresholds is None else _listed(thresholds)
     if chosen.of_table is None:
         if rounds or block is not None:
             name = "bootstrap" if rounds else "block"
             raise ValueError(f"{name} needs a protocol whose scores come of a table, got {protocol!r}")
-        return Scores(chosen, volumes.scores(), about=_about(volumes, checksums))
+        about = _about(volumes, checksums)
+        if chosen.thresholds:
+            about["thresholds"] = wanted or list(chosen.thresholds)
+        return Scores(chosen, volumes.scores(wanted), about=about)
     about, curve = _about(volumes, checksums), None
     volumes = volumes.as_counted()
-    if thresholds is not None:
-        curve, best = _curve(volumes, thresholds, block, progress)
+    if wanted is not None:
+        curve, best = _curve(volumes, wanted, block, progress)
         volumes, about = volumes.above(best, graded=True), about | {"threshold": best}
     elif chosen.takes == "mask":
         volumes = volumes.above(0.5, graded=False)
@@ -340,12 +347,13 @@ class _Volumes:
             mask = None if self.mask is None else np.asarray(self.mask[block.core])
             yield contingency(truth, labels, ignore=self.protocol.ignore, mask=mask)
 
-    def scores(self) -> dict[str, float]:
+    def scores(self, thresholds: list[float] | None) -> dict[str, float]:
         """Those that no table gives."""
         assert self.protocol.of_volumes is not None
         if self.mask is not None:
             raise ValueError(f"mask must be left out for the protocol {self.protocol.name}, which scores whole volumes")
-        return self.protocol.of_volumes(_whole(self.truth), _whole(self.labels), self.spacing or ())
+        numbers = tuple(thresholds or self.protocol.thresholds) or self.spacing or ()
+        return self.protocol.of_volumes(_whole(self.truth), _whole(self.labels), numbers)
 
 
 def _whole(volume: Any) -> np.ndarray:
@@ -371,11 +379,16 @@ def _protocol_of(name: str) -> Protocol:
 # ---- thresholds
 
 
-def _curve(volumes: _Volumes, thresholds: Sequence[float], block: Any, progress: Any) -> tuple[Table, float]:
-    """The scores at each threshold, and the one with the largest IoU, the smallest of equals."""
+def _listed(thresholds: Sequence[float]) -> list[float]:
+    """Ascending."""
     values = sorted(float(t) for t in thresholds)
     if not values or not all(0 <= t <= 1 for t in values):
         raise ValueError(f"thresholds must be numbers from 0 to 1, got {thresholds!r}")
+    return values
+
+
+def _curve(volumes: _Volumes, values: list[float], block: Any, progress: Any) -> tuple[Table, float]:
+    """The scores at each threshold, and the one with the largest IoU, the smallest of equals."""
     found = [classes.binary(volumes.above(t, graded=True).table(block, progress)).to_dict() for t in values]
     columns = {name: np.array([scores[name] for scores in found]) for name in found[0]}
     best = int(np.nan_to_num(columns["iou"], nan=-1.0).argmax())

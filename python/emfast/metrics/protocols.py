@@ -22,6 +22,7 @@ __all__ = ["PROTOCOLS", "Protocol", "border_mask", "protocols"]
 
 _CREMI_BORDER = 25.0  # nanometres, as the organisers' own scripts have it
 _CREMI_IGNORED = (2**64 - 1, -1)  # one bit pattern; signed where ids were cast
+_MITOEM_BOUNDS, _MITOEM_SIZES = (5000, 15000), ("_small", "_medium", "_large")
 _THRESHOLDS = tuple(k / 10 for k in range(11))
 _SIGNED, _UNSIGNED = np.dtype("i8"), np.dtype("u8")
 
@@ -40,7 +41,9 @@ class Protocol:
     of_table : function from a Contingency to scores, or None
         What is left once the voxels that do not count are left out.
     of_volumes : function from (truth, labels, spacing) to scores, or None
-        For what a table cannot tell.
+        For what a table cannot tell; where a probability is taken, from (truth, labels, thresholds).
+    thresholds : tuple of float
+        Of a probability, where the protocol fixes them.
     ignore : tuple of int
         True ids whose voxels do not count.
     mask : function from (truth, spacing) to an array of bool, or None
@@ -60,6 +63,7 @@ class Protocol:
     takes: str = "objects"
     of_table: Callable[[Contingency], dict[str, float]] | None = None
     of_volumes: Callable[[np.ndarray, np.ndarray, tuple[float, ...]], dict[str, float]] | None = None
+    thresholds: tuple[float, ...] = ()
     ignore: tuple[int, ...] = ()
     mask: Callable[[np.ndarray, tuple[float, ...]], np.ndarray] | None = None
     prepare: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
@@ -115,9 +119,8 @@ def _cremi_legacy(table: Contingency) -> dict[str, float]:
 
 
 def _mitoem(table: Contingency) -> dict[str, float]:
-    found = detection.score_ordered_precision(table, rule="mitoem", bounds=(5000, 15000))
-    names = ("", "_small", "_medium", "_large")
-    at_75 = {f"ap_75{name}": float(v) for name, v in zip(names, found.at(0.75), strict=True)}
+    found = detection.score_ordered_precision(table, rule="mitoem", bounds=_MITOEM_BOUNDS)
+    at_75 = {f"ap_75{name}": float(v) for name, v in zip(("", *_MITOEM_SIZES), found.at(0.75), strict=True)}
     return at_75 | {"ap_50": float(found.at(0.5)[0]), "ap_mean": float(found.mean[0])}
 
 
@@ -133,6 +136,17 @@ def _mitoem_accuracy(table: Contingency) -> dict[str, float]:
         "pq": matching.panoptic(table).pq,
         **counts,
         "labels_background": float(kinds.background),
+        **_by_size(table),
+    }
+
+
+def _by_size(table: Contingency) -> dict[str, float]:
+    """Detections at 0.75 in each range of sizes."""
+    rows = matching.by_size(table, _MITOEM_BOUNDS, threshold=0.75)
+    return {
+        f"{name}_75{size}": float(rows[name][k])
+        for k, size in enumerate(_MITOEM_SIZES)
+        for name in ("accuracy", "precision", "recall", "f1")
     }
 
 
@@ -218,11 +232,11 @@ def _shifted(truth: np.ndarray, counted: np.ndarray) -> np.ndarray:
     return np.where(counted, truth.astype(np.uint64) + np.uint64(1), np.uint64(0))
 
 
-def _isbi2012(truth: np.ndarray, probability: np.ndarray, _: tuple[float, ...]) -> dict[str, float]:
+def _isbi2012(truth: np.ndarray, probability: np.ndarray, thresholds: tuple[float, ...]) -> dict[str, float]:
     objects = topology.section_components(truth)
     best = {"vrand": -1.0, "vinfo": -1.0}
     found: dict[str, float] = {}
-    for threshold in _THRESHOLDS:
+    for threshold in thresholds:
         segments = topology.thin_boundaries(probability, threshold=threshold)
         for name, value in _over_sections(objects, segments).items():
             if value > best[name]:
@@ -245,11 +259,11 @@ def _over_sections(truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {"vrand": 2 * joint / both if both else math.nan, "vinfo": min(vinfo, 1.0) if squares else math.nan}
 
 
-def _isbi2012_warping(truth: np.ndarray, probability: np.ndarray, _: tuple[float, ...]) -> dict[str, float]:
+def _isbi2012_warping(truth: np.ndarray, probability: np.ndarray, thresholds: tuple[float, ...]) -> dict[str, float]:
     mask = np.asarray(truth) != 0
     objects = topology.section_components(mask)
     found = dict.fromkeys(("warping_error", "warping_left", "rand_error", "pixel_error"), math.inf)
-    for threshold in _THRESHOLDS[:-1]:  # nothing is above 1
+    for threshold in thresholds:
         inside = as_mask(probability, threshold, graded=True)
         warped = topology.warping(mask, probability, threshold=threshold)
         table = contingency(objects, topology.section_components(inside), ignore=(0,))
@@ -364,6 +378,7 @@ _ALL = (
         ),
         takes="probability",
         of_volumes=_isbi2012,
+        thresholds=_THRESHOLDS,
     ),
     Protocol(
         "isbi2012-warping",
@@ -376,12 +391,14 @@ _ALL = (
         ),
         takes="probability",
         of_volumes=_isbi2012_warping,
+        thresholds=_THRESHOLDS[:-1],  # nothing is above 1
     ),
     Protocol(
         "mitoem",
         "MitoEM 2020: average precision in the order of sizes.",
         (
-            "segments are ordered by size; each goes with its best true object; IoU >= 0.75 (0.5 … 0.95 for the mean)",
+            "segments are ordered by size, as the challenge has it without scores; of equal ones the smaller id",
+            "each goes with its best true object; IoU >= 0.75 (0.5 … 0.95 for the mean)",
             "101 recalls; sizes up to 5000, up to 15000 and above are small, medium, large",
         ),
         of_table=_mitoem,
@@ -389,7 +406,13 @@ _ALL = (
     Protocol(
         "mitoem-accuracy",
         "MitoEM 2023: accuracy at IoU 0.75, with associations.",
-        (_MATCHED, "accuracy = TP / (TP + FP + FN) at IoU >= 0.75; PQ at IoU > 0.5", "associations as TIMISE's"),
+        (
+            _MATCHED,
+            "accuracy = TP / (TP + FP + FN) at IoU >= 0.75; PQ at IoU > 0.5",
+            "associations as TIMISE's",
+            "sizes up to 5000, up to 15000 voxels and above are small, medium, large: recall is of true objects of the "
+            "size, precision of segments; all are matched together",
+        ),
         of_table=_mitoem_accuracy,
     ),
     Protocol(
