@@ -43,10 +43,11 @@ from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
-    from . import blocks, meshes, metrics, viewing
+    from . import blocks, meshes, metrics, viewing, volumes
     from .blocks import map_blocks
     from .meshes import Mesh, mesh
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
+    from .volumes import Volume, open_volume
 
 __version__ = "0.1.0"
 
@@ -64,6 +65,7 @@ __all__ = [
     "Skeleton",
     "Skeletons",
     "Table",
+    "Volume",
     "affinities",
     "agglomerate",
     "agglomerate_block",
@@ -105,6 +107,7 @@ __all__ = [
     "mutex_watershed_graph",
     "nearest_background",
     "open_fragments",
+    "open_volume",
     "phantom",
     "point_cloud",
     "refit",
@@ -120,6 +123,7 @@ __all__ = [
     "statistics",
     "unique",
     "viewing",
+    "volumes",
     "voxel_graph",
     "watershed",
 ]
@@ -130,6 +134,7 @@ _LATER: dict[str, tuple[str, ...]] = {
     "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
     "meshes": ("Mesh", "mesh"),
     "viewing": (),
+    "volumes": ("Volume", "open_volume"),
 }
 
 

@@ -1,0 +1,5 @@
+"""Volumes in files: every format of electron microscopy behind one door, larger than memory, always z, y, x."""
+
+from ._volume import Volume, open_volume
+
+__all__ = ["Volume", "open_volume"]
