@@ -79,6 +79,49 @@ def test_columns_follow_from_the_voxels(backend, labels, spacing):
         assert (np.diff(table.axes[row]) <= 0).all()
 
 
+class Sliced:
+    """A volume that can only be sliced."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, box):
+        return self.array[box]
+
+
+@given(
+    labels=DENSE,
+    background=st.sampled_from([0, 1, None]),
+    moments=st.booleans(),
+    surface=st.booleans(),
+    lazy=st.booleans(),
+    data=st.data(),
+)
+def test_blocks_are_the_whole(labels, background, moments, surface, lazy, data):
+    block = [data.draw(st.integers(1, max(1, n))) for n in labels.shape]
+    options = {"background": background, "moments": moments, "surface": surface, "spacing": (30, 8, 7)[-labels.ndim :]}
+    steps = []
+    found = emfast.statistics(
+        Sliced(labels) if lazy else labels, block=block, progress=lambda *step: steps.append(step), **options
+    )
+    assert found == emfast.statistics(labels, **options)
+    assert found.label.dtype == emfast.statistics(labels, **options).label.dtype
+    assert steps[-1] == (labels.size, labels.size)
+
+
+def test_blocks_are_the_whole_on_a_large_volume(backend):
+    made = emfast.phantom.make((20, 70, 90), seed=1)
+    options = {"spacing": (30, 8, 8), "moments": True, "surface": True}
+    whole = emfast.statistics(made.labels, **options)
+    assert emfast.statistics(backend(made.labels), block=(7, 32, 32), **options) == whole
+    zarr = pytest.importorskip("zarr")
+    assert emfast.statistics(zarr.array(made.labels, chunks=(8, 32, 32)), **options) == whole
+    with pytest.raises(ValueError, match="radius must be False for volumes that are read block by block"):
+        emfast.statistics(made.labels, radius=True, block=(7, 32, 32))
+    with pytest.raises(ValueError, match="block must be a positive number of voxels for each axis"):
+        emfast.statistics(made.labels, block=(7, 32))
+
+
 def test_moments_stay_exact_far_from_the_origin(backend):
     labels = np.zeros((3, 2, 200_001), "u1")
     labels[:, :, 200_000 - 50 :] = 1

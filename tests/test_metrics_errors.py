@@ -286,6 +286,18 @@ def test_morphology():
     assert {"perimeter", "area", "diameter"} <= set(flat.objects.columns)
 
 
+def test_morphology_of_volumes_that_are_sliced():
+    zarr = pytest.importorskip("zarr")
+    made = emfast.phantom.make((12, 40, 50), seed=4)
+    truth, labels = made.labels.astype("i4"), np.roll(made.labels, 3, axis=1)
+    options = {"spacing": (30, 8, 8), "morphology": True}
+    whole, steps = emfast.compare(truth, labels, **options), []
+    volumes = [zarr.array(volume, chunks=(5, 16, 16)) for volume in (truth, labels)]
+    assert emfast.compare(*volumes, progress=lambda *step: steps.append(step), **options) == whole
+    assert emfast.compare(volumes[0], labels, block=(5, 20, 30), **options) == whole
+    assert steps[-1] == (3 * truth.size, 3 * truth.size)
+
+
 @pytest.mark.parametrize("ending", [".npz", ".zarr", ".parquet"])
 @pytest.mark.parametrize("background", [0, None])
 def test_save_and_load(tmp_path, ending, background):
@@ -339,9 +351,6 @@ def test_errors():
         emfast.compare(a, a, spacing=(1, 1))
     with pytest.raises(ValueError, match="tolerance must be at least 0, got -1"):
         emfast.compare(a, a, tolerance=-1)
-    zarr = pytest.importorskip("zarr")
-    with pytest.raises(ValueError, match="morphology must be False for volumes that are read block by block"):
-        emfast.compare(zarr.array(a), a, morphology=True)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ._arrays import Operand, take
+from ._grid import is_lazy
 from ._options import background_of, connectivity_of, ids_of, periodic_of, spacing_of
 from ._table import Table
 from .distance import _metric
@@ -42,6 +43,8 @@ def statistics(
     moments: bool = False,
     surface: bool = False,
     radius: bool = False,
+    block: Sequence[int] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Statistics:
     """Measure every label of a volume.
 
@@ -51,13 +54,19 @@ def statistics(
     Parameters
     ----------
     labels : array of integers or bool, shape (z, y, x) or (y, x)
-        Any memory order; C and Fortran order are read in place.
+        Any memory order; C and Fortran order are read in place. Volumes that are no arrays but can be sliced (of Zarr,
+        h5py, dask …) are read block by block, the next while one is measured.
     spacing : sequence of float
         Nanometres per voxel, in axis order.
     background : int or None
         The id that is left out; None measures every id.
     moments, surface, radius : bool
-        Add the columns named below.
+        Add the columns named below; ``radius`` of an array that is taken whole.
+    block : sequence of int, optional
+        The voxels of a block along each axis, which bounds memory. The result does not depend on it. Default: arrays
+        are taken whole, other volumes in whole chunks of about 16 million voxels.
+    progress : callable, optional
+        Called with the voxels that are done and those in all, after each block.
 
     Returns
     -------
@@ -102,6 +111,10 @@ def statistics(
     >>> table[2**64 - 1]["centroid"].tolist()
     [1.5, 2.5, 2.5]
     """
+    if block is not None or is_lazy(labels):
+        if radius:
+            raise ValueError("radius must be False for volumes that are read block by block; give an array")
+        return Statistics(_columns_of_blocks(labels, spacing, background, moments, surface, block, progress))
     operand = take(labels, "labels", order="C" if radius else "any")
     dims = len(operand.shape)
     steps_nm = spacing_of(spacing, dims)
@@ -109,6 +122,8 @@ def statistics(
     pattern = background_of(background, operand.dtype)
     depths = _depths(operand, spacing, pattern) if radius else None
     ids, cells = _measure(operand, pattern, moments, surface, depths, shape)
+    if progress is not None:
+        progress(math.prod(shape), math.prod(shape))
     return Statistics(_columns(ids, cells, shape, steps_nm, moments, surface, radius))
 
 
@@ -221,6 +236,98 @@ def _measure(
     if surface:
         order[at : at + 13] = [at + _step(step, where) for step in _STEPS]
     return ids, cells[:, order]
+
+
+def _columns_of_blocks(
+    labels: Any,
+    spacing: Sequence[float],
+    background: int | None,
+    moments: bool,
+    surface: bool,
+    block: Sequence[int] | None,
+    progress: Callable[[int, int], object] | None,
+) -> dict[str, np.ndarray]:
+    """The columns of cells that are added up over blocks.
+
+    Pairs of neighbours that blocks share are counted once: each block is measured with the plane after it along every
+    axis, and the planes where such blocks overlap are taken away again, where planes cross added, and so on.
+    """
+    from .metrics import _blocks  # not at the top, for the metrics import this
+
+    if not hasattr(labels, "shape"):
+        labels = np.asarray(labels)
+    shape = tuple(map(int, labels.shape))
+    if len(shape) not in (2, 3):
+        raise ValueError(f"labels must be 2D or 3D, got {len(shape)}D of shape {shape}")
+    nm = spacing_of(spacing, len(shape))
+    sides, total = _blocks.sides_of(block, shape, {"labels": labels}), math.prod(shape)
+    sums: list[tuple[np.ndarray, np.ndarray]] = []  # each has more than twice the rows of the next
+    done = 0
+    for core, wide, parts in _blocks.read_ahead({"labels": labels}, shape, sides, after=[int(surface)] * len(shape)):
+        for sign, window in _overlaps(core, wide):
+            inner = tuple(slice(a.start - w.start, a.stop - w.start) for a, w in zip(window, wide, strict=True))
+            sums.append(_cells_of(parts["labels"][inner], window, sign, background, moments, surface, shape))
+            while len(sums) > 1 and len(sums[-2][0]) <= 2 * len(sums[-1][0]):
+                sums[-2:] = [_added(sums[-2:])]
+        done += math.prod(w.stop - w.start for w in core)
+        if progress is not None:
+            progress(done, total)
+    ids, cells = _added(sums)
+    return _columns(ids, cells, shape, nm, moments, surface, radius=False)
+
+
+def _overlaps(core: tuple[slice, ...], wide: tuple[slice, ...]) -> Iterator[tuple[int, tuple[slice, ...]]]:
+    """A block with the planes after it, and these planes with the sign by which they count."""
+    after = [slice(c.stop, w.stop) for c, w in zip(core, wide, strict=True)]
+    for thin in itertools.product((False, True), repeat=len(core)):
+        window = tuple(a if t else w for t, a, w in zip(thin, after, wide, strict=True))
+        if all(w.stop > w.start for t, w in zip(thin, window, strict=True) if t):
+            yield (-1) ** sum(thin), window
+
+
+def _cells_of(
+    part: Any,
+    window: tuple[slice, ...],
+    sign: int,
+    background: int | None,
+    moments: bool,
+    surface: bool,
+    shape: tuple[int, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and cells of a part, in the coordinates of the whole; what is added up has a sign."""
+    operand = take(part, "labels")
+    local = tuple(w.stop - w.start for w in window)
+    ids, cells = _measure(operand, background_of(background, operand.dtype), moments, surface, None, local)
+    cells = np.array(cells, np.int64)
+    origin = [0] * (3 - len(shape)) + [w.start for w in window]
+    voxels, sums = cells[:, _VOXELS].copy(), cells[:, _SUM : _SUM + 3].copy()
+    if len(ids):
+        places = zip(np.unravel_index(cells[:, _FIRST], local), window, strict=True)
+        cells[:, _FIRST] = np.ravel_multi_index([place + w.start for place, w in places], shape)
+    for axis, low in enumerate(origin):
+        cells[:, [_LOW + axis, _HIGH + axis]] += low
+        cells[:, _SUM + axis] += low * voxels
+    for k, (a, b) in enumerate(_PRODUCTS if moments else ()):  # modulo 2^64, as the native sums are
+        cells[:, _BASIC + k] += origin[a] * sums[:, b] + origin[b] * sums[:, a] + origin[a] * origin[b] * voxels
+    added = [_VOXELS, *range(_SUM, cells.shape[1])]
+    cells[:, added] *= sign
+    return ids, cells
+
+
+def _added(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Cells of equal ids put together; ids ascend."""
+    if len(parts) == 1:
+        return parts[0]
+    ids, cells = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if not len(ids):
+        return ids, cells
+    order = np.argsort(ids, kind="stable")
+    ids, cells = ids[order], cells[order]
+    starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+    out = np.add.reduceat(cells, starts, axis=0)
+    for columns, fold in ((slice(_FIRST, _HIGH), np.minimum), (slice(_HIGH, _SUM), np.maximum)):
+        out[:, columns] = fold.reduceat(cells[:, columns], starts, axis=0)
+    return ids[starts], out
 
 
 def _product(a: int, b: int) -> int:

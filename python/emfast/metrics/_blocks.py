@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,4 +92,9 @@ def read_ahead(
                 yield now[0].core, now[0].outer, {name: reading.result() for name, reading in now[1].items()}
 
 
-__all__ = ["Window", "blocks_of", "is_lazy", "read_ahead", "same_shapes", "sides_of"]
+def part_of(progress: Callable[[int, int], object] | None, k: int, parts: int) -> Callable[[int, int], object] | None:
+    """What to call in the k-th of some passes over the same voxels."""
+    return None if progress is None else lambda done, total: progress(k * total + done, parts * total)
+
+
+__all__ = ["Window", "blocks_of", "is_lazy", "part_of", "read_ahead", "same_shapes", "sides_of"]

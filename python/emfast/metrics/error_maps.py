@@ -116,9 +116,9 @@ def error_map(
     match = _Match(errors)
     whole = all(side >= n for side, n in zip(sides, shape, strict=True))
     if check and given and not whole:
-        found = contingency(truth, labels, mask=mask, block=sides, progress=_part_of(progress, 0, 2))
+        found = contingency(truth, labels, mask=mask, block=sides, progress=_blocks.part_of(progress, 0, 2))
         match.check(found)
-        progress = _part_of(progress, 1, 2)
+        progress = _blocks.part_of(progress, 1, 2)
     halo = reach_of(nm, shape, errors.spacing)
     done = 0
     for core, wide, parts in _blocks.read_ahead(volumes, shape, sides, before=halo, after=halo):
@@ -249,11 +249,6 @@ def _unknown(truth: Any, label: Any) -> ValueError:
     return ValueError(
         f"errors must be of truth and labels: they know no voxel of true id {int(truth)} and label {int(label)}"
     )
-
-
-def _part_of(progress: Callable[[int, int], object] | None, k: int, parts: int) -> Any:
-    """What to call in the k-th of some passes over the same voxels."""
-    return None if progress is None else lambda done, total: progress(k * total + done, parts * total)
 
 
 def _check_out(out: Any, volumes: Mapping[str, Any], shape: tuple[int, ...]) -> None:

@@ -201,12 +201,13 @@ def compare(
     tolerance : int
         Parts of at most so many voxels make no errors and are no pieces.
     morphology : bool
-        Whether tables of objects tell surfaces and axes too; of arrays only, for they are read once more.
+        Whether tables of objects tell surfaces and axes too; each volume is read once more for that.
     block : sequence of int, optional
         The voxels of a block along each axis, which bounds memory. The result does not depend on it. Default: arrays
         are taken whole, other volumes in whole chunks of about 16 million voxels.
     progress : callable, optional
-        Called with the voxels that are done and those in all, after each block.
+        Called with the voxels that are done and those in all, after each block; with ``morphology`` each voxel is done
+        three times.
 
     Returns
     -------
@@ -234,12 +235,11 @@ def compare(
     """
     _, shape = _blocks.same_shapes({"truth": truth, "labels": labels, "mask": mask})
     nm = spacing_of(spacing, len(shape))
-    if morphology and any(map(_blocks.is_lazy, (truth, labels))):
-        raise ValueError("morphology must be False for volumes that are read block by block; give arrays")
     integer_of(tolerance, "tolerance", 0)
-    sites = error_sites(truth, labels, ignore=ignore, mask=mask, background=background, block=block, progress=progress)
+    steps = [_blocks.part_of(progress, k, 3 if morphology else 1) for k in range(3)]
+    sites = error_sites(truth, labels, ignore=ignore, mask=mask, background=background, block=block, progress=steps[0])
     errors = Errors.of(sites, spacing=nm, tolerance=tolerance)
-    return _with_morphology(errors, truth, labels) if morphology else errors
+    return _with_morphology(errors, (truth, labels), block, steps[1:]) if morphology else errors
 
 
 def kolmogorov_distance(a: Any, b: Any) -> float:
@@ -268,16 +268,17 @@ def kolmogorov_distance(a: Any, b: Any) -> float:
     return int(np.abs(below).max()) / (len(a) * len(b))
 
 
-def _with_morphology(errors: Errors, truth: Any, labels: Any) -> Errors:
+def _with_morphology(errors: Errors, volumes: Sequence[Any], block: Any, steps: Sequence[Any]) -> Errors:
     tables, measured = (errors.objects, errors.labels), []
     options: dict[str, Any] = {
+        "block": block,
         "spacing": errors.spacing,
         "background": errors.background,
         "moments": True,
         "surface": True,
     }
-    for table, volume in zip(tables, (truth, labels), strict=True):
-        found = statistics(volume, **options)
+    for table, volume, progress in zip(tables, volumes, steps, strict=True):
+        found = statistics(volume, progress=progress, **options)
         ids = found.label.astype(table[table.keys[0]].dtype)
         measured.append(found.select(np.searchsorted(ids, table[table.keys[0]])))
     objects, segments = (_morphology(side, tables, measured, math.prod(errors.spacing)) for side in (0, 1))
