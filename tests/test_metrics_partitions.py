@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import emfast
 import oracles
-from emfast import Contingency, contingency
+from emfast import Contingency, contingency, metrics
 from emfast.metrics import adapted_rand, adjusted_rand_index, rand, voi, voi_per_object, vrand
 from emfast.metrics.partitions import _exact_sum
 
@@ -437,3 +437,18 @@ def test_scikit_image_agrees(seed):
     assert (error, precision, recall) == pytest.approx(tuple(ours))
     error, _, _ = metrics.adapted_rand_error(truth, labels, alpha=0.3)
     assert error == pytest.approx(table.without(truth=0).adapted_rand("pairs", alpha=1 - 0.3).error)
+
+
+def test_an_adapted_rand_error_whose_weight_lies_on_nothing_is_not_perfect():
+    scattered = emfast.contingency(np.ones(4, int), np.arange(4))
+    for table, alpha in ((scattered, 1.0), (emfast.contingency(np.arange(4), np.ones(4, int)), 0.0)):
+        assert np.isnan(metrics.adapted_rand(table, "pairs", alpha=alpha).error)
+        assert metrics.adapted_rand(table, "pairs", alpha=1 - alpha).error == 1
+    alone = emfast.contingency(np.arange(4), np.arange(4))
+    assert [metrics.adapted_rand(alone, "pairs", alpha=a).error for a in (0, 0.5, 1)] == [0, 0, 0]
+
+
+def test_the_cremi_score_of_nothing_has_no_value():
+    nothing = emfast.contingency(np.zeros(0, int), np.zeros(0, int))
+    assert np.isnan(metrics.cremi_score(nothing))
+    assert np.isnan(metrics.cremi_score(nothing, "cremi_legacy"))

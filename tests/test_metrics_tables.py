@@ -382,3 +382,67 @@ def test_bioimage_cpp_agrees():
     rows = utils.segmentation_overlap(truth, labels).overlap_table()
     theirs = Contingency.from_pairs(rows["label_a"], rows["label_b"], rows["count"])
     assert theirs == contingency(truth, labels)
+
+
+class Chunked:
+    """A volume that can only be sliced, and notes the largest piece."""
+
+    def __init__(self, array, chunks):
+        self.array, self.chunks, self.shape, self.dtype, self.largest = array, chunks, array.shape, array.dtype, 0
+
+    def __getitem__(self, window):
+        part = self.array[window]
+        self.largest = max(self.largest, part.size)
+        return part
+
+
+@given(
+    st.tuples(*[st.integers(1, 40)] * 3),
+    st.tuples(*[st.integers(1, 40)] * 3),
+    st.tuples(*[st.integers(1, 40)] * 3),
+    st.integers(1, 5000),
+)
+def test_blocks_of_volumes_with_other_chunks_stay_small(shape, first, second, most):
+    rng = np.random.default_rng(0)
+    truth, labels = rng.integers(0, 4, (2, *shape))
+    volumes = Chunked(truth, first), Chunked(labels, second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emfast.metrics._blocks._BLOCK_VOXELS", most)
+        table = emfast.contingency(*volumes)
+    assert table == emfast.contingency(truth, labels)
+    chunk = max(np.prod(np.minimum(sides, shape)) for sides in (first, second))
+    assert max(volume.largest for volume in volumes) <= max(most, chunk)
+
+
+def test_flat_and_deep_chunks_meet_in_between():
+    from emfast.metrics._blocks import sides_of
+
+    class Volume:
+        shape = (100, 4096, 4096)
+
+        def __init__(self, chunks):
+            self.chunks = chunks
+
+    sides = sides_of(None, Volume.shape, {"truth": Volume((1, 4096, 4096)), "labels": Volume((100, 128, 128))})
+    assert np.prod(sides) <= 1 << 24
+    again = [
+        np.prod([max(1, a / s) for a, s in zip(c, sides, strict=True)]) for c in ((1, 4096, 4096), (100, 128, 128))
+    ]
+    assert sum(again) < 40  # halving one axis alone would read one of the two a hundred times
+
+
+def test_arrays_in_memory_are_counted_in_pieces_that_tell_how_far_they_are(monkeypatch):
+    monkeypatch.setattr("emfast.metrics._blocks._ARRAY_VOXELS", 60)
+    truth, labels = np.random.default_rng(0).integers(0, 4, (2, 9, 5, 6))
+    calls = []
+    table = emfast.contingency(truth, labels, progress=lambda done, of: calls.append((done, of)))
+    assert calls == [(60, 270), (120, 270), (180, 270), (240, 270), (270, 270)]
+    monkeypatch.undo()
+    assert table == emfast.contingency(truth, labels)
+
+
+@pytest.mark.parametrize("counts", [np.array([2**63], np.uint64), np.array([2**62, 2**62]), np.array([2**63 - 1, 1])])
+def test_counts_that_no_volume_has_are_refused(counts):
+    ids = np.zeros(len(counts), int)
+    with pytest.raises(ValueError, match=r"counts must add up to less than 2\^63"):
+        emfast.Contingency.from_pairs(ids, ids, counts)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import emfast
+from emfast.metrics._numbers import ratio
 
 __all__ = [
     "adapted_rand_error",
@@ -73,8 +74,8 @@ def adapted_rand_error(
     else:
         squares = emfast.metrics.squares(emfast.contingency(image_true, image_test, ignore=ignore_labels))
         joint, truth, test = (s - squares.voxels for s in (squares.joint, squares.truth, squares.labels))
-    f = _over(joint, alpha * truth + (1 - alpha) * test)
-    return 1 - f, _over(joint, truth), _over(joint, test)
+    f = ratio(joint, alpha * truth + (1 - alpha) * test)
+    return 1 - f, ratio(joint, truth), ratio(joint, test)
 
 
 def contingency_table(
@@ -198,7 +199,3 @@ def _conditional_entropies(table: Any) -> tuple[float, float]:
 
 def _pairs(sizes: np.ndarray) -> float:
     return math.fsum(sizes * sizes) - math.fsum(sizes)
-
-
-def _over(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan

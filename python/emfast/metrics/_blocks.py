@@ -12,6 +12,7 @@ import numpy as np
 from .._grid import Block, Grid, Window, is_lazy, sides_of_block
 
 _BLOCK_VOXELS = 1 << 24
+_ARRAY_VOXELS = 1 << 28  # of a block in memory: long enough to pay, short enough to tell that it goes on
 
 
 def same_shapes(volumes: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[int, ...]]:
@@ -29,22 +30,38 @@ def same_shapes(volumes: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[int, 
 
 
 def sides_of(block: Sequence[int] | None, shape: tuple[int, ...], volumes: Mapping[str, Any]) -> tuple[int, ...]:
-    """The sides of blocks: those asked for; all at once where no volume is lazy; else whole chunks, doubled from the
-    last axis on while they are small."""
+    """The sides of blocks: those asked for; for arrays a few sections, as many voxels as pay; else whole chunks.
+
+    While these are few voxels they are doubled from the last axis on. Volumes whose chunks have different shapes meet
+    in blocks that may be too large: they are halved where that makes the least to be read twice.
+    """
     if block is not None:
         return sides_of_block(block, len(shape))
     lazy = [volume for volume in volumes.values() if is_lazy(volume)]
     if not lazy:
-        return tuple(max(1, side) for side in shape)
-    grown = [1] * len(shape)
-    for chunk in (getattr(volume, "chunks", None) for volume in lazy):
-        if chunk is not None and all(isinstance(side, int) for side in chunk):
-            grown = [max(side, a) for side, a in zip(grown, chunk, strict=True)]
-    grown = [max(1, min(side, n)) for side, n in zip(grown, shape, strict=True)]
+        rows = max(1, _ARRAY_VOXELS // max(1, math.prod(shape[1:])))
+        return (max(1, min(rows, shape[0])), *(max(1, side) for side in shape[1:]))
+    found = [getattr(volume, "chunks", None) for volume in lazy]
+    whole = [chunk for chunk in found if chunk is not None and all(isinstance(side, int) for side in chunk)]
+    chunks = [[max(1, min(side, n)) for side, n in zip(chunk, shape, strict=True)] for chunk in whole]
+    grown = [max(sides) for sides in zip([1] * len(shape), *chunks, strict=True)]
+    most = max([_BLOCK_VOXELS, *map(math.prod, chunks)])
+    while math.prod(grown) > most:
+        choices = [_halved(grown, axis) for axis, side in enumerate(grown) if side > 1]
+        grown = min(choices, key=lambda sides: _read_again(sides, chunks))
     for axis in reversed(range(len(shape))):
         while grown[axis] < shape[axis] and 2 * math.prod(grown) <= _BLOCK_VOXELS:
             grown[axis] = min(2 * grown[axis], shape[axis])
     return tuple(grown)
+
+
+def _halved(sides: list[int], axis: int) -> list[int]:
+    return [-(-side // 2) if k == axis else side for k, side in enumerate(sides)]
+
+
+def _read_again(sides: list[int], chunks: list[list[int]]) -> float:
+    """How often the chunks of all volumes are read in such blocks, about."""
+    return sum(math.prod(max(1.0, a / side) for a, side in zip(chunk, sides, strict=True)) for chunk in chunks)
 
 
 def blocks_of(

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .._table import Table
+from ._numbers import ratio
 from .tables import Contingency, _fits, _listed, _places, checked
 
 _COUNTS = ("tp", "fp", "fn", "tn")
@@ -95,7 +96,7 @@ class Binary:
         return {name: getattr(self, name) for name in (*_COUNTS, *_RATES)}
 
     def _ratio(self, part: int, whole: int) -> float:
-        return part / whole if whole else self.empty
+        return ratio(part, whole, self.empty)
 
 
 def binary(table: Contingency, positive: Any = None) -> Binary:

@@ -42,6 +42,7 @@ import numpy as np
 
 from .._options import number_of
 from .._table import Table
+from ._numbers import ratio
 from .tables import Contingency, checked
 
 if TYPE_CHECKING:
@@ -341,7 +342,7 @@ def rand(table: Contingency, *, form: str = "distinct", label_zero: str = "segme
         raise ValueError(f"form must be 'distinct' or 'ordered', got {form!r}")
     s = squares(table, label_zero=label_zero)
     pairs = s.voxels * (s.voxels - (form == "distinct"))
-    return Rand(_ratio(pairs - (s.truth + s.labels - 2 * s.joint), pairs))
+    return Rand(ratio(pairs - (s.truth + s.labels - 2 * s.joint), pairs))
 
 
 def vrand(table: Contingency, *, alpha: float = 0.5, label_zero: str = "segment") -> FScore:
@@ -367,7 +368,7 @@ def vrand(table: Contingency, *, alpha: float = 0.5, label_zero: str = "segment"
     """
     s = squares(table, label_zero=label_zero)
     whole = _weighted(s, alpha)
-    return FScore(_ratio(s.joint, s.truth), _ratio(s.joint, s.labels), float(s.joint / whole) if whole else math.nan)
+    return FScore(ratio(s.joint, s.truth), ratio(s.joint, s.labels), float(s.joint / whole) if whole else math.nan)
 
 
 def adapted_rand(table: Contingency, variant: str = "plain", *, alpha: float = 0.5) -> AdaptedRand:
@@ -392,7 +393,7 @@ def adapted_rand(table: Contingency, variant: str = "plain", *, alpha: float = 0
     -------
     AdaptedRand
         ``error``, ``split``, ``merge``. A score 0 / 0 (no pair of voxels is together) is NaN; the error is 0 if that is
-        so on both sides.
+        so on both sides, and NaN if all its weight lies on such a side.
 
     Examples
     --------
@@ -411,10 +412,9 @@ def adapted_rand(table: Contingency, variant: str = "plain", *, alpha: float = 0
     if variant.startswith("pairs"):
         s = Squares(s.voxels, s.joint - s.voxels, s.truth - s.voxels, s.labels - s.voxels)
     whole = _weighted(s, alpha)
-    if s.voxels == 0:
-        return AdaptedRand(math.nan, math.nan, math.nan)
-    error = float((whole - s.joint) / whole) if whole else 0.0  # else no two voxels are together, on either side
-    return AdaptedRand(error, _ratio(s.joint, s.truth), _ratio(s.joint, s.labels))
+    alone = s.voxels > 0 and s.truth == s.labels == 0  # no two voxels are together, on either side
+    error = float((whole - s.joint) / whole) if whole else 0.0 if alone else math.nan
+    return AdaptedRand(error, ratio(s.joint, s.truth), ratio(s.joint, s.labels))
 
 
 def adjusted_rand_index(table: Contingency, *, label_zero: str = "segment") -> float:
@@ -438,7 +438,7 @@ def adjusted_rand_index(table: Contingency, *, label_zero: str = "segment") -> f
     by_chance = 2 * a * b
     if (a + b) * pairs == by_chance:  # both one segment, or both all single voxels
         return 1.0
-    return _ratio(2 * together * pairs - by_chance, (a + b) * pairs - by_chance)
+    return ratio(2 * together * pairs - by_chance, (a + b) * pairs - by_chance)
 
 
 def cremi_score(table: Contingency, variant: str = "plain") -> float:
@@ -454,7 +454,8 @@ def cremi_score(table: Contingency, variant: str = "plain") -> float:
     error = adapted_rand(table, variant).error
     if variant in ("snemi3d", "cremi_legacy"):
         table = table.without(truth=0)
-    return math.sqrt(voi(table).total * error)
+    square = voi(table).total * error
+    return 0.0 if square < 0 else math.sqrt(square)  # below 0 by CREMI's correction
 
 
 # ---- inside
@@ -537,10 +538,6 @@ def _sum_of_squares(values: np.ndarray) -> int:
     small = values <= math.isqrt((2**63 - 1) // max(1, len(values)))
     few = values[~small].tolist()
     return int(np.square(values[small]).sum()) + sum(v * v for v in few)
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
 
 
 def _weighted(s: Squares, alpha: float) -> Fraction:

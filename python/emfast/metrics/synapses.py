@@ -12,6 +12,7 @@ import numpy as np
 from .. import _native
 from .._arrays import Host, take
 from .._options import number_of
+from ._numbers import ratio
 from .surfaces import Directed, surface_distances
 
 # Which labels are no cleft, and which true one says that nothing is known there.
@@ -130,21 +131,17 @@ class PartnerScore:
     @property
     def precision(self) -> float:
         """Found pairs that are true, of all found; NaN if nothing is found."""
-        return _share(self.true_positives, self.true_positives + self.false_positives)
+        return ratio(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float:
         """True pairs that are found, of all; NaN if there are none."""
-        return _share(self.true_positives, self.true_positives + self.false_negatives)
+        return ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def f1(self) -> float:
         """2 TP / (2 TP + FP + FN); NaN if there is nothing on either side."""
-        return _share(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
+        return ratio(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
 
 
 def partner_score(

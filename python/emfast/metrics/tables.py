@@ -97,6 +97,8 @@ class Contingency:
             truth, labels, counts = (a.astype(np.uint64) if a.dtype.kind == "f" else a for a in (truth, labels, counts))
         if counts.dtype.kind not in "biu" or (counts.size and counts.min() < 0):
             raise ValueError("counts must be integers that are not negative")
+        if counts.dtype.itemsize == 8 and counts.sum(dtype=np.float64) >= 2.0**63:  # near enough: no volume is so large
+            raise ValueError("counts must add up to less than 2^63")
         return _counted(truth, labels, counts=counts.astype(np.int64))
 
     def __len__(self) -> int:
