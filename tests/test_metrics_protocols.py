@@ -355,6 +355,71 @@ def test_intervals_hold_the_score_and_are_the_same_every_time():
     assert perfect.intervals["adapted_rand_error"] == (0, 0)
 
 
+def test_intervals_are_of_scores_that_blocks_do_not_cut_and_within_their_range():
+    rng = np.random.default_rng(1)
+    truth = np.kron(np.arange(1, 65).reshape(4, 4, 4), np.ones((4, 4, 4), int))
+    labels = np.where(rng.random(truth.shape) < 0.02, truth % 3, truth)
+    scores = emfast.evaluate(truth, labels, bootstrap=30, block=(4, 4, 4))
+    assert set(scores.intervals) == {
+        "voi_split",
+        "voi_merge",
+        "voi",
+        "adapted_rand_error",
+        "rand_split",
+        "rand_merge",
+        "vinfo",
+    }
+    for name, (low, high) in scores.intervals.items():
+        assert 0 <= low <= scores[name] <= high
+        assert high <= 1 or name.startswith("voi")
+    mask = emfast.evaluate(truth > 60, labels > 60, protocol="lucchi", bootstrap=30, block=(4, 4, 4))
+    assert set(mask.intervals) == set(mask)
+    assert all(0 <= low <= mask[name] <= high <= 1 for name, (low, high) in mask.intervals.items())
+    for protocol in ("mitoem", "mitoem-accuracy", "nucmm"):
+        with pytest.raises(ValueError, match="bootstrap needs a protocol with scores of voxels"):
+            emfast.evaluate(truth, labels, protocol=protocol, bootstrap=3)
+
+
+def test_a_bootstrap_tells_how_far_it_is():
+    calls = []
+    truth = np.arange(64).reshape(4, 4, 4)
+    emfast.evaluate(truth, truth, bootstrap=3, block=(2, 4, 4), progress=lambda *done: calls.append(done))
+    assert calls == [(32, 64), (64, 64), (1, 3), (2, 3), (3, 3)]
+
+
+def test_a_curve_is_on_the_card():
+    truth, labels = np.array([[0, 1, 1, 1]]), np.array([[0.1, 0.4, 0.6, 0.9]])
+    scores = emfast.evaluate(truth, labels, protocol="lucchi", thresholds=[0.3, 0.5])
+    card = json.loads(scores.to_json())
+    assert card["curve"]["threshold"] == [0.3, 0.5]
+    assert card["curve"]["iou"] == [1, 2 / 3]
+    assert "curve" not in json.loads(emfast.evaluate(truth, truth).to_json())
+
+
+def test_masks_of_torch_count_too():
+    torch = pytest.importorskip("torch")
+    truth, labels = np.array([[1, 1, 2, 2]]), np.array([[1, 1, 1, 2]])
+    mask = np.array([[True, True, False, True]])
+    expected = emfast.evaluate(truth, labels, mask=mask)
+    found = emfast.evaluate(torch.from_numpy(truth), torch.from_numpy(labels), mask=torch.from_numpy(mask))
+    assert found.scores == expected.scores
+    with pytest.raises(TypeError, match="mask must"):
+        emfast.evaluate(torch.from_numpy(truth), torch.from_numpy(labels), mask=torch.ones(1, 4))
+
+
+def test_clefts_have_no_errors_of_objects():
+    with pytest.raises(ValueError, match="protocol must take objects"):
+        emfast.metrics.compare_by("cremi-clefts", np.ones((2, 2), int), np.ones((2, 2), int), spacing=(4, 4))
+
+
+def test_a_cremi_score_of_nothing_has_no_value():
+    truth = np.ones((1, 8, 8), np.uint8)
+    truth[:, :, 4:] = 2
+    for protocol in ("cremi", "cremi-legacy"):  # all is within 25 nm of the border
+        scores = emfast.evaluate(truth, truth, protocol=protocol, spacing=(40, 4, 4))
+        assert all(np.isnan(value) for value in scores.values())
+
+
 def test_a_card_says_what_a_number_means():
     scores = emfast.evaluate(B_TRUTH, B_LABELS, spacing=(4, 4))
     card = json.loads(scores.to_json())

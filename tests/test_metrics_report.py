@@ -1,9 +1,11 @@
 """The page of an evaluation, the command that writes it, and its progress."""
 
 import base64
+import hashlib
 import io
 import json
 import re
+import shutil
 import zlib
 
 import numpy as np
@@ -207,6 +209,73 @@ def test_the_command_shows_the_errors_of_the_voxels_that_count(tmp_path, capsys)
     assert len((tmp_path / "e.csv").read_text().splitlines()) == 1
 
 
+def test_errors_as_parquet_read_back_equal(tmp_path, capsys, volumes):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for name, array in zip(("truth", "labels"), volumes, strict=False):
+        np.save(tmp_path / f"{name}.npy", array)
+    assert run(capsys, tmp_path / "truth.npy", tmp_path / "labels.npy", "--errors", tmp_path / "e.parquet")[0] == 0
+    table, events = parquet.read_table(tmp_path / "e.parquet"), emfast.compare(*volumes[:2]).events
+    assert table["cost"].to_pylist() == events["cost"].tolist()
+    assert table.column_names == list(events.flat())
+
+
+def test_the_card_of_the_command_names_the_files_and_what_they_were(tmp_path, capsys):
+    zarr = pytest.importorskip("zarr")
+    truth = np.array([[1, 1, 2, 2]], np.uint32)
+    np.save(tmp_path / "truth.npy", truth)
+    zarr.save_array(str(tmp_path / "labels.zarr"), truth)
+    places, card = [tmp_path / "truth.npy", tmp_path / "labels.zarr"], tmp_path / "card.json"
+    found = []
+    for options in ([], [], ["--no-checksums"]):
+        assert run(capsys, *places, "--json", card, *options)[0] == 0
+        found.append(json.loads(card.read_text()))
+    assert found[0] == found[1]
+    assert found[0]["truth"] == str(places[0]) and found[0]["labels"] == str(places[1])
+    assert found[0]["truth_file_sha256"] == hashlib.sha256(places[0].read_bytes()).hexdigest()
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(places[1]).as_posix()}\n"
+        for path in sorted(p for p in places[1].rglob("*") if p.is_file())
+    ]
+    assert found[0]["labels_file_sha256"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert not any("sha256" in name for name in found[2] if name != "table_sha256")
+    shutil.rmtree(places[1])
+    zarr.save_array(str(places[1]), truth[:, ::-1].copy())
+    assert run(capsys, *places, "--json", card)[0] == 0
+    assert json.loads(card.read_text())["labels_file_sha256"] != found[0]["labels_file_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "options"),
+    [("lucchi", {}), ("lucchi", {"thresholds": [0.2, 0.6]}), ("platelet", {}), ("isbi2012", {}), ("cremi-clefts", {})],
+)
+def test_masks_and_classes_show_the_worst_sections(protocol, options):
+    rng = np.random.default_rng(0)
+    truth = np.zeros((5, 20, 30), np.int64)
+    truth[:, 5:15, 5:20] = 1
+    labels = truth.copy()
+    labels[3, :9] = 0  # 60 voxels are missing
+    labels[1, 15:17, 5:20] = 1  # 30 are too many
+    image = rng.integers(0, 255, truth.shape).astype(np.uint8)
+    if protocol == "isbi2012" or options:
+        labels = labels * 0.9
+    if protocol == "cremi-clefts":
+        truth, labels = (np.where(v, np.uint64(v), np.uint64(2**64 - 1)) for v in (truth, labels))
+        options = {"spacing": (40, 4, 4)}
+    scores = emfast.evaluate(truth, labels, protocol=protocol, **options)
+    text = metrics.page(scores, truth=truth, labels=labels, image=image, worst=9)
+    assert "The worst 2 of 5 sections" in text
+    assert text.index("Section 3: 60 of 600 voxels are wrong") < text.index("Section 1: 30 of 600 voxels are wrong")
+    assert pictures(text) == [(30, 20)] * 8
+    assert pictures(metrics.page(scores, truth=truth, labels=labels, worst=1)) == [(30, 20)] * 3
+    assert "None: both volumes are the same" in metrics.page(scores, truth=truth, labels=truth)
+
+
+def test_wide_sections_are_shown_with_fewer_pixels():
+    truth = np.ones((2, 1100, 700), np.uint8)
+    text = metrics.page(emfast.evaluate(truth, 1 - truth, protocol="lucchi"), truth=truth, labels=1 - truth)
+    assert pictures(text) == [(234, 367)] * 6
+
+
 def test_the_command_lists_protocols(capsys):
     code, text, _ = run(capsys, "--list")
     assert code == 0
@@ -223,8 +292,15 @@ def test_the_command_lists_protocols(capsys):
         (["truth.npy", "truth.npy", "--json", "truth.npy"], "must be a file of its own"),
         (["truth.npy", "truth.npy", "--json", "{here}/truth.npy"], "must be a file of its own"),
         (["truth.npy", "truth.npy", "--json", "x", "--report", "x"], "must be a file of its own"),
-        (["truth.npy", "truth.npy", "--image", "truth.npy", "--json", "x"], "--image must be uint8 of the shape of"),
-        (["truth.npy", "truth.npy", "--image", "none.npy", "--json", "x"], "none.npy"),
+        (["truth.npy", "truth.npy", "--image", "truth.npy", "--report", "x"], "--image must be uint8 of the shape of"),
+        (["truth.npy", "truth.npy", "--image", "none.npy", "--report", "x"], "none.npy"),
+        (["truth.npy", "truth.npy", "--image", "truth.npy", "--json", "x"], "--image needs --report"),
+        (["truth.npy", "truth.npy", "--errors", "e.txt"], "--errors must be a file .csv or .parquet"),
+        (["truth.npy", "truth.npy", "--protocol", "mitoem", "--bootstrap", "9"], "bootstrap needs a protocol with"),
+        (
+            ["truth.npy", "truth.npy", "--protocol", "cremi-clefts", "--spacing", "4,4", "--errors", "e.csv"],
+            "--errors needs a protocol that takes objects",
+        ),
         (["truth.npy", "truth.npy", "--worst", "-1"], "--worst must be at least 0"),
         (["truth.npy", "truth.npy", "--report", "no/page.html"], "must lie in an existing folder"),
         (["truth.npy", "truth.npy", "--protocol", "lucchi", "--errors", "e.csv"], "--errors needs a protocol"),

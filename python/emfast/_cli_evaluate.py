@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,15 @@ def add(verbs: Any, spacing: Any) -> None:
     verb.add_argument(
         "--thresholds", type=_numbers, metavar="T,T,…", help="of a probability; the best counts (ISBI 2012 has its own)"
     )
+    verb.add_argument("--no-checksums", action="store_true", help="do not read files once more for the card")
     verb.add_argument("--bootstrap", type=int, default=0, metavar="N", help="rounds for 95 %% intervals")
     verb.add_argument("--block", type=_block, metavar="Z,Y,X", help="voxels that are read at a time")
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the card as JSON")
     verb.add_argument("--report", type=Path, metavar="FILE.html", help="write a page with slices of the worst errors")
     verb.add_argument("--image", metavar="FILE", help="uint8, shown in the report")
-    verb.add_argument("--errors", type=Path, metavar="FILE.csv", help="write the table of errors, worst first")
+    verb.add_argument(
+        "--errors", type=Path, metavar="FILE", help="write the table of errors, worst first, as .csv or .parquet"
+    )
     verb.add_argument(
         "--error-map",
         metavar="FILE.zarr[:NAME]",
@@ -105,6 +109,7 @@ def run(chosen: argparse.Namespace) -> int:
                 protocol=chosen.protocol,
                 thresholds=chosen.thresholds,
                 bootstrap=chosen.bootstrap,
+                checksums=False,
                 progress=progress,
                 **shared,
             )
@@ -112,13 +117,15 @@ def run(chosen: argparse.Namespace) -> int:
         if objects and (chosen.errors or chosen.report or chosen.error_map):
             with Progress("looking for errors") as progress:
                 errors = metrics.compare_by(chosen.protocol, truth, labels, progress=progress, **shared)
+        scores = replace(scores, about=scores.about | _files_of(chosen))
         print(scores)
         if chosen.json:
             with _files.beside(chosen.json) as part, open(part, "w", encoding="utf-8") as file:
                 file.write(scores.to_json())
         if chosen.errors:
+            write = errors.events.to_parquet if chosen.errors.suffix == ".parquet" else errors.events.to_csv
             with _files.beside(chosen.errors) as part:
-                errors.events.to_csv(part)
+                write(part)
         if chosen.error_map:
             _write_map(chosen, truth, labels, errors, shared)
             print(f"error map: {chosen.error_map}")
@@ -128,6 +135,15 @@ def run(chosen: argparse.Namespace) -> int:
             metrics.write_page(chosen.report, scores, title=title, **options)
             print(f"page: {chosen.report}")
     return 0
+
+
+def _files_of(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The names of the volumes and what they were made of, for the card."""
+    places = {name: getattr(chosen, name) for name in ("truth", "labels", "mask")}
+    named = {name: place for name, place in places.items() if place is not None}
+    if chosen.no_checksums:
+        return named
+    return named | {f"{name}_file_sha256": _files.checksum(_files.parse(place)[0]) for name, place in named.items()}
 
 
 def _write_map(chosen: argparse.Namespace, truth: Any, labels: Any, errors: Any, shared: dict[str, Any]) -> None:
@@ -145,6 +161,10 @@ def _write_map(chosen: argparse.Namespace, truth: Any, labels: Any, errors: Any,
 
 def _check_options(chosen: argparse.Namespace, objects: bool) -> None:
     """Options that want others, or objects."""
+    if chosen.image and not chosen.report:
+        raise ValueError("--image needs --report, which shows it")
+    if chosen.errors and chosen.errors.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"--errors must be a file .csv or .parquet, got {str(chosen.errors)!r}")
     for name, value in (("--errors", chosen.errors), ("--error-map", chosen.error_map)):
         if value and not objects:
             raise ValueError(f"{name} needs a protocol that takes objects, got {chosen.protocol!r}")

@@ -108,6 +108,22 @@ def _read_tif(path: str, *_: Any) -> np.ndarray:
     return np.asarray(library("tif", path).imread(path))
 
 
+def checksum(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file; of a folder, that of a line ``sha256  name`` for each file below it, by name."""
+    import hashlib  # not at the top, for a quick start of the package
+
+    digest = hashlib.sha256()
+    if os.path.isdir(path):
+        below = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+        for name in sorted(os.path.relpath(file, path).replace(os.sep, "/") for file in below):
+            digest.update(f"{checksum(os.path.join(path, name))}  {name}\n".encode())
+        return digest.hexdigest()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
     """Write an array; other arrays of an HDF5 file stay, other files are replaced."""
     path, name, kind = _parse_target(place)

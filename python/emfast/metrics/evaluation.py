@@ -76,6 +76,7 @@ class Scores(Mapping[str, float]):
             "conventions": list(self.protocol.conventions),
             "scores": {name: _plain(value) for name, value in self.scores.items()},
             "intervals": {name: [_plain(v) for v in pair] for name, pair in self.intervals.items()},
+            **({} if self.curve is None else {"curve": _columns(self.curve)}),
             **self.about,
         }
 
@@ -141,15 +142,16 @@ def evaluate(
     bootstrap : int
         For confidence intervals (95 %): so many times blocks are drawn with replacement and scored; an interval is
         the score and 1.96 standard deviations of these on either side. (Not their quantiles: a block that is drawn
-        twice has the same objects again, so that entropies of draws lie below that of the whole.) At least 2, and two
-        blocks. For protocols whose scores come of a table.
+        twice has the same objects again, so that entropies of draws lie below that of the whole.) Within the range of
+        the score. Scores that count whole objects have none, for blocks cut objects. At least 2, and two blocks. For
+        protocols whose scores come of a table.
     block : sequence of int, optional
         The voxels of a block along each axis, for reading and for the bootstrap. Default for the latter: an eighth of
         each axis.
     checksums : bool
         Whether the card has the SHA-256 of both volumes. Not for volumes that are read block by block.
     progress : callable, optional
-        Called with the voxels that are done and those in all, while a table is made.
+        Called with the voxels that are done and those in all, while a table is made; then with rounds, if there are.
 
     Returns
     -------
@@ -170,6 +172,8 @@ def evaluate(
     rounds = integer_of(bootstrap, "bootstrap", 0)
     if rounds == 1:
         raise ValueError("bootstrap must be 0 or at least 2 rounds, got 1")
+    if rounds and chosen.of_objects == ("*",):
+        raise ValueError(f"bootstrap needs a protocol with scores of voxels: those of {protocol!r} count whole objects")
     if thresholds is not None and chosen.takes not in ("mask", "probability"):
         raise ValueError(
             f"thresholds are for the protocols that take masks or probabilities, got protocol {protocol!r}"
@@ -192,11 +196,11 @@ def evaluate(
         volumes = volumes.above(0.5, graded=False)
     if rounds:
         sides = volumes.sides(block)
-        parts = [table for table in volumes.tables(sides) if not table.empty]
+        parts = [table for table in volumes.tables(sides, progress) if not table.empty]
         if len(parts) < 2:
             raise ValueError(f"block must be so small that voxels count in two blocks or more, got {sides}")
         table = Contingency.total(parts)
-        intervals = _intervals(chosen.of_table(table), parts, chosen.of_table, rounds)
+        intervals = _intervals(chosen, chosen.of_table(table), parts, rounds, progress)
         about |= {"bootstrap": rounds, "block": list(sides)}
     else:
         table, intervals = volumes.table(block, progress), {}
@@ -307,7 +311,7 @@ class _Volumes:
         if protocol.needs_spacing and spacing is None:
             raise ValueError(f"spacing must be given for the protocol {protocol.name}: nanometres per voxel, z, y, x")
         nm = None if spacing is None else spacing_of(spacing, len(shape))
-        if mask is not None and np.dtype(mask.dtype).kind not in "biu":
+        if mask is not None and isinstance(mask.dtype, np.dtype) and mask.dtype.kind not in "biu":
             raise TypeError(f"mask must be bool or integers, got {mask.dtype}")
         if protocol.takes == "probability":
             labels = _probability(labels)
@@ -340,12 +344,16 @@ class _Volumes:
         shape = tuple(self.truth.shape)
         return _blocks.sides_of([max(1, -(-n // 8)) for n in shape] if block is None else block, shape, {})
 
-    def tables(self, sides: tuple[int, ...]) -> Iterator[Contingency]:
+    def tables(self, sides: tuple[int, ...], progress: Any) -> Iterator[Contingency]:
         """One for each block."""
-        for block in _blocks.blocks_of(tuple(self.truth.shape), sides):
+        shape, done = tuple(self.truth.shape), 0
+        for block in _blocks.blocks_of(shape, sides):
             truth, labels = np.asarray(self.truth[block.core]), np.asarray(self.labels[block.core])
             mask = None if self.mask is None else np.asarray(self.mask[block.core])
             yield contingency(truth, labels, ignore=self.protocol.ignore, mask=mask)
+            done += truth.size
+            if progress is not None:
+                progress(done, math.prod(shape))
 
     def scores(self, thresholds: list[float] | None) -> dict[str, float]:
         """Those that no table gives."""
@@ -397,25 +405,31 @@ def _curve(volumes: _Volumes, values: list[float], block: Any, progress: Any) ->
 
 # ---- confidence
 
+_UNBOUNDED = ("voi_split", "voi_merge", "voi", "cremi_score")
+
 
 def _intervals(
-    whole: dict[str, float], parts: list[Contingency], scores: Callable[[Contingency], dict[str, float]], rounds: int
+    protocol: Protocol, whole: dict[str, float], parts: list[Contingency], rounds: int, progress: Any
 ) -> dict[str, tuple[float, float]]:
     """Each score with the spread it has over tables of blocks drawn with replacement, the same draws every time."""
+    assert protocol.of_table is not None
     rng = np.random.default_rng(0)
-    found: dict[str, list[float]] = {}
-    for _ in range(rounds):
+    found: dict[str, list[float]] = {name: [] for name in whole if not protocol.counts_objects(name)}
+    for done in range(1, rounds + 1):
         drawn = np.bincount(rng.integers(0, len(parts), len(parts)), minlength=len(parts))
         table = Contingency.total([_times(part, int(n)) for part, n in zip(parts, drawn, strict=True) if n])
-        for name, value in scores(table).items():
-            found.setdefault(name, []).append(value)
-    out = {}
-    for name, values in found.items():
-        known = np.array([v for v in values if not math.isnan(v)])
-        if name in whole and len(known):
-            half = 1.96 * float(known.std())
-            out[name] = (whole[name] - half, whole[name] + half)
-    return out
+        for name, value in protocol.of_table(table).items():
+            if name in found and not math.isnan(value):
+                found[name].append(value)
+        if progress is not None:
+            progress(done, rounds)
+    return {name: _between(name, whole[name], values) for name, values in found.items() if values}
+
+
+def _between(name: str, score: float, values: list[float]) -> tuple[float, float]:
+    """What lies so near to a score, within its range: a share is at most one, bits have no end."""
+    half, most = 1.96 * float(np.std(values)), math.inf if name in _UNBOUNDED else 1.0
+    return min(score, max(0.0, score - half)), max(score, min(most, score + half))
 
 
 def _times(table: Contingency, n: int) -> Contingency:
@@ -449,6 +463,10 @@ def _checksum(array: np.ndarray) -> str:
     digest = hashlib.sha256(f"{little.dtype.str} {array.shape};".encode())
     digest.update(little.data)
     return digest.hexdigest()
+
+
+def _columns(table: Table) -> dict[str, list[float | str]]:
+    return {name: [_plain(v) for v in table[name].tolist()] for name in table.columns}
 
 
 def _plain(value: float) -> float | str:

@@ -36,7 +36,7 @@ class Protocol:
     name, about : str
     conventions : tuple of str
         All that it fixes, printed with every result.
-    takes : {"objects", "mask", "classes", "probability"}
+    takes : {"objects", "mask", "classes", "probability", "clefts"}
         What the labels are. Where masks are taken, probabilities are too.
     of_table : function from a Contingency to scores, or None
         What is left once the voxels that do not count are left out.
@@ -55,6 +55,8 @@ class Protocol:
     unseen : tuple of int
         True ids whose voxels make no errors, for the same.
     needs_spacing : bool
+    of_objects : tuple of str
+        The scores that count whole objects, ``"*"`` for all: blocks cut these, so a bootstrap of blocks says nothing.
     """
 
     name: str
@@ -70,6 +72,11 @@ class Protocol:
     background: int | None = 0
     unseen: tuple[int, ...] = (0,)
     needs_spacing: bool = False
+    of_objects: tuple[str, ...] = ()
+
+    def counts_objects(self, score: str) -> bool:
+        """Whether a score counts whole objects."""
+        return self.of_objects == ("*",) or score in self.of_objects
 
 
 # ---- scores of a table
@@ -107,15 +114,10 @@ def _everything(table: Contingency) -> dict[str, float]:
     }
 
 
-def _cremi(table: Contingency) -> dict[str, float]:
-    error = partitions.adapted_rand(table).error
-    return {**_information(table), "adapted_rand_error": error, "cremi_score": partitions.cremi_score(table)}
-
-
-def _cremi_legacy(table: Contingency) -> dict[str, float]:
-    found = _information(table.without(truth=0))
-    error = partitions.adapted_rand(table, "cremi_legacy").error
-    return {**found, "adapted_rand_error": error, "cremi_score": math.sqrt(max(0.0, found["voi"] * error))}
+def _cremi(table: Contingency, variant: str = "plain") -> dict[str, float]:
+    inside = table.without(truth=0) if variant == "cremi_legacy" else table
+    error, score = partitions.adapted_rand(table, variant).error, partitions.cremi_score(table, variant)
+    return {**_information(inside), "adapted_rand_error": error, "cremi_score": score}
 
 
 def _mitoem(table: Contingency) -> dict[str, float]:
@@ -291,7 +293,7 @@ def as_mask(labels: Any, threshold: float, *, graded: bool) -> np.ndarray:
 
 
 def _clefts(truth: np.ndarray, labels: np.ndarray, spacing: tuple[float, ...]) -> dict[str, float]:
-    marked = any(v.dtype in (_SIGNED, _UNSIGNED) and bool((v.view(_SIGNED) == -1).any()) for v in (truth, labels))
+    marked = _is_marked(truth) or _is_marked(labels)
     found = synapses.cleft_score(truth, labels, spacing=spacing, convention="cremi" if marked else "zero")
     return {
         "cremi_clefts": found.score,
@@ -302,10 +304,29 @@ def _clefts(truth: np.ndarray, labels: np.ndarray, spacing: tuple[float, ...]) -
     }
 
 
+def cleft_masks(truth: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where there are clefts, as that protocol has it."""
+    if not (_is_marked(truth) or _is_marked(labels)):
+        return truth != 0, labels != 0
+    signed = (values.astype(_UNSIGNED).view(_SIGNED) for values in (truth, labels))
+    first, second = (values != -1 for values in signed)
+    return first, second
+
+
+def _is_marked(values: np.ndarray) -> bool:
+    """Whether background is all bits of 64, CREMI's, whatever the sign."""
+    return values.dtype in (_SIGNED, _UNSIGNED) and bool((values.view(_SIGNED) == -1).any())
+
+
 # ---- the list
 
 _BITS = "VOI in bits; adapted Rand error is 1 - F of V-Rand, pairs of a voxel with itself included"
 _MATCHED = "objects are matched one to one; IoU is compared in integers; background 0 is no object but counts in unions"
+
+_OF_OBJECTS = (
+    *("accuracy_50", "accuracy_75", "accuracy_mean", "f1_50", "pq", "sq", "rq", "aji"),
+    *("objects_truth", "objects_labels"),
+)
 
 _ALL = (
     Protocol(
@@ -319,6 +340,7 @@ _ALL = (
             "PQ at IoU > 0.5; AJI is Kumar's",
         ),
         of_table=_everything,
+        of_objects=_OF_OBJECTS,
     ),
     Protocol(
         "cremi",
@@ -343,7 +365,7 @@ _ALL = (
             "as cremi, but label 0 is dropped from the squares with a correction scaled by the number of voxels",
             _BITS,
         ),
-        of_table=_cremi_legacy,
+        of_table=lambda table: _cremi(table, "cremi_legacy"),
         mask=_far_from_borders,
         prepare=_shifted,
         background=None,
@@ -358,6 +380,7 @@ _ALL = (
             "false is what is farther than 200 nm",
             "no cleft is 2**64 - 1 where that occurs (then nothing is known where the truth is 2**64 - 2), else 0",
         ),
+        takes="clefts",
         of_volumes=_clefts,
         needs_spacing=True,
     ),
@@ -402,6 +425,7 @@ _ALL = (
             "101 recalls; sizes up to 5000, up to 15000 and above are small, medium, large",
         ),
         of_table=_mitoem,
+        of_objects=("*",),
     ),
     Protocol(
         "mitoem-accuracy",
@@ -414,6 +438,7 @@ _ALL = (
             "size, precision of segments; all are matched together",
         ),
         of_table=_mitoem_accuracy,
+        of_objects=("*",),
     ),
     Protocol(
         "nucmm",
@@ -423,6 +448,7 @@ _ALL = (
             "the challenge averages its volumes",
         ),
         of_table=_nucmm,
+        of_objects=("*",),
     ),
     *(
         Protocol(

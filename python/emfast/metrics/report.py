@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _files, _png
 from .evaluation import Scores
+from .protocols import as_mask, cleft_masks
 
 if TYPE_CHECKING:
     from .errors import Errors
@@ -38,6 +40,7 @@ svg { max-width: 40rem; width: 100%; } svg text { fill: currentColor; font-size:
 """
 _FIRST, _SECOND, _REST = (217, 72, 15), (25, 113, 194), (110, 110, 110)
 _HALF = 64  # voxels from the middle of a slice to its edge
+_WIDEST = 512  # pixels of a whole section
 _SHOWN = ("kind", "truth", "label", "truth_2", "label_2", "cost", "point")
 _WORDS = {
     "split": "One object is cut",
@@ -64,12 +67,13 @@ def page(
     scores : Scores
     errors : Errors, optional
         Of :func:`emfast.compare`: the worst come as slices.
-    truth, labels : (z, y, x) or (y, x) arrays of integers
-        What was compared; needed for slices. Anything that can be sliced.
+    truth, labels : (z, y, x) or (y, x) arrays
+        What was compared; needed for slices. Anything that can be sliced. Of masks, classes and probabilities, which
+        have no errors of objects, the sections with the most wrong voxels are shown.
     image : array of uint8 of that shape, optional
         Shown below the labels.
     worst : int
-        How many errors are shown.
+        How many errors are shown, or sections.
     title : str
 
     Returns
@@ -83,6 +87,8 @@ def page(
         parts.append(_curve(scores.curve["threshold"], scores.curve["iou"], "threshold", "IoU"))
     if errors is not None:
         parts.append(_errors(errors, truth, labels, image, worst))
+    elif truth is not None and labels is not None and scores.protocol.takes != "objects":
+        parts.append(_sections(scores, truth, labels, image, worst))
     parts.append(f"<h2>Card</h2><pre>{html.escape(scores.to_json())}</pre>")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -170,8 +176,7 @@ def _figure(event: dict[str, Any], truth: Any, labels: Any, image: Any) -> str:
         ("segments", _png.overlay(grey, found, 0.6)),
         ("error", _marked(_tinted(grey, event, here, found), point, box)),
     ]
-    shown = "".join(f'<span><img alt="{name}" src="{_inside(p)}"><small>{name}</small></span>' for name, p in pictures)
-    return f"<figure><figcaption>{_caption(event, point)}</figcaption><div>{shown}</div></figure>"
+    return _shown(_caption(event, point), pictures)
 
 
 def _caption(event: dict[str, Any], point: tuple[int, ...]) -> str:
@@ -197,10 +202,61 @@ def _tinted(grey: np.ndarray, event: dict[str, Any], truth: np.ndarray, labels: 
     else:
         whole = first = truth == event["truth"] if kind == "missed" else labels == event["label"]
         second = np.zeros_like(whole)
-    out = np.repeat(grey[..., None], 3, axis=-1).astype(np.float32)
-    for part, colour in ((whole, _REST), (first, _FIRST), (second, _SECOND)):
-        out[part] = 0.45 * np.repeat(grey[..., None], 3, axis=-1)[part] + 0.55 * np.array(colour, np.float32)
+    return _painted(grey, ((whole, _REST), (first, _FIRST), (second, _SECOND)))
+
+
+# ---- sections of masks and classes
+
+
+def _sections(scores: Scores, truth: Any, labels: Any, image: Any, worst: int) -> str:
+    """The sections in which the most voxels are wrong, whole but with fewer pixels."""
+    takes, threshold = scores.protocol.takes, float(scores.about.get("threshold", 0.5))
+    graded = takes == "probability" or "threshold" in scores.about
+
+    if takes == "clefts":
+        truth, labels = cleft_masks(np.asarray(truth[...]), np.asarray(labels[...]))
+
+    def section(z: int) -> tuple[np.ndarray, np.ndarray]:
+        here, found = (np.asarray(v[z] if len(v.shape) == 3 else v[...]) for v in (truth, labels))
+        if takes in ("classes", "clefts"):
+            return here, found
+        return here != 0, as_mask(found, threshold, graded=graded)
+
+    count = truth.shape[0] if len(truth.shape) == 3 else 1
+    wrong = np.array([np.count_nonzero(np.not_equal(*section(z))) for z in range(count)])
+    order = [z for z in np.argsort(-wrong, kind="stable").tolist() if wrong[z]][:worst]
+    if not order:
+        return "<h2>Errors</h2><p>None: both volumes are the same.</p>"
+    figures = []
+    for z in order:
+        here, found = section(z)
+        step = max(1, -(-max(here.shape) // _WIDEST))
+        here, found = here[::step, ::step], found[::step, ::step]
+        grey = np.full(here.shape, 90, np.uint8)
+        if image is not None:
+            grey = np.asarray(image[z] if len(image.shape) == 3 else image[...])[::step, ::step].astype(np.uint8)
+        pictures = [("image", np.repeat(grey[..., None], 3, axis=-1))] if image is not None else []
+        pictures += [("truth", _png.overlay(grey, here, 0.6)), ("prediction", _png.overlay(grey, found, 0.6))]
+        parts = (here != 0) & (here == found), (found != 0) & (here != found), (here != 0) & (found == 0)
+        pictures.append(("errors", _painted(grey, zip(parts, (_REST, _FIRST, _SECOND), strict=True))))
+        caption = f"Section {z}: {wrong[z]} of {math.prod(truth.shape[-2:])} voxels are wrong; "
+        words = "<b class=first>wrong or too much</b>, <b class=second>missing</b>"
+        figures.append(_shown(caption + words, pictures))
+    return f"<h2>The worst {len(order)} of {count} sections</h2>{''.join(figures)}"
+
+
+def _painted(grey: np.ndarray, parts: Iterable[tuple[np.ndarray, tuple[int, int, int]]]) -> np.ndarray:
+    """A grey picture with parts in colours, later ones over earlier."""
+    below = np.repeat(grey[..., None], 3, axis=-1)
+    out = below.astype(np.float32)
+    for part, colour in parts:
+        out[part] = 0.45 * below[part] + 0.55 * np.array(colour, np.float32)
     return out.astype(np.uint8)
+
+
+def _shown(caption: str, pictures: Sequence[tuple[str, np.ndarray]]) -> str:
+    shown = "".join(f'<span><img alt="{name}" src="{_inside(p)}"><small>{name}</small></span>' for name, p in pictures)
+    return f"<figure><figcaption>{caption}</figcaption><div>{shown}</div></figure>"
 
 
 def _marked(picture: np.ndarray, point: Sequence[int], box: tuple[Any, ...]) -> np.ndarray:
