@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import Any
 
@@ -13,7 +12,7 @@ from ._arrays import Host, Operand, take
 from ._options import number_of
 from .affinities import NEAREST, mask_of
 from .distance import edt
-from .graphs import region_graph
+from .graphs import RegionGraph, region_graph
 from .labels import remap
 from .seeds import distance_peaks, seeded_watershed
 
@@ -110,8 +109,7 @@ def watershed(
         low, high, merge_threshold = values.native.affinity_quantiles(
             values.library, values.array, inside, bool(per_section), [low, high, merge_threshold]
         )
-        if not low < high:
-            high = math.nextafter(low, 2) if low >= 1 else float(np.nextafter(np.float32(low), np.float32(2)))
+        high = above(low, high)
     elif not (0 <= low < high and np.float32(low) < np.float32(high)):
         raise ValueError(f"low and high must satisfy 0 <= low < high in float32, got {low} and {high}")
     box = _inner(halo, shape)
@@ -136,6 +134,12 @@ def _link(
         graph = region_graph(affinities[1:], fragments, offsets=NEAREST[1:])
     else:
         graph = region_graph(affinities, fragments)
+    table, regions = linked(graph, count, merge_size, threshold, dust)
+    return remap(fragments, table), regions
+
+
+def linked(graph: RegionGraph, count: int, merge_size: int, threshold: float, dust: int) -> tuple[np.ndarray, int]:
+    """Size-dependent single linkage of fragments 1 to ``count``: the region of each, indexed by fragment, and how many."""
     strength = graph.maxima.astype(np.float32)
     if graph.maxima.dtype == np.uint8:
         strength /= np.float32(255)
@@ -145,7 +149,12 @@ def _link(
     kept = kept[np.lexsort((graph.ids[kept], -strength[kept]))]
     pairs = np.ascontiguousarray(graph.edges[kept], np.int64)
     table, regions = _native.host.link_by_size(Host(), pairs, sizes, merge_size, dust)
-    return remap(fragments, table.astype("u4" if regions < 2**32 else "u8")), int(regions)
+    return table.astype("u4" if regions < 2**32 else "u8"), int(regions)
+
+
+def above(low: float, high: float) -> float:
+    """The upper of two quantiles; where they are one affinity, the next number beyond it."""
+    return high if low < high else float(np.nextafter(np.float32(low), np.float32(2)))
 
 
 def distance_watershed(

@@ -441,6 +441,7 @@ def open_fragments(
     origin: Sequence[int] | None = None,
     whole_shape: Sequence[int] | None = None,
     offsets: Sequence[Sequence[int]] = NEAREST,
+    sides: Sequence[tuple[int, str]] | None = None,
 ) -> np.ndarray:
     """The fragments of a block about which other blocks may know more, for :func:`emfast.agglomerate_block`.
 
@@ -451,6 +452,8 @@ def open_fragments(
     ----------
     fragments, core, origin, whole_shape, offsets
         As given to :func:`region_graph`.
+    sides : sequence of (axis, "<" or ">"), optional
+        Only of these faces, before and after the core. Default: all.
 
     Returns
     -------
@@ -476,7 +479,9 @@ def open_fragments(
         first = low[axis] + (reach if begin[axis] + low[axis] > 0 else 0)
         last = high[axis] - (reach if begin[axis] + high[axis] < whole[axis] else 0)
         along = [slice(None)] * dims
-        for part in (slice(0, first), slice(max(last, 0), None)):
+        for side, part in (("<", slice(0, first)), (">", slice(max(last, 0), None))):
+            if sides is not None and (axis, side) not in sides:
+                continue
             along[axis] = part
             found.append(np.unique(labels[tuple(along)]))
     ids: np.ndarray = np.unique(np.concatenate(found))

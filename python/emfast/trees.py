@@ -427,8 +427,7 @@ def agglomerate_block(
     >>> emfast.MergeTree.total([*trees, last]) == emfast.agglomerate(emfast.region_graph(affinities, fragments))
     True
     """
-    kind, _, _ = _parse(score)
-    if kind not in _REDUCIBLE or kind == "absolute":
+    if not is_reducible(score):
         raise ValueError(f"score must be reducible in blocks: mean, min, max, median or a quantile, got {score!r}")
     graph, ends = _checked(graph)
     ids = ids_from(open_fragments, "open_fragments")
@@ -563,6 +562,12 @@ def needs_histograms(score: Any) -> bool:
     """Whether a score needs a graph with histograms; one that :func:`agglomerate` would refuse is refused."""
     kind, _, program = _parse(score)
     return kind == "quantile" or any(op == _OPS["quantile"] for op, _ in program)
+
+
+def is_reducible(score: Any) -> bool:
+    """Whether blocks may merge by a score (:func:`agglomerate_block`); one that :func:`agglomerate` refuses is refused."""
+    kind, _, _ = _parse(score)
+    return kind in _REDUCIBLE and kind != "absolute"
 
 
 def _parse(score: Any) -> tuple[str, tuple[int, int], list[tuple[int, float]]]:

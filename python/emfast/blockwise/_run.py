@@ -1,0 +1,207 @@
+"""One operation over the blocks of a volume: the same blocks in each of its passes, and a place for what they leave."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ..blocks import Grid, map_blocks, plan_blocks
+from ._shelf import Shelf
+
+_CHUNK = 64  # voxels along an axis
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The options of :func:`emfast.map_blocks` that every operation in blocks has."""
+
+    client: Any = None
+    memory: str | float | None = None
+    workers: int | None = None
+    retries: int = 2
+    order: Iterable[int] | None = None
+    progress: Any = None
+
+    @staticmethod
+    def of(options: dict[str, Any]) -> Engine:
+        names = [field.name for field in fields(Engine)]
+        for name in options:
+            if name not in names:
+                raise TypeError(f"{name} is no option of these: block, work, {', '.join(names)}")
+        return Engine(**options)
+
+
+class Run:
+    """The passes of one operation.
+
+    With a folder, ``work``, volumes and arrays between the passes lie there, each pass has a journal, and a run that was cut
+    short goes on where it stood; without one they are in memory. The folder ``<target>.work`` is taken for a target that is
+    a file, and goes when all is done; one that was asked for stays.
+
+    Parameters
+    ----------
+    sources : dict of arrays, Volumes or places
+        Opened as ``run.sources``.
+    target : array, Volume, place or None
+        Where the operation writes, see :meth:`target`.
+    shape : function of the opened sources
+        The shape of the volume that is cut.
+    cost : float
+        Bytes for each voxel of a block and its halo in the most costly pass.
+    """
+
+    def __init__(
+        self,
+        sources: dict[str, Any],
+        target: Any,
+        *,
+        shape: Callable[[dict[str, Any]], Sequence[int]],
+        cost: float,
+        halo: Any = 0,
+        block: Any = "auto",
+        work: Any = None,
+        engine: dict[str, Any],
+    ) -> None:
+        self.engine = Engine.of(engine)
+        self._stack = ExitStack()
+        with self._stack:
+            self.sources = {name: self._opened(source) for name, source in sources.items() if source is not None}
+            self.wanted = target
+            self.shape = tuple(int(n) for n in shape(self.sources))
+            self._made = work is None and _is_place(target)
+            folder = f"{os.fspath(target).rstrip('/').replace(':', '.')}.work" if self._made else work
+            self.folder = None if folder is None else os.fspath(folder)
+            if self.folder is not None:
+                os.makedirs(self.folder, exist_ok=True)
+            elif self.engine.client is not None:
+                raise ValueError("work must be a folder that all workers see, got none with a client and a target in memory")
+            self.shelf = Shelf(self.folder)
+            targets = target if hasattr(target, "shape") else None
+            plan = plan_blocks(
+                self.sources or None,
+                targets,
+                shape=self.shape,
+                block=block,
+                halo=halo,
+                memory=self.engine.memory,
+                cost=cost,
+                workers=self.engine.workers,
+            )
+            self.cost = cost
+            self.grid = Grid(self.shape, plan.block)
+            self._stack = self._stack.pop_all()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        self._stack.close()
+        if kind is None and self._made and self.folder is not None:
+            shutil.rmtree(self.folder)
+
+    def map(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        source: Any = None,
+        target: Any = None,
+        *,
+        grid: Grid | None = None,
+        halo: Any = 0,
+        **options: Any,
+    ) -> Any:
+        """:func:`emfast.map_blocks` over the run's blocks, or those of another grid, with the journal of that name."""
+        grid = self.grid if grid is None else grid
+        engine = self.engine
+        if grid is self.grid and engine.order is not None:
+            options["order"] = engine.order
+        if engine.client is not None:
+            options["client"] = engine.client
+        if self.folder is not None and "journal" in map_blocks.__kwdefaults__:
+            options["journal"] = self._journal(name)
+        return map_blocks(
+            fn,
+            source,
+            target,
+            shape=grid.shape,
+            block=grid.block,
+            halo=halo,
+            memory=engine.memory if grid is self.grid else None,
+            cost=self.cost if grid is self.grid else None,
+            workers=engine.workers,
+            retries=engine.retries,
+            progress=f"{name}" if engine.progress is True else engine.progress,
+            **options,
+        )
+
+    def volume(self, name: str, dtype: Any) -> Any:
+        """A volume between two passes, in the folder or in memory."""
+        if self.folder is None:
+            return np.empty(self.shape, dtype)
+        return self._created(os.path.join(self.folder, f"{name}.zarr"), name, dtype, None)
+
+    def target(self, name: str, dtype: Any, like: Any = None) -> Any:
+        """What the pass of that name writes to and the operation returns: made now, or checked where it was given."""
+        wanted, dtype = self.wanted, np.dtype(dtype)
+        if wanted is None:
+            return np.empty(self.shape, dtype)
+        if _is_place(wanted):
+            return self._created(os.fspath(wanted), name, dtype, like)
+        if tuple(wanted.shape) != self.shape:
+            raise ValueError(f"target must have the shape {self.shape}, got {tuple(wanted.shape)}")
+        if not np.can_cast(dtype, wanted.dtype, "safe"):
+            raise ValueError(f"target must hold {dtype}, got {wanted.dtype}")
+        return wanted
+
+    def drop(self, name: str) -> None:
+        """A volume that no pass reads any more."""
+        if self.folder is not None:
+            self.shelf.drop(f"made/{name}")
+            shutil.rmtree(os.path.join(self.folder, f"{name}.zarr"), ignore_errors=True)
+
+    def _created(self, place: str, name: str, dtype: Any, like: Any) -> Any:
+        """A volume to write: the one that a run before began, or a new one."""
+        from ..volumes import open_volume
+
+        begun = f"made/{name}"
+        if self.shelf.has(begun) and os.path.exists(place):
+            return self._stack.enter_context(open_volume(place, mode="r+"))
+        journal = self._journal(name)
+        if os.path.exists(journal):
+            os.unlink(journal)  # of a volume that is there no more
+        block = self.grid.block
+        options: dict[str, Any] = {"shards": block, "chunks": tuple(map(_chunk, block))}
+        if like is not None and hasattr(like, "spacing"):
+            options |= {"spacing": like.spacing, "offset": like.offset}
+        volume = open_volume(place, mode="w", shape=self.shape, dtype=dtype, **options)
+        self.shelf.put(begun)
+        return self._stack.enter_context(volume)
+
+    def _journal(self, name: str) -> str:
+        assert self.folder is not None
+        return os.path.join(self.folder, f"{name}.journal")
+
+    def _opened(self, source: Any) -> Any:
+        if _is_place(source):
+            from ..volumes import open_volume
+
+            return self._stack.enter_context(open_volume(source))
+        return source if hasattr(source, "shape") else np.asarray(source)
+
+
+def _is_place(target: Any) -> bool:
+    return isinstance(target, (str, os.PathLike))
+
+
+def _chunk(side: int) -> int:
+    """A side of chunks that divides a block's."""
+    return next((n for n in range(min(side, _CHUNK), 15, -1) if side % n == 0), side)
+
+
+__all__ = ["Engine", "Run"]

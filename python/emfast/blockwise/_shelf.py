@@ -1,0 +1,112 @@
+"""Where the blocks of an operation leave what others of them need: arrays by name, in a folder or in memory."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from .. import _store
+from ..graphs import RegionGraph
+from ..trees import MergeTree
+
+_FORMAT = "emfast blocks 1"
+
+
+class Shelf:
+    """Arrays by name. In a folder each name is a file that appears whole or not at all, and a worker elsewhere finds it;
+    without one they stay in memory.
+
+    >>> import numpy as np
+    >>> shelf = Shelf()
+    >>> shelf.put("seams/3", low=np.zeros(2), high=np.ones(2))
+    >>> shelf.get("seams/3")["high"].tolist()
+    [1.0, 1.0]
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder = None if folder is None else os.fspath(folder)
+        self._held: dict[str, Any] = {}
+
+    def put(self, name: str, **arrays: np.ndarray) -> None:
+        """Keep arrays; those of that name before are replaced."""
+        if self.folder is None:
+            self._held[name] = arrays
+            return
+        path = self._path(name, ".npz")
+        with _store.whole(path) as file:
+            np.savez(file, format=np.array(_FORMAT), **arrays)  # type: ignore[arg-type]
+
+    def get(self, name: str) -> dict[str, np.ndarray]:
+        """All arrays of a name."""
+        if self.folder is None:
+            held: dict[str, np.ndarray] = self._held[name]
+            return held
+        path = self._path(name, ".npz")
+        with open(path, "rb") as file:
+            try:
+                with np.load(file) as arrays:
+                    found = {key: arrays[key] for key in arrays.files}
+            except Exception as error:  # zipfile and NumPy have their own for what is damaged
+                raise ValueError(f"{path} must be as it was written, got a damaged file ({error})") from error
+        if str(found.pop("format", "")) != _FORMAT:
+            raise ValueError(f"{path} must be a file of {_FORMAT!r}, got another kind")
+        return found
+
+    def put_column(self, name: str, column: np.ndarray) -> None:
+        """Keep one array of which parts are wanted later."""
+        if self.folder is None:
+            self._held[name] = column
+            return
+        with _store.whole(self._path(name, ".npy")) as file:
+            np.save(file, column)
+
+    def column(self, name: str) -> np.ndarray:
+        """That array; from a folder it comes into memory where and when it is read."""
+        if self.folder is None:
+            held: np.ndarray = self._held[name]
+            return held
+        found: np.ndarray = np.load(self._path(name, ".npy"), mmap_mode="r")
+        return found
+
+    def keep(self, name: str, result: RegionGraph | MergeTree) -> None:
+        """Keep a graph or a tree, as the file it saves itself to."""
+        if self.folder is None:
+            self._held[name] = result
+        else:
+            result.save(self._path(name, ".npz"))
+
+    def graph(self, name: str) -> RegionGraph:
+        if self.folder is not None:
+            return RegionGraph.load(self._path(name, ".npz"))
+        held: RegionGraph = self._held[name]
+        return held
+
+    def tree(self, name: str) -> MergeTree:
+        if self.folder is not None:
+            return MergeTree.load(self._path(name, ".npz"))
+        held: MergeTree = self._held[name]
+        return held
+
+    def has(self, name: str) -> bool:
+        if self.folder is None:
+            return name in self._held
+        return any(os.path.exists(self._path(name, ending)) for ending in (".npz", ".npy"))
+
+    def drop(self, name: str) -> None:
+        """Forget what nobody reads any more; it need not be there."""
+        self._held.pop(name, None)
+        if self.folder is not None:
+            for ending in (".npz", ".npy"):
+                if os.path.exists(path := self._path(name, ending)):
+                    os.unlink(path)
+
+    def _path(self, name: str, ending: str) -> str:
+        assert self.folder is not None
+        path = os.path.join(self.folder, *name.split("/")) + ending
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
+
+__all__ = ["Shelf"]
