@@ -48,4 +48,16 @@ def layouts(array: np.ndarray) -> list[np.ndarray]:
     return [array, np.asfortranarray(array), flipped, stepped]
 
 
-__all__ = ["LABEL_DTYPES", "hnp", "label_arrays", "layouts", "shapes"]
+def block_sides(shape: tuple[int, ...], max_side: int = 6) -> st.SearchStrategy:
+    """Sides of blocks of a volume, now and then beyond it; single voxels among them where that is not too many."""
+    least = 1 if np.prod(shape, dtype=float) < 200 else 2
+    return st.tuples(*[st.integers(min(least, max(1, n)), max(max_side, least)) for n in shape])
+
+
+def block_orders(shape: tuple[int, ...], block: tuple[int, ...]) -> st.SearchStrategy:
+    """Orders in which the blocks of a volume are done."""
+    count = int(np.prod([-(-n // side) for n, side in zip(shape, block, strict=True)]))
+    return st.permutations(range(count))
+
+
+__all__ = ["LABEL_DTYPES", "block_orders", "block_sides", "hnp", "label_arrays", "layouts", "shapes"]

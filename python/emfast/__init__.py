@@ -43,7 +43,7 @@ from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
-    from . import blocks, meshes, metrics, viewing, volumes
+    from . import blocks, blockwise, meshes, metrics, viewing, volumes
     from .blocks import map_blocks
     from .meshes import Mesh, mesh
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
@@ -70,6 +70,7 @@ __all__ = [
     "agglomerate",
     "agglomerate_block",
     "blocks",
+    "blockwise",
     "boundaries",
     "compare",
     "compat",
@@ -131,6 +132,7 @@ __all__ = [
 # Modules that are imported when one of their names is first asked for, so that the package starts quickly.
 _LATER: dict[str, tuple[str, ...]] = {
     "blocks": ("map_blocks",),
+    "blockwise": (),
     "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
     "meshes": ("Mesh", "mesh"),
     "viewing": (),

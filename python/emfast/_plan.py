@@ -185,7 +185,7 @@ def _grown(unit: tuple[int, ...], shape: tuple[int, ...], most: int, fits: Any, 
         open_axes = [axis for axis in range(len(shape)) if sides[axis] < shape[axis]]
         for axis in sorted(open_axes, key=lambda axis: sides[axis]):
             longer = tuple(2 * s if a == axis else s for a, s in enumerate(sides))
-            longer = tuple(min(s, -(-n // u) * u) for s, n, u in zip(longer, shape, unit, strict=True))
+            longer = tuple(min(s, max(1, -(-n // u)) * u) for s, n, u in zip(longer, shape, unit, strict=True))
             enough = len(Grid(shape, longer)) >= at_once
             if math.prod(map(min, longer, shape)) <= most and enough and fits(longer):
                 sides = longer

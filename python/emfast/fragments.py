@@ -139,7 +139,7 @@ def _link(
 
 
 def linked(graph: RegionGraph, count: int, merge_size: int, threshold: float, dust: int) -> tuple[np.ndarray, int]:
-    """Size-dependent single linkage of fragments 1 to ``count``: the region of each, indexed by fragment, and how many."""
+    """Size-dependent single linkage of fragments 1 to ``count``: the region of each, a table, and how many."""
     strength = graph.maxima.astype(np.float32)
     if graph.maxima.dtype == np.uint8:
         strength /= np.float32(255)

@@ -565,7 +565,7 @@ def needs_histograms(score: Any) -> bool:
 
 
 def is_reducible(score: Any) -> bool:
-    """Whether blocks may merge by a score (:func:`agglomerate_block`); one that :func:`agglomerate` refuses is refused."""
+    """Whether blocks may merge by a score; one that :func:`agglomerate` refuses is refused."""
     kind, _, _ = _parse(score)
     return kind in _REDUCIBLE and kind != "absolute"
 

@@ -1,7 +1,7 @@
 """The operations of emfast on volumes larger than memory, block by block: the same names, the same results to the bit.
 
-Each takes arrays, Volumes or places of volumes, and a target to write to. They run on the threads of this process or on a
-Dask client, and a run that was cut short goes on where it stood (see :func:`emfast.map_blocks`).
+Each takes arrays, Volumes or places of volumes, and a target to write to. They run on the threads of this process or
+on a Dask client, and a run that was cut short goes on where it stood (see :func:`emfast.map_blocks`).
 """
 
 from .components import connected_components

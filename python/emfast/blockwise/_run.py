@@ -40,9 +40,9 @@ class Engine:
 class Run:
     """The passes of one operation.
 
-    With a folder, ``work``, volumes and arrays between the passes lie there, each pass has a journal, and a run that was cut
-    short goes on where it stood; without one they are in memory. The folder ``<target>.work`` is taken for a target that is
-    a file, and goes when all is done; one that was asked for stays.
+    With a folder, ``work``, volumes and arrays between the passes lie there, each pass has a journal, and a run that
+    was cut short goes on where it stood; without one they are in memory. The folder ``<target>.work`` is taken for a
+    target that is a file, and goes when all is done; one that was asked for stays.
 
     Parameters
     ----------
@@ -80,7 +80,9 @@ class Run:
             if self.folder is not None:
                 os.makedirs(self.folder, exist_ok=True)
             elif self.engine.client is not None:
-                raise ValueError("work must be a folder that all workers see, got none with a client and a target in memory")
+                raise ValueError(
+                    "work must be a folder that all workers see, got none with a client and a target in memory"
+                )
             self.shelf = Shelf(self.folder)
             targets = target if hasattr(target, "shape") else None
             plan = plan_blocks(
@@ -123,7 +125,7 @@ class Run:
             options["order"] = engine.order
         if engine.client is not None:
             options["client"] = engine.client
-        if self.folder is not None and "journal" in map_blocks.__kwdefaults__:
+        if self.folder is not None and "journal" in (map_blocks.__kwdefaults__ or {}):
             options["journal"] = self._journal(name)
         return map_blocks(
             fn,

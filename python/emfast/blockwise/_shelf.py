@@ -15,8 +15,8 @@ _FORMAT = "emfast blocks 1"
 
 
 class Shelf:
-    """Arrays by name. In a folder each name is a file that appears whole or not at all, and a worker elsewhere finds it;
-    without one they stay in memory.
+    """Arrays by name. In a folder each name is a file that appears whole or not at all, and a worker elsewhere finds
+    it; without one they stay in memory.
 
     >>> import numpy as np
     >>> shelf = Shelf()

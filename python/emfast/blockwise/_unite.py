@@ -1,9 +1,10 @@
 """Labels of blocks made labels of the whole volume.
 
-Each block numbers its own objects from 1, in the order of their first voxels; ``keep_part`` leaves on a shelf what others
-must know of it. Where two blocks touch, pairs of labels are found that are one object (``touching``, ``overlapping``).
-``unite`` joins them: an object of the whole is named by its first voxel in raster order, as the calls in memory do, so the
-result depends neither on the blocks nor on their order. Each block then reads its own piece of one table.
+Each block numbers its own objects from 1, in the order of their first voxels; ``keep_part`` leaves on a shelf what
+others must know of it. Where two blocks touch, pairs of labels are found that are one object (``touching``,
+``overlapping``). ``unite`` joins them: an object of the whole is named by its first voxel in raster order, as the
+calls in memory do, so the result depends neither on the blocks nor on their order. Each block then reads its own
+piece of one table.
 
 In memory at once: 40 bytes for each local label and 16 for each pair, whatever the volume.
 """
@@ -63,8 +64,8 @@ class United:
             np.add.at(totals, part.astype(np.int64), self.shelf.get(f"parts/{b}")[name])
         return totals
 
-    def firsts(self, name: str) -> np.ndarray | None:
-        """(count,) a column of the parts, such as ``values``, read at each object's first voxel; None without blocks."""
+    def values(self, name: str = "values") -> np.ndarray | None:
+        """(count,) a column of the parts, such as ``values``, of any part of each object; None without blocks."""
         found: np.ndarray | None = None
         rows = self.rows
         for b in range(len(self.starts) - 1):
@@ -91,8 +92,8 @@ def keep_part(
     shelf : Shelf
     block : Block
     labels : array of uint32
-        Of the core, or with ``beyond`` of the outer box; every label lies in the core, where they are numbered from 1 in the
-        order of their first voxels.
+        Of the core, or with ``beyond`` of the outer box; every label lies in the core, where they are numbered from 1
+        in the order of their first voxels.
     values : array, optional
         Of the core's shape: the value of each label is kept, read at its first voxel.
     sizes : bool
@@ -163,7 +164,7 @@ def _layer(axis: int, side: str, dims: int) -> tuple[slice | int, ...]:
 
 
 def overlapping(shelf: Shelf, grid: Grid, index: int) -> list[tuple[int, np.ndarray]]:
-    """Pairs of labels that name one voxel: the halo of a block over its neighbours' cores. (neighbour, (n, 2) labels)."""
+    """Pairs of labels that name one voxel, the halo of a block over its neighbours' cores: (block, (n, 2) labels)."""
     own, found = shelf.get(f"seams/{index}"), []
     for axis, side, other in _faces(grid, index):
         layer = own.get(f"{axis}{side}{side}")
@@ -248,7 +249,9 @@ def _pairs(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 # ---- the whole
 
 
-def unite(shelf: Shelf, counts: Sequence[int], seams: Iterable[Iterable[tuple[int, np.ndarray]]], *, dust: int = 0) -> United:
+def unite(
+    shelf: Shelf, counts: Sequence[int], seams: Iterable[Iterable[tuple[int, np.ndarray]]], *, dust: int = 0
+) -> United:
     """Objects of the whole volume from the labels of its blocks.
 
     Parameters
@@ -265,7 +268,7 @@ def unite(shelf: Shelf, counts: Sequence[int], seams: Iterable[Iterable[tuple[in
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.asarray(counts, np.int64))])
     pairs = [np.zeros((0, 2), np.int64)]
     for block, found in enumerate(seams):
-        pairs += [part + (starts[block] - 1, starts[other] - 1) for other, part in found if len(part)]
+        pairs += [part + np.array([starts[block] - 1, starts[other] - 1]) for other, part in found if len(part)]
     joined = np.concatenate(pairs)
     del pairs
     first = np.empty(int(starts[-1]), np.int64)

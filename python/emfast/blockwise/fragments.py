@@ -1,7 +1,7 @@
 """The affinity watershed of volumes larger than memory.
 
-Whether two voxels are joined is seen from the two alone. So a block with one voxel of its neighbours around it joins what
-the whole volume joins there, and labels that name one voxel in two blocks are one fragment.
+Whether two voxels are joined is seen from the two alone. So a block with one voxel of its neighbours around it joins
+what the whole volume joins there, and labels that name one voxel in two blocks are one fragment.
 """
 
 from __future__ import annotations
@@ -63,11 +63,9 @@ def watershed(
     count : int
         Only with ``return_count``.
 
-    Notes
-    -----
-    Exact. Quantiles come of histograms of all affinities, counted first, to the last bit. In memory at once, beside the
-    blocks: 40 bytes for each part of a fragment that a block has; with ``merge_size`` the region graph of the whole too, 100
-    bytes for each pair of touching fragments.
+    Notes ----- Exact. Quantiles come of histograms of all affinities, counted first, to the last bit. In memory at
+    once, beside the blocks: 40 bytes for each part of a fragment that a block has; with ``merge_size`` the region
+    graph of the whole too, 100 bytes for each pair of touching fragments.
 
     Examples
     --------
@@ -134,9 +132,7 @@ class _Fragments:
 
     def __call__(self, affinities: np.ndarray, where: Block, mask: np.ndarray | None = None) -> Made:
         halo = [(i.start, n - i.stop) for i, n in zip(where.inner, where.outer_shape, strict=True)]
-        labels = in_memory(
-            affinities, low=self.low, high=self.high, mask=mask, per_section=self.per_section, halo=halo
-        )
+        labels = in_memory(affinities, low=self.low, high=self.high, mask=mask, per_section=self.per_section, halo=halo)
         _, table = renumber(labels[where.inner], dtype="u4")
         if not np.array_equal(table.old, table.new):  # the halo came before them
             labels = remap(labels, table, missing=0, dtype="u4")
@@ -212,7 +208,13 @@ def _quantiles(run: Run, per_section: bool, shares: list[float]) -> list[float]:
     bins = [int(np.searchsorted(np.cumsum(upper), rank)) for rank in ranks]
     if run.sources["affinities"].dtype == np.uint8:
         return [float(np.float32(b) / np.float32(255)) for b in bins]
-    lower = run.map("histogram-2", _Counts(per_section, tuple(sorted(set(bins)))), run.sources, halo=[(1, 0)] * len(run.shape), reduce="+")
+    lower = run.map(
+        "histogram-2",
+        _Counts(per_section, tuple(sorted(set(bins)))),
+        run.sources,
+        halo=[(1, 0)] * len(run.shape),
+        reduce="+",
+    )
     found = []
     for rank, b in zip(ranks, bins, strict=True):
         row = lower[sorted(set(bins)).index(b)]
@@ -223,8 +225,8 @@ def _quantiles(run: Run, per_section: bool, shares: list[float]) -> list[float]:
 
 
 class _Counts:
-    """How many edges of a block have each value: of uint8 itself, of floats the upper 16 bits, or within each of some of
-    these the lower 16."""
+    """How many edges of a block have each value: of uint8 itself, of floats the upper 16 bits, or within each of some
+    of these the lower 16."""
 
     def __init__(self, per_section: bool, within: tuple[int, ...] | None) -> None:
         self.per_section, self.within = per_section, within

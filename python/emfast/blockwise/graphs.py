@@ -44,10 +44,8 @@ def region_graph(
     -------
     RegionGraph
 
-    Notes
-    -----
-    Exact: a voxel edge belongs to the block of its source, and sums are integers. The whole graph is in memory, about 100
-    bytes for each pair of touching fragments; :func:`agglomerate` of this package does without it.
+    Notes ----- Exact: a voxel edge belongs to the block of its source, and sums are integers. The whole graph is in
+    memory, about 100 bytes for each pair of touching fragments; :func:`agglomerate` of this package does without it.
 
     Examples
     --------
@@ -107,15 +105,12 @@ def asked(
     """The graph of a block as it was asked for, and its halo; what does not fit is refused before any work."""
     values, labels = run.sources["affinities"], run.sources["fragments"]
     dims = len(run.shape)
-    if tuple(values.shape[1:]) != run.shape:
-        raise ValueError(
-            f"affinities must have the shape (channels, *fragments.shape), got {tuple(values.shape)} "
-            f"with fragments of {run.shape}"
-        )
+    if len(values.shape) != dims + 1:
+        raise ValueError(f"affinities must have channels and {dims} axes, got shape {tuple(values.shape)}")
     steps = [step[3 - dims :] for step in offsets_of(offsets, dims)]
     if len(steps) != values.shape[0]:
         raise ValueError(f"offsets must be one per channel of affinities ({values.shape[0]}), got {len(steps)}")
-    options = {"histogram": bool(histogram), "boxes": bool(boxes), "spacing": spacing_of(spacing, dims)}
+    options: dict[str, Any] = {"histogram": bool(histogram), "boxes": bool(boxes), "spacing": spacing_of(spacing, dims)}
     one = (1,) * dims
     in_memory(np.zeros((len(steps), *one), values.dtype), np.zeros(one, labels.dtype), offsets=steps)
     return GraphOf(steps, **options), reach_of(steps)

@@ -1,9 +1,9 @@
-"""Agglomeration of volumes larger than memory: each block merges what nothing outside it can influence, and hands on the
-rest; eight blocks then do the same together, and so on to the whole (see :func:`emfast.agglomerate_block`).
+"""Agglomeration of volumes larger than memory: each block merges what nothing outside it can influence, and hands on
+the rest; eight blocks then do the same together, and so on to the whole (see :func:`emfast.agglomerate_block`).
 
 A fragment is open in a group of blocks if it comes near a face of the group beyond which the volume goes on. An open
-fragment is not merged, so it keeps its name until it lies within a group; what a group hands on are mostly fragments at its
-surface.
+fragment is not merged, so it keeps its name until it lies within a group; what a group hands on are mostly fragments
+at its surface.
 """
 
 from __future__ import annotations
@@ -86,10 +86,8 @@ def agglomerate(
     levels : list of Level
         Only with ``return_levels``.
 
-    Notes
-    -----
-    Exact: two segments that are each other's best, and whole, are merged by any order of work. In memory at once, beside
-    the blocks: the graph of a group, and at the end the tree, 60 bytes for each fragment.
+    Notes ----- Exact: two segments that are each other's best, and whole, are merged by any order of work. In memory
+    at once, beside the blocks: the graph of a group, and at the end the tree, 60 bytes for each fragment.
 
     Examples
     --------
@@ -138,13 +136,16 @@ def agglomerate_graphs(run: Run, graphs: str, rules: dict[str, Any]) -> tuple[Me
         folder = f"{graphs}-{_words(rules)}/{level}"
         merge = _Merge(run.shelf, graphs if level == 0 else names[-1], folder, below.counts, rules)
         made = np.array(run.map(folder.replace("/", "-"), merge, grid=grid), np.int64)
-        levels.append(Level(len(grid), *made[:, :3].sum(axis=0).tolist(), int(made[:, 3].max())))
+        merges, edges, nodes = made[:, :3].sum(axis=0).tolist()
+        levels.append(Level(len(grid), merges, edges, nodes, largest=int(made[:, 3].max())))
         names.append(folder)
         if len(grid) == 1:
             break
         below, grid = grid, Grid(grid.counts, 2)
     trees = [
-        run.shelf.tree(f"{name}/tree/{i}") for name, level in zip(names, levels, strict=True) for i in range(level.blocks)
+        run.shelf.tree(f"{name}/tree/{i}")
+        for name, level in zip(names, levels, strict=True)
+        for i in range(level.blocks)
     ]
     return MergeTree.total(trees), levels
 
@@ -161,7 +162,9 @@ class _Kept:
         self.shelf.put(f"{self.name}/open/{where.index}", **dict(_open_sides(fragments, where, self.graph_of.steps)))
 
 
-def _open_sides(fragments: np.ndarray, where: Block, steps: Sequence[Sequence[int]]) -> Iterator[tuple[str, np.ndarray]]:
+def _open_sides(
+    fragments: np.ndarray, where: Block, steps: Sequence[Sequence[int]]
+) -> Iterator[tuple[str, np.ndarray]]:
     """The open fragments of a block at each face beyond which the volume goes on."""
     place = place_of(where)
     for axis, (start, stop) in enumerate((c.start, c.stop) for c in where.core):
@@ -199,7 +202,9 @@ class _Merge:
 def _check_rules(run: Run, rules: dict[str, Any]) -> None:
     """What the call in memory refuses is refused before any work: it is asked with no fragments."""
     dims = len(run.shape)
-    none = graph_in_memory(np.zeros((1, *(1,) * dims), "u1"), np.zeros((1,) * dims, "u1"), offsets=[(1,) * dims], histogram=True)
+    none = graph_in_memory(
+        np.zeros((1, *(1,) * dims), "u1"), np.zeros((1,) * dims, "u1"), offsets=[(1,) * dims], histogram=True
+    )
     agglomerate_block(none, np.zeros(0, "u1"), **rules)
 
 
