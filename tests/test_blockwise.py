@@ -216,3 +216,28 @@ def test_nothing(shape):
     assert blockwise.region_graph(affinities, fragments) == emfast.region_graph(affinities, fragments)
     wanted = emfast.agglomerate(emfast.region_graph(affinities, fragments))
     assert blockwise.agglomerate(affinities, fragments) == wanted
+
+
+# ---- volumes in files
+
+
+def test_volumes_in_files(tmp_path):
+    pytest.importorskip("zarr")
+    affinities = emfast.phantom.make((40, 48, 56), seed=2).affinities
+    options = {"mode": "w", "shape": affinities.shape, "dtype": affinities.dtype}
+    with emfast.open_volume(tmp_path / "a.zarr", spacing=(40, 4, 4), **options) as volume:
+        volume[...] = affinities
+    source = tmp_path / "a.zarr"
+    wanted = emfast.watershed(affinities, low=0.1, high=0.98)
+    found = blockwise.watershed(source, tmp_path / "f.zarr", low=0.1, high=0.98, block=(16, 32, 32))
+    equal(found[...], wanted)
+    assert found.spacing == (40, 4, 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "f.zarr"]
+
+    tree = blockwise.agglomerate(source, found, block=(16, 32, 32), work=tmp_path / "work")
+    graph = emfast.region_graph(affinities, wanted)
+    assert tree == emfast.agglomerate(graph)
+    assert blockwise.region_graph(source, tmp_path / "f.zarr", block=(16, 32, 32)) == graph
+
+    found = blockwise.connected_components(tmp_path / "f.zarr", tmp_path / "c.zarr:all", connectivity=26, block=16)
+    equal(found[...], emfast.connected_components(wanted, connectivity=26))

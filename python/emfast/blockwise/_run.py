@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -161,6 +161,15 @@ class Run:
             raise ValueError(f"target must hold {dtype}, got {wanted.dtype}")
         return wanted
 
+    def result(self, out: Any) -> Any:
+        """What an operation returns: its target; one at a place is opened to be read."""
+        if not _is_place(self.wanted):
+            return out
+        from ..volumes import open_volume
+
+        out.close()
+        return open_volume(self.wanted)
+
     def drop(self, name: str) -> None:
         """A volume that no pass reads any more."""
         if self.folder is not None:
@@ -172,13 +181,16 @@ class Run:
         from ..volumes import open_volume
 
         begun = f"made/{name}"
-        if self.shelf.has(begun) and os.path.exists(place):
-            return self._stack.enter_context(open_volume(place, mode="r+"))
+        if self.shelf.has(begun):
+            with suppress(FileNotFoundError):
+                return self._stack.enter_context(open_volume(place, mode="r+", shape=self.shape, dtype=dtype))
         journal = self._journal(name)
         if os.path.exists(journal):
             os.unlink(journal)  # of a volume that is there no more
         block = self.grid.block
-        options: dict[str, Any] = {"shards": block, "chunks": tuple(map(_chunk, block))}
+        options: dict[str, Any] = {"chunks": tuple(map(_chunk, block))}
+        if ".zarr" in place:
+            options["shards"] = block
         if like is not None and hasattr(like, "spacing"):
             options |= {"spacing": like.spacing, "offset": like.offset}
         volume = open_volume(place, mode="w", shape=self.shape, dtype=dtype, **options)

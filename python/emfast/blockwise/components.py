@@ -80,6 +80,7 @@ def connected_components(
             raise ValueError(f"dtype must hold {united.count} components, got {wanted}")
         out = run.target("components", wanted, like=source)
         run.map("components", Renamed(united, wanted.str), local, out)
+        out = run.result(out)
     return (out, united.count) if return_count else out
 
 

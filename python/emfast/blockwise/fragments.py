@@ -102,6 +102,7 @@ def watershed(
             wide = united.count >= 2**32 if dust else voxels > 2**32 - 2
             out = run.target("fragments", "u8" if wide else "u4", like=source)
             run.map("fragments", Renamed(united, "u8" if wide else "u4"), local, out)
+            out = run.result(out)
             return (out, united.count) if return_count else out
         whole = run.volume("unmerged", "u8" if voxels > 2**32 - 2 else "u4")
         run.map("unmerged", Renamed(united, str(whole.dtype)), local, whole)
@@ -110,6 +111,7 @@ def watershed(
         run.shelf.put_column("regions", table)
         out = run.target("fragments", table.dtype, like=source)
         run.map("fragments", Looked(run.shelf, "regions"), whole, out)
+        out = run.result(out)
     return (out, count) if return_count else out
 
 
