@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import pickle
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Job:
     grid: Grid
     where: bool = False  # whether the function is told its block
     skip_corrupt: bool = False
-    summed: bool = False
+    kept: bool = False  # in a journal: what is written is summed, values are pickled
 
     def __call__(self, index: int) -> Outcome:
         block = self.grid[index]
@@ -64,7 +65,14 @@ class Job:
             sums = self._write(voxels, block)
         elif isinstance(made, Made):
             raise ValueError(f"fn must not return voxels where there is no target, got {type(made).__name__}")
+        if self.kept and value is not None:
+            value = pickle.dumps(value, protocol=5)
         return Outcome(value, sums, tuple(lost))
+
+    def sums(self, index: int) -> tuple[int, ...]:
+        """The checksums of what the targets hold in a block."""
+        window = last(self.grid[index].core)
+        return tuple(checksum(np.asarray(target[window])) for target in self.targets.values())
 
     def _read(self, name: str, source: Any, block: Block, lost: list[tuple[str, Window]]) -> Any:
         try:
@@ -90,7 +98,7 @@ class Job:
         ]
         for part, target in zip(sound, self.targets.values(), strict=True):
             target[last(block.core)] = part
-        return tuple(checksum(part) for part in sound) if self.summed else ()
+        return tuple(checksum(part) for part in sound) if self.kept else ()
 
 
 def checksum(voxels: Any) -> int:

@@ -12,34 +12,43 @@ _BETWEEN = 0.1  # seconds from one line to the next
 class Progress:
     """``Progress("counting")(done, total)`` writes a bar over its last one; as a context it wipes it in the end.
 
-    Nothing is written where the stream is no terminal.
+    Nothing is written where the stream is no terminal and no notebook. ``begin(done)`` tells what was done before.
     """
 
     def __init__(self, words: str, stream: TextIO | None = None) -> None:
         self.words = words
         self.stream = sys.stderr if stream is None else stream
         self.start, self.last = time.perf_counter(), 0.0
-        self.shown = bool(self.stream.isatty())
+        self.first = 0
+        notebook = type(self.stream).__module__.partition(".")[0] == "ipykernel"
+        self.shown = notebook or bool(self.stream.isatty())
+        self.wipe, self.width = ("\r", 79) if notebook else ("\r\x1b[K", 0)  # a notebook cannot wipe a line
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: Any) -> None:
         if self.shown:
-            print("\r\x1b[K", end="", file=self.stream, flush=True)
+            print(self.wipe, end="", file=self.stream, flush=True)
+
+    def begin(self, done: int) -> None:
+        self.first = done
 
     def __call__(self, done: int, total: int) -> None:
         now = time.perf_counter()
         if not self.shown or (done < total and now - self.last < _BETWEEN):
             return
         self.last = now
-        print(f"\r\x1b[K{self.line(done, total, now - self.start)}", end="", file=self.stream, flush=True)
+        print(
+            f"{self.wipe}{self.line(done, total, now - self.start):<{self.width}}", end="", file=self.stream, flush=True
+        )
 
     def line(self, done: int, total: int, seconds: float) -> str:
         """As it is shown after so many seconds."""
         share = done / total if total else 1.0
         bar = "#" * round(24 * share)
-        left = f", {span(seconds * (1 - share) / share)} left" if 0 < share < 1 else ""
+        now = (done - self.first) / total if total else 1.0
+        left = f", {span(seconds * (1 - share) / now)} left" if now > 0 and share < 1 else ""
         return f"{self.words} [{bar:<24}] {100 * share:3.0f} %, {span(seconds)}{left}"
 
 

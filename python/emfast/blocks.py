@@ -5,6 +5,8 @@ The result never depends on the order of blocks, on the number of workers or on 
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,12 +16,14 @@ import numpy as np
 
 from ._engine import Engine, Queue, drive, threads_engine
 from ._grid import Block, Grid, Window, words_of
+from ._identity import in_memory, job_words, local_path, volume_words
 from ._job import Job, Made, Outcome, takes_where
+from ._journal import Journal, about_of, lock
 from ._options import integer_of
 from ._plan import Plan, make_plan
 from ._progress import Progress
 from ._reduce import Pairs, combiner
-from .errors import BlocksFailed, Failure
+from .errors import BlocksFailed, CorruptData, Failure
 
 
 class Results(list[Any]):
@@ -45,6 +49,7 @@ def map_blocks(
     shape: Sequence[int] | None = None,
     block: Sequence[int] | int | str = "auto",
     halo: Any = 0,
+    journal: str | os.PathLike[str] | bool | None = None,
     memory: str | float | None = None,
     cost: float | None = None,
     workers: int | None = None,
@@ -80,6 +85,9 @@ def map_blocks(
         blocks write to one file. "auto" takes whole shards, as many as ``memory`` lets.
     halo : int, sequence of int or of pairs
         Voxels that are read around each block: one number, one for each axis, or before and after in each.
+    journal : path or True, optional
+        A file of finished blocks, with what they wrote and their values; True is ``<target>.journal``. The same call
+        after a crash does only what is missing. A journal of another job is refused, so is one that is in use.
     memory : str or number, optional
         A bound like "4GB" for all that this process holds. The blocks, and how many are worked on at once, follow.
     cost : float, optional
@@ -131,11 +139,29 @@ def map_blocks(
     with ExitStack() as stack:
         called, sources = _named_sources(source, stack)
         targets = _named_targets(target, stack)
+        path = _journal_path(journal, targets)
         whole = _common_shape({**sources, **targets}, shape, block)
+        if isinstance(block, str) and path and (before := about_of(path)):
+            block = before.get("block", block)  # "auto" goes on with the blocks that it chose
         plan = make_plan(sources, targets, whole, block, halo, memory, cost, workers)
-        job = Job(fn, called, sources, targets, plan.grid, takes_where(fn), on_corrupt == "skip")
+        job = Job(fn, called, sources, targets, plan.grid, takes_where(fn), on_corrupt == "skip", path is not None)
+        for name, volume in targets.items():
+            _lock(name, volume, stack)
+        values: _Values | _Kept = _Values(len(plan.grid), combine)
+        if path:
+            values = _Kept(stack.enter_context(_journal_of(job, path)), combine)
+            values.check(job)
         engine = threads_engine(job, plan.workers, plan.threads)
-        return _run(job, engine, order, after, combine, retries, keep_going, progress)
+        return _run(
+            job,
+            engine,
+            values,
+            order,
+            after,
+            retries,
+            keep_going,
+            stack.enter_context(_shown(progress, values.done.count(1))),
+        )
 
 
 def plan_blocks(
@@ -166,32 +192,75 @@ def plan_blocks(
         return make_plan(sources, targets, whole, block, halo, memory, cost, workers)
 
 
+def check_blocks(
+    target: Any,
+    *,
+    journal: str | os.PathLike[str] | bool = True,
+    forget: bool = False,
+    progress: bool | str | Callable[[int, int], object] | None = None,
+) -> tuple[Block, ...]:
+    """The finished blocks of a journal that no longer hold what was written.
+
+    Parameters
+    ----------
+    target : Volume, array, str or tuple of them
+        As :func:`map_blocks` was given it.
+    journal : path or True
+        Of that run.
+    forget : bool
+        Take these blocks out of the journal: the next run does them again.
+    progress : bool, str or callable, optional
+        As of :func:`map_blocks`.
+    """
+    with ExitStack() as stack:
+        targets = _named_targets(target, stack, "r")
+        path = _journal_path(journal, targets)
+        about = None if path is None else about_of(path)
+        if path is None or about is None:
+            raise FileNotFoundError(f"journal must be that of a run, there is none at {path}")
+        grid = Grid(about["shape"], about["block"])
+        job = Job(print, "one", {}, targets, grid)
+        about["targets"] = {name: volume_words(volume) for name, volume in targets.items()}
+        kept = stack.enter_context(Journal(path, about, len(grid)))
+        show = stack.enter_context(_shown(progress, 0))
+        wrong = []
+        for index, done in enumerate(kept.done):
+            if done and _wrong(job, kept, index):
+                wrong.append(index)
+            show(index + 1, len(grid))
+        if forget:
+            kept.forget(wrong)
+        return tuple(grid[index] for index in wrong)
+
+
 def _run(
     job: Job,
     engine: Engine,
+    values: _Values | _Kept,
     order: Iterable[int] | None,
     after: Callable[[Block], Iterable[int]] | None,
-    combine: Callable[[Any, Any], Any] | None,
     retries: int,
     keep_going: bool,
-    progress: Any,
+    show: Callable[[int, int], object],
 ) -> Any:
     n = len(job.grid)
-    done = bytearray(n)
-    queue = Queue(_order_of(order, n), done, None if after is None else lambda index: after(job.grid[index]))
-    values = _Values(n, combine)
-    with _shown(progress) as show:
+    first = _order_of(order, n)
+    queue = Queue(first, values.done, None if after is None else lambda index: after(job.grid[index]))
 
-        def record(ended: list[tuple[int, Outcome]]) -> None:
-            for index, outcome in ended:
-                values.put(index, outcome)
-            show(values.count, n)
+    count = values.done.count(1)
 
-        failed = drive(engine, queue, record, lambda i: job.grid[i].core, retries=retries, keep_going=keep_going)
+    def record(ended: list[tuple[int, Outcome]]) -> None:
+        nonlocal count
+        if ended:
+            values.add(ended)
+            count += len(ended)
+            show(count, n)
+
+    failed = drive(engine, queue, record, lambda i: job.grid[i].core, retries=retries, keep_going=keep_going)
     if failed and not keep_going:
         raise BlocksFailed(failed, n) from failed[0].cause
     result = values.result(failed)
-    if failed and combine is not None:
+    if failed and not isinstance(result, Results):
         raise BlocksFailed(failed, n, result) from failed[0].cause
     return result
 
@@ -200,36 +269,99 @@ class _Values:
     """What comes of the values of blocks: a list of them, or one."""
 
     def __init__(self, n: int, combine: Callable[[Any, Any], Any] | None) -> None:
+        self.done = bytearray(n)
         self.list = Results([None] * n) if combine is None else None
         self.pairs = None if combine is None else Pairs(n, combine)
-        self.lost: list[tuple[int, tuple[tuple[str, Window], ...]]] = []
-        self.count = 0
+        self.lost: dict[int, tuple[tuple[str, Window], ...]] = {}
 
-    def put(self, index: int, outcome: Outcome) -> None:
-        self.count += 1
+    def add(self, ended: list[tuple[int, Outcome]]) -> None:
+        for index, outcome in ended:
+            self.put(index, outcome.value)
+            if outcome.lost:
+                self.lost[index] = outcome.lost
+
+    def put(self, index: int, value: Any) -> None:
         if self.list is not None:
-            self.list[index] = outcome.value
+            self.list[index] = value
         if self.pairs is not None:
-            self.pairs.put(index, outcome.value)
-        if outcome.lost:
-            self.lost.append((index, outcome.lost))
+            self.pairs.put(index, value)
 
     def result(self, failed: list[Failure]) -> Any:
-        if self.lost:
-            boxes = [f"{name} {words_of(window)}" for name, window in self._lost()]
-            warnings.warn(f"damaged, read as zeros: {'; '.join(boxes)}", stacklevel=4)
+        boxes = [box for index in sorted(self.lost) for box in self.lost[index]]
+        lost = list({repr(box): box for box in boxes}.values())  # once each, where blocks have read the same
+        if lost:
+            words = "; ".join(f"{name} {words_of(window)}" for name, window in lost)
+            warnings.warn(f"damaged, read as zeros: {words}", stacklevel=4)
         if self.pairs is not None:
             for failure in failed:
                 self.pairs.skip(failure.index)
             return self.pairs.result()
         assert self.list is not None
-        self.list.failed, self.list.lost = tuple(failed), tuple(self._lost())
+        self.list.failed, self.list.lost = tuple(failed), tuple(lost)
         return self.list
 
-    def _lost(self) -> list[tuple[str, Window]]:
-        """The damaged boxes in block order, each once where blocks read the same."""
-        found = {repr(box): box for _, boxes in sorted(self.lost) for box in boxes}
-        return list(found.values())
+
+class _Kept:
+    """The same out of a journal: values wait there, and are brought together in the end."""
+
+    def __init__(self, journal: Journal, combine: Callable[[Any, Any], Any] | None) -> None:
+        self.journal, self.combine, self.done = journal, combine, journal.done
+        self.add = journal.add
+
+    def result(self, failed: list[Failure]) -> Any:
+        values = _Values(len(self.done), self.combine)
+        values.lost = self.journal.lost
+        for index, value in self.journal.all_values():
+            values.put(index, value)
+        return values.result(failed)
+
+    def check(self, job: Job) -> None:
+        """A few of the finished blocks: a target that was made anew does not hold what the journal says."""
+        done = np.flatnonzero(np.frombuffer(self.done, np.uint8))
+        for index in np.unique(done[np.linspace(0, len(done) - 1, 4).astype(int)]) if len(done) else ():
+            if wrong := _wrong(job, self.journal, int(index)):
+                raise CorruptData(f"{wrong}: remove the journal to start anew, or emfast.blocks.check_blocks")
+
+
+def _wrong(job: Job, journal: Journal, index: int) -> str | None:
+    """What is wrong with a finished block, in words."""
+    try:
+        if job.sums(index) == tuple(journal.sums[index]):
+            return None
+    except CorruptData as error:
+        return f"target is damaged in {job.grid[index]} ({error})"
+    return f"target does not hold in {job.grid[index]} what {journal.path} says was written"
+
+
+def _journal_path(journal: Any, targets: Mapping[str, Any]) -> str | None:
+    if journal is None or journal is False:
+        return None
+    for name, target in targets.items():
+        if in_memory(target):
+            raise ValueError(f"{name} must lie in a file for a journal, got an array in memory")
+    if journal is not True:
+        return os.fspath(journal)
+    place = local_path(next(iter(targets.values()))) if targets else None
+    if place is None:
+        raise ValueError("journal must be a path where there is no target on this machine, got True")
+    path, name = place
+    return f"{path}{'.' if name else ''}{re.sub('[:/]+', '.', name)}.journal"
+
+
+def _journal_of(job: Job, path: str) -> Journal:
+    from . import __version__
+
+    return Journal(path, job_words(job, __version__), len(job.grid))
+
+
+def _lock(name: str, target: Any, stack: ExitStack) -> None:
+    """A folder that is written by one run alone. Files of other kinds have locks of their own, or none."""
+    place = local_path(target)
+    folder = os.path.join(*filter(None, place)) if place else ""
+    if os.path.isdir(folder):
+        file = os.open(folder, os.O_RDONLY)
+        stack.callback(os.close, file)
+        lock(file, f"{name} {folder}")
 
 
 def _named_sources(source: Any, stack: ExitStack) -> tuple[str, dict[str, Any]]:
@@ -243,20 +375,20 @@ def _named_sources(source: Any, stack: ExitStack) -> tuple[str, dict[str, Any]]:
     return "one", {"source": _opened(source, "source", "r", stack)}
 
 
-def _named_targets(target: Any, stack: ExitStack) -> dict[str, Any]:
+def _named_targets(target: Any, stack: ExitStack, mode: str = "r+") -> dict[str, Any]:
     if target is None:
         return {}
     if isinstance(target, (tuple, list)):
-        return {f"target {i}": _opened(part, f"target {i}", "r+", stack) for i, part in enumerate(target)}
-    return {"target": _opened(target, "target", "r+", stack)}
+        return {f"target {i}": _opened(part, f"target {i}", mode, stack) for i, part in enumerate(target)}
+    return {"target": _opened(target, "target", mode, stack)}
 
 
 def _opened(volume: Any, name: str, mode: str, stack: ExitStack) -> Any:
     """An array as it is; what a path or address names is opened, and closed in the end."""
     if isinstance(volume, str) or hasattr(volume, "__fspath__"):
-        import zarr
+        from .volumes import open_volume
 
-        return zarr.open_array(volume, mode=mode)
+        return stack.enter_context(open_volume(volume, mode=mode))
     if not (hasattr(volume, "shape") and hasattr(volume, "dtype") and hasattr(volume, "__getitem__")):
         raise TypeError(f"{name} must be an array, a volume or where it lies, got {type(volume).__name__}")
     return volume
@@ -297,12 +429,13 @@ def _order_of(order: Iterable[int] | None, n: int) -> Iterator[int]:
 
 
 @contextmanager
-def _shown(progress: Any) -> Iterator[Callable[[int, int], object]]:
+def _shown(progress: Any, done: int) -> Iterator[Callable[[int, int], object]]:
     """What is told how many blocks are done."""
     if progress is None or progress is False:
         yield lambda done, total: None
     elif progress is True or isinstance(progress, str):
         with Progress("blocks" if progress is True else progress) as bar:
+            bar.begin(done)
             yield bar
     elif callable(progress):
         yield progress
@@ -316,6 +449,7 @@ __all__ = [
     "Made",
     "Plan",
     "Results",
+    "check_blocks",
     "map_blocks",
     "plan_blocks",
 ]

@@ -1,0 +1,121 @@
+"""What a job is, in words that can be compared: two runs with the same words write the same."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+import re
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ._job import Job, checksum
+
+_ARCHIVE = re.compile(r"\.(zarr|n5|h5|hdf5|hdf|npz|zip)(?=[:/]|$)", re.IGNORECASE)
+
+
+def job_words(job: Job, version: str) -> dict[str, Any]:
+    """Of the function, its options, sources, targets and blocks."""
+    return {
+        "emfast": version,
+        "function": function_words(job.fn),
+        "sources": {name: volume_words(source) for name, source in job.sources.items()},
+        "targets": {name: volume_words(target) for name, target in job.targets.items()},
+        "shape": list(job.grid.shape),
+        "block": list(job.grid.block),
+        "halo": [list(pair) for pair in job.grid.halo],
+        "on_corrupt": "skip" if job.skip_corrupt else "error",
+    }
+
+
+def function_words(fn: Any) -> str:
+    """Its name, a digest of its code and of what it was bound to."""
+    if isinstance(fn, functools.partial):
+        bound = [_value_words(value) for value in fn.args]
+        bound += [f"{name}={_value_words(value)}" for name, value in sorted(fn.keywords.items())]
+        return f"{function_words(fn.func)}({', '.join(bound)})"
+    if isinstance(fn, types.MethodType):
+        return f"{function_words(fn.__func__)} of {_value_words(fn.__self__)}"
+    name = f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+    if isinstance(fn, types.FunctionType):
+        inside = [_value_words(cell.cell_contents) for cell in fn.__closure__ or ()]
+        inside += [_value_words(value) for value in (fn.__defaults__ or ())]
+        return f"{name} [{_digest(repr((_code(fn.__code__), inside)).encode())}]"
+    if hasattr(fn, "__qualname__") or isinstance(fn, np.ufunc):
+        return name if hasattr(fn, "__qualname__") else f"numpy.{fn.__name__}"
+    return _value_words(fn)
+
+
+def _code(code: types.CodeType) -> tuple[Any, ...]:
+    """What a function does, wherever it was written."""
+    constants = tuple(_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts)
+    return code.co_code.hex(), code.co_names, constants
+
+
+def _value_words(value: Any) -> str:
+    """A short value as it is written, others by a digest."""
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
+        return repr(value) if len(repr(value)) <= 40 else f"[{_digest(repr(value).encode())}]"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(_value_words, value))})"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_value_words(k)}: {_value_words(v)}' for k, v in value.items())}}}"
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(sorted(map(_value_words, value)))}}}"
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return f"{value.dtype} of shape {value.shape} [{checksum(value):08x}]"
+    if callable(value) and isinstance(value, (types.FunctionType, types.MethodType, functools.partial, np.ufunc)):
+        return function_words(value)
+    if _place(value):
+        return repr(volume_words(value))
+    try:
+        return f"{type(value).__module__}.{type(value).__qualname__} [{_digest(pickle.dumps(value))}]"
+    except Exception:  # whatever cannot be pickled
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def volume_words(volume: Any) -> list[Any]:
+    """Where it lies, or what it holds where that is in memory; its shape and dtype."""
+    held = in_memory(volume)
+    place = f"in memory [{checksum(volume):08x}]" if held else _place(volume) or type(volume).__name__
+    window = getattr(volume, "_window", ())  # of a crop
+    first = [w.start for w in window] if any(w.start for w in window) else []
+    return [place, *first, list(map(int, volume.shape)), str(volume.dtype)]
+
+
+def in_memory(volume: Any) -> bool:
+    """Whether it ends with this process."""
+    return isinstance(volume, np.ndarray) and not isinstance(volume, np.memmap)
+
+
+def local_path(volume: Any) -> tuple[str, str] | None:
+    """The file or folder that holds a volume, and its name within; None where it is not one of this machine."""
+    place = _place(volume)
+    if place is None or "://" in place:
+        return None
+    found = _ARCHIVE.search(place)
+    return (place[: found.end()], place[found.end() :].strip(":/")) if found else (place, "")
+
+
+def _place(volume: Any) -> str | None:
+    """The path or address of a volume; None where it does not say."""
+    if hasattr(volume, "uri"):
+        place = str(volume.uri)
+    elif isinstance(volume, np.memmap) and volume.filename is not None:
+        place = str(volume.filename)
+    elif hasattr(volume, "store_path"):  # of Zarr
+        place = str(volume.store_path)
+    elif hasattr(volume, "file") and hasattr(volume, "name"):  # of HDF5
+        place = f"{volume.file.filename}:{volume.name}"
+    else:
+        return None
+    place = re.sub(r"^file:/*/", "/", place)
+    return place if "://" in place else os.path.abspath(place)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,216 @@
+"""What a run over blocks has done: a file of lines, one for each finished block, that outlives every crash.
+
+The first line names the job; a journal of another job is refused. A line is the CRC-32 of its text, then JSON:
+
+    [index, [checksums of what was written], [start, length, CRC-32 of the value], [[source, box read as zeros] …]]
+
+the last two where there are any, and ``[index]`` alone takes a block back. It is written after the voxels of its block,
+and after its value, which is in ``<journal>.values``: what a line says is so. A line that a crash has torn is no line.
+One run at a time: the file is locked, by the kernel, so a killed run leaves no lock behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pickle
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ._grid import Window
+from ._job import Outcome
+from .errors import CorruptData
+
+_BETWEEN = 1.0  # seconds from one fsync to the next; what a power failure may take back
+_FORMAT = "emfast journal 1"
+
+
+class Journal:
+    """The finished blocks of a job, ``n`` in all, which ``about`` describes. A context; all is on disk at its end.
+
+    Attributes
+    ----------
+    done : bytearray
+        A 1 for each block that is done.
+    sums : (n, targets) uint32 array
+        The checksums of what they wrote.
+    lost : dict
+        The boxes of sources that were read as zeros, by block.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        about: Mapping[str, Any],
+        n: int,
+    ) -> None:
+        self.path = path
+        self.done = bytearray(n)
+        self.sums = np.zeros((n, len(about["targets"])), np.uint32)
+        self.lost: dict[int, tuple[tuple[str, Window], ...]] = {}
+        self.places = np.zeros((n, 3), np.int64)  # of the values: start, length, checksum; a length of 0 is None
+        self.synced = time.monotonic()
+        self.lines = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            lock(self.lines, f"journal {path}")
+            self.values = os.open(f"{path}.values", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        except BaseException:
+            os.close(self.lines)
+            raise
+        try:
+            self._read(about)
+        except BaseException:
+            self._close()
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        try:
+            self._sync()
+        finally:
+            self._close()
+
+    def add(self, ended: Iterable[tuple[int, Outcome]]) -> None:
+        """Blocks that are done. Their values are pickled already."""
+        lines, values = [], []
+        end = os.fstat(self.values).st_size
+        for index, outcome in ended:
+            line: list[Any] = [index, outcome.sums]
+            if outcome.value is not None:
+                place = (end, len(outcome.value), zlib.crc32(outcome.value))
+                self.places[index] = place
+                end += place[1]
+                values.append(outcome.value)
+                line.append(place)
+            if outcome.lost:
+                self.lost[index] = outcome.lost
+                boxes = [[name, [[w.start, w.stop] for w in window]] for name, window in outcome.lost]
+                line += [None] * (3 - len(line)) + [boxes]
+            self.done[index] = 1
+            self.sums[index] = outcome.sums
+            lines.append(_line(line))
+        _write(self.values, b"".join(values))
+        _write(self.lines, b"".join(lines))
+        if time.monotonic() - self.synced > _BETWEEN:
+            self._sync()
+
+    def forget(self, indices: Iterable[int]) -> None:
+        """These blocks are to be done again."""
+        _write(self.lines, b"".join(_line([index]) for index in indices))
+
+    def value(self, index: int) -> Any:
+        """Of a finished block."""
+        start, length, sum_ = map(int, self.places[index])
+        if not length:
+            return None
+        data = os.pread(self.values, length, start)
+        if zlib.crc32(data) != sum_ or len(data) != length:
+            raise CorruptData(f"{self.path}.values is damaged at the value of block {index}: remove {self.path}")
+        return pickle.loads(data)
+
+    def all_values(self) -> Iterator[tuple[int, Any]]:
+        """Of the finished blocks, in block order."""
+        return ((index, self.value(index)) for index, done in enumerate(self.done) if done)
+
+    def _read(self, about: Mapping[str, Any]) -> None:
+        """What there is; a journal that begins gets its first line. The rest of a torn line is cut off."""
+        sound = 0
+        size = os.fstat(self.values).st_size
+        with open(self.path, "rb") as file:
+            first = file.readline()
+            found = _parsed(first)
+            if found is None and first.endswith(b"\n"):
+                raise ValueError(f"journal must be a journal of emfast or a new file, got {self.path}")
+            if found is not None:
+                _check_same(self.path, found, json.loads(json.dumps(about)))
+                sound = len(first)
+                for line in file:
+                    if line.endswith(b"\n"):
+                        sound += len(line)
+                        self._note(_parsed(line), size)
+        os.ftruncate(self.lines, sound)
+        if not sound:
+            os.ftruncate(self.values, 0)
+            _write(self.lines, _line({"format": _FORMAT, **about}))
+
+    def _note(self, line: Any, size: int) -> None:
+        """A line of the file, None where it is damaged: that block is done again."""
+        if line is None:
+            return
+        index = line[0]
+        if len(line) == 1:
+            self.done[index] = 0
+            return
+        if len(line) > 2 and line[2] is not None:
+            if line[2][0] + line[2][1] > size:
+                return
+            self.places[index] = line[2]
+        if len(line) > 3:
+            self.lost[index] = tuple((name, tuple(slice(a, b) for a, b in box)) for name, box in line[3])
+        self.sums[index] = line[1]
+        self.done[index] = 1
+
+    def _sync(self) -> None:
+        os.fsync(self.values)
+        os.fsync(self.lines)
+        self.synced = time.monotonic()
+
+    def _close(self) -> None:
+        os.close(self.values)
+        os.close(self.lines)
+
+
+def about_of(path: str) -> dict[str, Any] | None:
+    """What a journal says of its job; None where there is none yet."""
+    try:
+        with open(path, "rb") as file:
+            found = _parsed(file.readline())
+    except FileNotFoundError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def lock(file: int, name: str) -> None:
+    """For this run alone, until the file is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError(f"{name} is in use by another run: wait for its end, or stop it") from None
+
+
+def _line(content: Any) -> bytes:
+    text = json.dumps(content, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _parsed(line: bytes) -> Any:
+    """The content of a line, or None where it is not as it was written."""
+    text = line[9:-1]
+    return json.loads(text) if line[:9] == b"%08x " % zlib.crc32(text) and line.endswith(b"\n") else None
+
+
+def _write(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _check_same(path: str, found: Any, wanted: Mapping[str, Any]) -> None:
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        raise ValueError(f"journal must be a journal of emfast or a new file, got {path}")
+    for name in wanted:
+        if found.get(name) != wanted[name]:
+            raise ValueError(
+                f"journal {path} is that of another job: its {name} was {found.get(name)}, now it is {wanted[name]}. "
+                f"Remove it to start anew, or choose another"
+            )
+
+
+__all__ = ["Journal", "about_of", "lock"]
