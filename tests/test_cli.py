@@ -1,5 +1,6 @@
 """The command line: exit codes, friendly errors, and a demo that leaves a picture."""
 
+import json
 import os
 import struct
 import subprocess
@@ -329,3 +330,26 @@ def test_it_runs_as_a_module():
         timeout=60,
     )
     assert done.stdout == f"emfast {emfast.__version__}\n"
+
+
+def test_bench_times_the_main_calls(capsys, tmp_path):
+    assert cli.main(["bench", "--size", "24", "--rounds", "1", "--json", str(tmp_path / "b.json")]) == 0
+    text, found = capsys.readouterr().out, json.loads((tmp_path / "b.json").read_text())
+    assert found["size"] == 24 and found["threads"] == emfast.get_threads()
+    assert len(found["seconds"]) == 11
+    for name, seconds in found["seconds"].items():
+        assert seconds > 0
+        assert f"\n{name} " in text and callable(getattr(emfast, name, None) or emfast.MergeTree.relabel)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--size", "0"], "--size must be from 1 to 4096, got 0"),
+        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--json", "/no/such/b.json"], "--json must be a file in an existing folder"),
+    ],
+)
+def test_bench_says_what_it_wants(arguments, words, capsys):
+    assert cli.main(["bench", *arguments]) == 2
+    assert words in capsys.readouterr().err

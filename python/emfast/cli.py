@@ -1,5 +1,6 @@
-"""The command line, verb first: ``emfast info``, ``doctor``, ``demo``; ``watershed``, ``agglomerate``, ``components``,
-``distance``, ``skeletonize``, ``mesh``, ``evaluate`` and ``view`` on files, with the names and defaults of the calls.
+"""The command line, verb first: ``emfast info``, ``doctor``, ``demo``, ``bench``; ``watershed``, ``agglomerate``,
+``components``, ``distance``, ``skeletonize``, ``mesh``, ``evaluate`` and ``view`` on files, with the names and defaults
+of the calls.
 
 A mistake of the user's ends with one line and exit code 2, Ctrl-C with 130, a failed check of ``doctor`` with 1.
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__, _cli_evaluate, _cli_mesh, _cli_view, _files, _native, cuda
+from . import __version__, _cli_bench, _cli_evaluate, _cli_mesh, _cli_view, _files, _native, cuda
 from ._options import number_of
 from .errors import DeviceUnavailable
 
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_verbs_on_files(verbs)
     _cli_evaluate.add(verbs, _spacing)
     _cli_mesh.add(verbs, _spacing)
+    _cli_bench.add(verbs, _spacing)
     _cli_view.add(verbs, _spacing)
 
     chosen = parser.parse_args(arguments)
