@@ -54,7 +54,8 @@ def plain_map(truth, labels, mask, ignore, spacing, shift):
     for p, q in itertools.product(wrong, np.ndindex(*truth.shape)):
         near = sum(((a - b) * s) ** 2 for a, b, s in zip(p, q, spacing, strict=True)) <= shift**2
         t = int(truth[q])
-        known = p != q and shift and near and shown[q] and (t == 0 or t in main[0])
+        mutual = t in main[0] and main[1][main[0][t][1]] == main[0][t]
+        known = shift and near and shown[q] and (t == 0 or mutual)
         if known and int(labels[p]) == (0 if t == 0 else main[0][t][1]):
             out[p] = ErrorClass.SHIFT
     return out
@@ -228,3 +229,9 @@ def test_far_shifts_over_many_tiles(shift):
     assert np.array_equal(found, wanted)
     assert len(np.unique(found)) > 4
     assert np.array_equal(error_map(truth, labels, errors, shift=shift, block=(3, 40, 50)), found)
+
+
+def test_a_merged_object_is_no_shift_but_for_its_border():
+    truth, labels = np.repeat([[1, 2]], (5, 4), axis=1), np.full((1, 9), 5)
+    errors = emfast.compare(truth, labels, spacing=(8, 8))
+    assert error_map(truth, labels, errors, shift=16).tolist() == [[0, 0, 0, 0, 0, 5, 5, 2, 2]]

@@ -25,7 +25,7 @@ def reach_of(nm: float, shape: tuple[int, ...], spacing: Sequence[float]) -> lis
 def shifted(
     at: np.ndarray, label: np.ndarray, right: np.ndarray, known: np.ndarray, nm: float, spacing: Sequence[float]
 ) -> np.ndarray:
-    """Whether some voxels have another one within ``nm`` where their label is right.
+    """Whether some voxels, where their labels are wrong, have another one within ``nm`` where they are right.
 
     Parameters
     ----------
@@ -45,12 +45,8 @@ def shifted(
             found[rows] = _is_right(at[rows] + np.array(step), label[rows], right, known)
     if all(r <= _NEAR for r in reach):
         return found
-    rows = np.flatnonzero(~found)
-    own = _is_right(at[rows], label[rows], right, known)  # to them, another voxel must be found
-    for group in _groups(rows[~own], at, label, reach):
+    for group in _groups(np.flatnonzero(~found), at, label, reach):
         found[group] = _by_distance(at[group], label[group[0]], right, known, reach, nm, spacing)
-    for row in rows[own]:
-        found[row] = _by_distance(at[row][None], label[row], right, known, reach, nm, spacing, other=True)[0]
     return found
 
 
@@ -87,16 +83,12 @@ def _by_distance(
     reach: Sequence[int],
     nm: float,
     spacing: Sequence[float],
-    *,
-    other: bool = False,
 ) -> np.ndarray:
-    """The same of voxels of one label, by the nearest voxel in their box; ``other`` than the first of them."""
+    """The same of voxels of one label, by the nearest voxel in their box."""
     low = np.maximum(at.min(axis=0) - np.array(reach), 0)
     high = np.minimum(at.max(axis=0) + np.array(reach) + 1, right.shape)
     box = tuple(map(slice, low, high))
     wanted = known[box] & (right[box] == label)
-    if other:
-        wanted[tuple(at[0] - low)] = False
     if not wanted.any():
         return np.zeros(len(at), bool)
     nearest = nearest_background(~wanted, spacing=spacing)[tuple((at - low).T)]

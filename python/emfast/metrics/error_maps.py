@@ -73,10 +73,10 @@ def error_map(
     mask : array of bool or integers, of the same shape, optional
         Voxels where it is 0 are ignored.
     shift : float
-        Nanometres. A wrong voxel is called shifted if its label is the main segment of a true object that has a voxel
-        no further away, or is the background and a voxel of the background is. 0: none is. Blocks are read with so much
-        around them. The time hardly depends on the distance, but a voxel whose own object has its label as the main one
-        and no other voxel near is looked at by itself.
+        Nanometres. A wrong voxel is called shifted if no further away lies a voxel of a true object that has its label
+        as main segment and is that segment's main object, or if its label is the background and a voxel of the
+        background is as near. So an object that is wholly merged into another's segment stays a merge but for its
+        border. 0: none is. Blocks are read with so much around them; the time hardly depends on the distance.
     out : volume of uint8, optional
         What the map is written to, block by block: anything that takes ``out[slices] = array``; not what is read.
         Default: a new array.
@@ -203,9 +203,11 @@ class _Match:
 
     @staticmethod
     def _right(p: Parts) -> tuple[np.ndarray, np.ndarray]:
-        """True ids with a main segment, and it; the background with itself."""
+        """True ids whose main segment has them as its main object, and it; the background with itself."""
         rows = np.flatnonzero(p.main[0] >= 0)
-        right = p.ids[1][p.places[1][p.main[0][rows]]]
+        pairs = p.main[0][rows]
+        mutual = p.main[1][p.places[1][pairs]] == pairs
+        rows, right = rows[mutual], p.ids[1][p.places[1][pairs[mutual]]]
         nothing = np.flatnonzero(p.is_background[0])
         own = np.full(len(nothing), 0 if p.background is None else p.background).astype(right.dtype)
         return p.ids[0][np.concatenate([rows, nothing])], np.concatenate([right, own])
