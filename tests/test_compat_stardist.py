@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from emfast.compat import stardist_matching
@@ -63,6 +63,16 @@ def test_stardist(criterion, pair):
             assert found.mean_true_score == pytest.approx(good.sum() / n_true if tp else 0, rel=1e-6)
             expected = 2 * good.sum() / (n_true + n_pred) if tp else 0
             assert found.panoptic_quality == pytest.approx(expected, rel=1e-6)
+
+
+@given(pair=object_images(most=9, size=120))
+def test_stardist_itself(pair):
+    peer = pytest.importorskip("stardist.matching")
+    assume(pair[0].size)  # of no voxels StarDist has no smallest score
+    ours, theirs = (m.matching(*(v[None] for v in pair), thresh=THRESHOLDS) for m in (stardist_matching, peer))
+    for mine, wanted in zip(ours, theirs, strict=True):
+        assert mine._fields == wanted._fields
+        assert [v for v in mine if v != "iou"] == pytest.approx([v for v in wanted if v != "iou"], rel=1e-6)
 
 
 def test_stardists_fields_and_matches():

@@ -77,7 +77,8 @@ class Directed(NamedTuple):
         """The quantile of the distances; NaN if there are no places.
 
         Of plain places by linear interpolation between order statistics, as :func:`numpy.quantile` does by default; of
-        weighted ones the smallest distance at which that share of the area is reached, as DeepMind's code does.
+        weighted ones the smallest distance at which that share of the area is reached, as DeepMind's code does; a
+        share that is missed by no more than the rounding of areas is reached.
         """
         if not len(self.distances):
             return math.nan
@@ -85,7 +86,8 @@ class Directed(NamedTuple):
             return float(self.distances[-1])
         if weighted:
             share = np.cumsum(self.weights) / math.fsum(self.weights)
-            return float(self.distances[min(int(np.searchsorted(share, quantile)), len(share) - 1)])
+            reached = int(np.searchsorted(share, quantile * (1 - 2**-40)))
+            return float(self.distances[min(reached, len(share) - 1)])
         upto = np.cumsum(self.counts)
         at = (int(upto[-1]) - 1) * quantile
         low = math.floor(at)
