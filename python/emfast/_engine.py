@@ -1,4 +1,4 @@
-"""Who works on blocks: the threads of this process. An engine has
+"""Who works on blocks: the threads of this process, or others (``_dask``). An engine has
 
     slots           how many blocks may be under way at once
     submit(index)   starts one and returns at once
@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from . import _native
+from ._plan import Plan
 from .errors import Failure
 
 _MOST_THREADS = 4096
@@ -29,7 +30,8 @@ Ended = list[tuple[int, Any]]
 
 
 class Engine(Protocol):
-    slots: int
+    @property
+    def slots(self) -> int: ...
 
     def submit(self, index: int) -> None: ...
 
@@ -79,9 +81,9 @@ class Threads:
         return ended
 
 
-def threads_engine(work: Callable[[int], Any], workers: int, threads: int) -> Engine:
+def threads_engine(work: Callable[[int], Any], plan: Plan) -> Engine:
     """Threads, or the caller's own where that is one of them."""
-    return Inline(work) if getattr(_here, "inside", False) else Threads(work, workers, threads)
+    return Inline(work) if getattr(_here, "inside", False) else Threads(work, plan.workers, plan.threads)
 
 
 def _outcome(work: Callable[[int], Any], index: int) -> Any:

@@ -14,9 +14,26 @@ from . import _native
 from ._grid import Grid, is_lazy, sides_of_block
 from ._options import integer_of
 
+NEW = 200 * 10**6  # bytes of a worker before its first block: the interpreter, NumPy, Dask
 AIM = 1 << 24  # voxels of a block where nothing else decides: 256³
 MOST = 1 << 27  # and where there is memory for more: 512³; larger ones save nothing any more
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+@dataclass(frozen=True)
+class Team:
+    """Who works: ``all`` at once, ``of_one`` in each process. ``base`` is what that holds before, None if it is new."""
+
+    all: int
+    of_one: int
+    base: int | None
+    fixed: bool = True  # whether fewer at once are not to be had
+
+
+def team_here(workers: int | None) -> Team:
+    """The threads of this process."""
+    n = _native.get_threads() if workers is None else integer_of(workers, "workers", 1, 4096)
+    return Team(n, n, _resident(), fixed=False)
 
 
 @dataclass(frozen=True)
@@ -79,16 +96,15 @@ def make_plan(
     halo: Any,
     memory: str | float | None,
     cost: float | None,
-    workers: int | None,
+    team: Team,
 ) -> Plan:
     """The blocks asked for, else as large as memory lets; fewer at once where even the smallest are too many."""
-    most = _native.get_threads()
-    wanted = most if workers is None else integer_of(workers, "workers", 1, 4096)
     bound = None if memory is None else bytes_of(memory)
     per_voxel = _cost_of({**sources, **targets}, len(shape)) if cost is None else float(cost)
     if not per_voxel > 0:
         raise ValueError(f"cost must be above 0 bytes for each voxel, got {cost!r}")
-    base = _resident()
+    base = NEW if team.base is None else team.base
+    counts = (team.of_one,) if team.fixed else range(team.of_one, 0, -1)
 
     def fits(sides: Sequence[int], at_once: int) -> bool:
         largest = math.prod(Grid(shape, sides, halo).largest)
@@ -99,16 +115,17 @@ def make_plan(
             raise ValueError(f"block must be 'auto' or sides of a block, got {block!r}")
         unit = _unit_of(targets, shape)
         chunked = _with_chunks(unit, sources, shape)
-        unit = chunked if fits(chunked, 1) else unit
-        at_once = next((k for k in range(wanted, 0, -1) if fits(unit, k)), 1)
-        sides = _grown(unit, shape, MOST if bound else AIM, lambda s: fits(s, at_once), at_once)
+        unit = chunked if fits(chunked, counts[-1]) else unit
+        at_once = next((k for k in counts if fits(unit, k)), counts[-1])
+        together = at_once * (team.all // team.of_one)
+        sides = _grown(unit, shape, MOST if bound else AIM, lambda s: fits(s, at_once), together)
     else:
         sides = sides_of_block(block, len(shape))
         _check_aligned(sides, shape, targets)
-        at_once = next((k for k in range(wanted, 0, -1) if fits(sides, k)), 1)
+        at_once = next((k for k in counts if fits(sides, k)), counts[-1])
     grid = Grid(shape, sides, halo)
     at_once = max(1, min(at_once, len(grid)))
-    plan = Plan(grid, at_once, max(1, most // at_once), per_voxel, base, bound)
+    plan = Plan(grid, at_once, max(1, _native.get_threads() // at_once), per_voxel, base, bound)
     if bound is not None and plan.bytes > bound:
         raise ValueError(
             f"memory must be at least {in_words(plan.bytes)} for blocks of {grid.block}, got {in_words(bound)}: "

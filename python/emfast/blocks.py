@@ -20,7 +20,7 @@ from ._identity import in_memory, job_words, local_path, volume_words
 from ._job import Job, Made, Outcome, takes_where
 from ._journal import Journal, about_of, lock
 from ._options import integer_of
-from ._plan import Plan, make_plan
+from ._plan import Plan, Team, make_plan, team_here
 from ._progress import Progress
 from ._reduce import Pairs, combiner
 from .errors import BlocksFailed, CorruptData, Failure
@@ -49,6 +49,7 @@ def map_blocks(
     shape: Sequence[int] | None = None,
     block: Sequence[int] | int | str = "auto",
     halo: Any = 0,
+    client: Any = None,
     journal: str | os.PathLike[str] | bool | None = None,
     memory: str | float | None = None,
     cost: float | None = None,
@@ -85,16 +86,21 @@ def map_blocks(
         blocks write to one file. "auto" takes whole shards, as many as ``memory`` lets.
     halo : int, sequence of int or of pairs
         Voxels that are read around each block: one number, one for each axis, or before and after in each.
+    client : distributed.Client, optional
+        The Dask cluster whose workers do the blocks, by default threads of this process. Sources and targets must be
+        where all workers can open them. ``with dask.annotate(resources={"GPU": 1}):`` around the call asks for workers
+        that have these.
     journal : path or True, optional
         A file of finished blocks, with what they wrote and their values; True is ``<target>.journal``. The same call
         after a crash does only what is missing. A journal of another job is refused, so is one that is in use.
     memory : str or number, optional
-        A bound like "4GB" for all that this process holds. The blocks, and how many are worked on at once, follow.
+        A bound like "4GB" for all that this process holds, or each worker of a cluster. The blocks, and how many are
+        worked on at once, follow.
     cost : float, optional
         Bytes that a call takes for each voxel of its outer box, all told; by default what it reads and writes, twice.
     workers : int, optional
-        How many blocks are worked on at once; by default as many as emfast may use threads. Calls of emfast in a block
-        use fewer threads, so that all together are no more than that.
+        How many blocks are worked on at once; by default as many as emfast may use threads, and in a cluster what it
+        has. Calls of emfast in a block use fewer threads, so that all together are no more than that.
     retries : int
         How often a block that fails is tried again.
     keep_going : bool
@@ -143,7 +149,8 @@ def map_blocks(
         whole = _common_shape({**sources, **targets}, shape, block)
         if isinstance(block, str) and path and (before := about_of(path)):
             block = before.get("block", block)  # "auto" goes on with the blocks that it chose
-        plan = make_plan(sources, targets, whole, block, halo, memory, cost, workers)
+        team = _team_of(client, {**sources, **targets}, workers)
+        plan = make_plan(sources, targets, whole, block, halo, memory, cost, team)
         job = Job(fn, called, sources, targets, plan.grid, takes_where(fn), on_corrupt == "skip", path is not None)
         for name, volume in targets.items():
             _lock(name, volume, stack)
@@ -151,7 +158,7 @@ def map_blocks(
         if path:
             values = _Kept(stack.enter_context(_journal_of(job, path)), combine)
             values.check(job)
-        engine = threads_engine(job, plan.workers, plan.threads)
+        engine = threads_engine(job, plan) if client is None else _dask_engine(client, job, stack)
         return _run(
             job,
             engine,
@@ -173,6 +180,7 @@ def plan_blocks(
     halo: Any = 0,
     memory: str | float | None = None,
     cost: float | None = None,
+    client: Any = None,
     workers: int | None = None,
 ) -> Plan:
     """What :func:`map_blocks` would do with the same arguments: the blocks, how many at once, the memory.
@@ -189,7 +197,8 @@ def plan_blocks(
         _, sources = _named_sources(source, stack)
         targets = _named_targets(target, stack)
         whole = _common_shape({**sources, **targets}, shape, block)
-        return make_plan(sources, targets, whole, block, halo, memory, cost, workers)
+        team = _team_of(client, {**sources, **targets}, workers)
+        return make_plan(sources, targets, whole, block, halo, memory, cost, team)
 
 
 def check_blocks(
@@ -331,6 +340,32 @@ def _wrong(job: Job, journal: Journal, index: int) -> str | None:
     except CorruptData as error:
         return f"target is damaged in {job.grid[index]} ({error})"
     return f"target does not hold in {job.grid[index]} what {journal.path} says was written"
+
+
+def _team_of(client: Any, volumes: Mapping[str, Any], workers: int | None) -> Team:
+    if client is None:
+        return team_here(workers)
+    if workers is not None:
+        raise ValueError(f"workers must be left to the cluster where there is a client, got {workers!r}")
+    dask = _dask()
+    dask.check_client(client, volumes)
+    most, of_one = dask.threads_of(client)
+    return Team(most, of_one, base=None)
+
+
+def _dask_engine(client: Any, job: Job, stack: ExitStack) -> Engine:
+    return stack.enter_context(_dask().Dask(client, job))
+
+
+def _dask() -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(f"{__package__}._dask")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith(__package__):
+            raise
+        raise ModuleNotFoundError(f"client needs {error.name}: pip install 'emfast[scale]'", name=error.name) from None
 
 
 def _journal_path(journal: Any, targets: Mapping[str, Any]) -> str | None:
