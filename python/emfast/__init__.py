@@ -43,8 +43,9 @@ from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
-    from . import blocks, blockwise, meshes, metrics, viewing, volumes
+    from . import blocks, blockwise, conversion, meshes, metrics, viewing, volumes
     from .blocks import map_blocks
+    from .conversion import convert
     from .meshes import Mesh, mesh
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
     from .volumes import Volume, open_volume
@@ -79,6 +80,8 @@ __all__ = [
     "connected_components",
     "contacts",
     "contingency",
+    "conversion",
+    "convert",
     "convert_affinities",
     "cuda",
     "dilate",
@@ -133,6 +136,7 @@ __all__ = [
 _LATER: dict[str, tuple[str, ...]] = {
     "blocks": ("map_blocks",),
     "blockwise": (),
+    "conversion": ("convert",),
     "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
     "meshes": ("Mesh", "mesh"),
     "viewing": (),

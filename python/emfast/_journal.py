@@ -177,6 +177,13 @@ def about_of(path: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def remove(path: str) -> None:
+    """Without its journal a target is one that is whole."""
+    for name in (path, f"{path}.values"):
+        if os.path.exists(name):
+            os.unlink(name)
+
+
 def lock(file: int, name: str) -> None:
     """For this run alone, until the file is closed."""
     try:

@@ -1,8 +1,9 @@
 """The command line, verb first: ``emfast info``, ``doctor``, ``demo``, ``bench``; ``watershed``, ``agglomerate``,
-``components``, ``distance``, ``skeletonize``, ``mesh``, ``evaluate`` and ``view`` on files, with the names and defaults
-of the calls.
+``components``, ``distance``, ``skeletonize``, ``mesh``, ``convert``, ``evaluate`` and ``view`` on files, with the
+names and defaults of the calls.
 
-A mistake of the user's ends with one line and exit code 2, Ctrl-C with 130, a failed check of ``doctor`` with 1.
+A mistake of the user's ends with one line and exit code 2, Ctrl-C with 130, a failed check of ``doctor`` and blocks
+that failed with 1.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__, _cli_bench, _cli_evaluate, _cli_mesh, _cli_view, _files, _native, cuda
+from . import __version__, _cli_bench, _cli_convert, _cli_evaluate, _cli_mesh, _cli_view, _files, _native, cuda
 from ._options import number_of
-from .errors import DeviceUnavailable
+from .errors import BlocksFailed, DeviceUnavailable
 
 __all__ = ["main"]
 
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb.set_defaults(run=demo)
 
     _add_verbs_on_files(verbs)
+    _cli_convert.add(verbs, _spacing)
     _cli_evaluate.add(verbs, _spacing)
     _cli_mesh.add(verbs, _spacing)
     _cli_bench.add(verbs, _spacing)
@@ -61,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `emfast info | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except BlocksFailed as error:
+        print(f"emfast {chosen.verb}: {error}", file=sys.stderr)
+        return 1
     except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError, DeviceUnavailable) as error:
         print(f"emfast {chosen.verb}: {error or type(error).__name__}", file=sys.stderr)
         return 2
