@@ -29,6 +29,13 @@ FORMATS = {
     "npz": Format("_numpy"),
     "tiff": Format("_tiff", edits=True),
     "slices": Format("_slices"),
+    "n5": Format("_n5", edits=True, grows=True),
+    "mrc": Format("_mrc", edits=True),
+    "nifti": Format("_nifti"),
+    "nrrd": Format("_nrrd"),
+    "precomputed": Format("_precomputed", edits=True, grows=True),
+    "webknossos": Format("_webknossos", writes=False),
+    "wkw": Format("_webknossos", writes=False),
 }
 _CHUNKED = ("zarr", "hdf5", "n5", "precomputed")
 

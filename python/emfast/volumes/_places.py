@@ -39,13 +39,14 @@ ENDINGS = {
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 ARCHIVES = (".zarr", ".n5", ".h5", ".hdf5", ".hdf", ".npz")
 _FORCED = ("precomputed", "zarr", "n5", "wkw")
+_LAYERS = "datasource-properties.json"  # of a WebKnossos dataset, whose layers and magnifications are folders in it
 _MARKS = (  # what a folder of a format holds, in the order of asking
     ("zarr.json", "zarr"),
     (".zarray", "zarr"),
     (".zgroup", "zarr"),
     ("attributes.json", "n5"),
     ("info", "precomputed"),
-    ("datasource-properties.json", "webknossos"),
+    (_LAYERS, "webknossos"),
     ("header.wkw", "wkw"),
 )
 
@@ -130,6 +131,8 @@ def _of_contents(path: str) -> str:
         raise FileNotFoundError(f"no such file or folder: {path}")
     if not os.path.isdir(path):
         return ""
+    if any(os.path.isfile(os.path.join(path, up, _LAYERS)) for up in ("..", "../..")):
+        return "webknossos"
     for mark, kind in _MARKS:
         if os.path.isfile(os.path.join(path, mark)) and (kind != "precomputed" or _is_precomputed(path)):
             return kind

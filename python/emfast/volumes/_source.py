@@ -118,6 +118,45 @@ class Turned(Source):
         self.source.discard()
 
 
+class Cut(Source):
+    """A part of a source: from ``starts`` on, of a shape; axes in ``gone``, of length one there, are left out."""
+
+    def __init__(
+        self, source: Source, starts: Sequence[int], shape: Sequence[int], gone: Sequence[int] = (), **more: Any
+    ) -> None:
+        self.source, self.starts, self.gone = source, tuple(starts), frozenset(gone)
+        about = source.about
+        kept = [i for i in range(len(about.shape)) if i not in self.gone]
+        aligned = not any(starts)
+        self.about = replace(
+            about,
+            axes="".join(about.axes[i] for i in kept),
+            shape=tuple(shape[i] for i in kept),
+            chunks=_picked(about.chunks, kept) if aligned else None,
+            shards=_picked(about.shards, kept) if aligned else None,
+            **more,
+        )
+        self.whole = tuple(shape)
+
+    def _outer(self, window: Window) -> Window:
+        rest = iter(window)
+        inner = [slice(0, 1, 1) if i in self.gone else next(rest) for i in range(len(self.whole))]
+        return tuple(slice(s + w.start, s + w.stop, w.step) for s, w in zip(self.starts, inner, strict=True))
+
+    def read(self, window: Window) -> np.ndarray:
+        return self.source.read(self._outer(window)).reshape(lengths(window))
+
+    def write(self, window: Window, values: np.ndarray) -> None:
+        outer = self._outer(window)
+        self.source.write(outer, values.reshape(lengths(outer)))
+
+    def close(self) -> None:
+        self.source.close()
+
+    def discard(self) -> None:
+        self.source.discard()
+
+
 def _picked(values: Sequence[Any] | None, places: Sequence[int]) -> tuple[Any, ...] | None:
     return None if values is None else tuple(values[i] for i in places)
 

@@ -46,7 +46,7 @@ class Local:
     def open(self, key: str) -> Handle | None:
         path = os.path.join(self.root, key) if key else self.root
         try:
-            return _LocalFile(path)
+            return LocalFile(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -84,7 +84,7 @@ class Local:
             return []
 
 
-class _LocalFile:
+class LocalFile:
     """Closed when nobody holds it."""
 
     def __init__(self, path: str) -> None:
@@ -178,4 +178,4 @@ def _complete(data: bytes, length: int, name: str) -> bytes:
     return data
 
 
-__all__ = ["Handle", "Local", "Remote", "Store", "open_store", "read_all"]
+__all__ = ["Handle", "Local", "LocalFile", "Remote", "Store", "open_store", "read_all"]

@@ -17,6 +17,7 @@ from ._places import Place, parse
 from ._source import (
     SPACE,
     About,
+    Cut,
     Source,
     Turned,
     Window,
@@ -339,6 +340,11 @@ def _told(source: Source, place: Place, axes: Any, spacing: Any, offset: Any) ->
     dims = len(source.about.shape)
     if axes is not None:
         source.about = replace(source.about, axes=axes_of(axes, dims))
+    elif "t" in source.about.axes:  # files with time have it, and channels, for form's sake too
+        shape = source.about.shape
+        gone = [i for i, a in enumerate(source.about.axes) if a in "tc" and shape[i] == 1]
+        source = Cut(source, [0] * dims, shape, gone) if gone else source
+        dims -= len(gone)
     if order_of(source.about.axes) != tuple(range(dims)):
         source = Turned(source)
     count = space_in(source.about.axes)

@@ -61,6 +61,7 @@ class Layout:
     per: tuple[int, ...] | None = None
     index: Chain | None = None
     index_first: bool = False
+    turned: bool = False  # keys name the last axis first
 
     @property
     def shards(self) -> tuple[int, ...] | None:
@@ -68,7 +69,7 @@ class Layout:
 
     def key(self, place: Sequence[int]) -> str:
         words = [self.prefix] if self.prefix else []
-        words += [str(i) for i in place]
+        words += [str(i) for i in (reversed(place) if self.turned else place)]
         return self.separator.join(words) or "0"
 
     def index_bytes(self) -> int:
@@ -145,13 +146,19 @@ class Chunked(Source):
 
     def _decoded(self, chunk: Sequence[int], handle: Handle, start: int, length: int) -> np.ndarray:
         try:
-            return self.layout.chain.decode(handle.read(start, length), self.layout.chunks)
+            return self._unpacked(chunk, handle.read(start, length))
         except (CorruptData, ValueError, RuntimeError, EOFError, OSError) as error:
             raise CorruptData(f"{self.name}: chunk {tuple(chunk)} in {handle.name} is damaged ({error})") from error
         except Exception as error:  # zlib and lzma have errors of their own, of no common kind
             if type(error).__module__ in ("zlib", "_lzma", "lzma"):
                 raise CorruptData(f"{self.name}: chunk {tuple(chunk)} in {handle.name} is damaged ({error})") from error
             raise
+
+    def _unpacked(self, chunk: Sequence[int], data: bytes) -> np.ndarray:
+        return self.layout.chain.decode(data, self.layout.chunks)
+
+    def _packed(self, chunk: Sequence[int], array: np.ndarray) -> bytes:
+        return self.layout.chain.encode(array)
 
     def write(self, window: Window, values: np.ndarray) -> None:
         layout = self.layout
@@ -171,12 +178,12 @@ class Chunked(Source):
         layout = self.layout
         key = self.prefix + layout.key(part.place)
         if covers(part, layout.chunks, layout.shape):
-            self.store.put(key, layout.chain.encode(self._filled(part, values)))
+            self.store.put(key, self._packed(part.place, self._filled(part, values)))
             return
         with self.lock:
             handle = self.store.open(key)
             old = None if handle is None else self._decoded(part.place, handle, 0, handle.size)
-            self.store.put(key, layout.chain.encode(self._filled(part, values, old)))
+            self.store.put(key, self._packed(part.place, self._filled(part, values, old)))
 
     def _filled(self, part: Part, values: np.ndarray, old: np.ndarray | None = None) -> np.ndarray:
         """A whole chunk: the values where they belong, around them what was there."""
@@ -202,7 +209,7 @@ class Chunked(Source):
             if index is not None and old is not None and not covers(part, layout.chunks, inside):
                 start, length = self._entry(index, part.place)
                 before = None if start == _MISSING else self._decoded(part.place, old, start, length)
-            packed[part.place] = layout.chain.encode(self._filled(part, values, before))
+            packed[part.place] = self._packed(part.place, self._filled(part, values, before))
 
         each(encode, joined([row_of(w, c, n) for w, c, n in zip(shard.within, layout.chunks, inside, strict=True)]))
         table = np.full((*layout.per, 2), _MISSING, _INDEX)
@@ -593,15 +600,21 @@ def put_node(store: Store, key: str, files: dict[str, dict[str, Any]], replaces:
         raise FileExistsError(f"{where} is there: mode 'w' replaces it")
     if node is not None and not node.is_array and _ngff.pyramid_of(node.attributes) is None:
         raise FileExistsError(f"{where} must be free or an array, but is a group")
+    put_files(store, key, files, node is not None)
+
+
+def put_files(store: Store, key: str, files: dict[str, dict[str, Any]], replaces: bool) -> None:
+    """A folder with these headers alone, in the place of the folder that is there, if it may be replaced."""
+    where = f"{store.root}:{key}" if key else store.root
     if not isinstance(store, Local):
-        if node is not None:
+        if replaces:
             raise FileExistsError(f"{where} is there: remove it, what is at an address is not replaced")
         for name, meta in files.items():
             store.put(_joined(key, name), json.dumps(meta, indent=2).encode())
         return
     target = os.path.join(store.root, key) if key else store.root
-    if node is None and os.path.exists(target) and (not os.path.isdir(target) or os.listdir(target)):
-        raise FileExistsError(f"{where} is there and is no array of Zarr: choose another name or remove it")
+    if not replaces and os.path.exists(target) and (not os.path.isdir(target) or os.listdir(target)):
+        raise FileExistsError(f"{where} is there and is no array: choose another name or remove it")
     parent = os.path.dirname(target)
     if not os.path.isdir(os.path.dirname(store.root) or "."):
         raise FileNotFoundError(f"{store.root} must lie in an existing folder")
