@@ -1,5 +1,6 @@
 """Volumes in files: every format of electron microscopy behind one door, larger than memory, always z, y, x."""
 
+from ._pyramids import downsample, write_pyramid
 from ._volume import Volume, open_volume
 
-__all__ = ["Volume", "open_volume"]
+__all__ = ["Volume", "downsample", "open_volume", "write_pyramid"]

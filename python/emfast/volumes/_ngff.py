@@ -82,6 +82,28 @@ def geometry_of(pyramid: dict[str, Any], path: str, dims: int) -> Geometry | Non
     return axes, spacing, numbers_or_none(offset, len(space), positive=False)
 
 
+def said_of(
+    axes: str, levels: list[tuple[str, Any, Any]], version: str, unit: str | None, kind: str, name: str
+) -> dict[str, Any]:
+    """The attributes of a group with these levels: path, spacing and offset. Without a unit they are in voxels."""
+    space = [i for i, a in enumerate(axes) if a in SPACE]
+    kinds = {"t": "time", "c": "channel"}
+    listed: list[dict[str, Any]] = [{"name": a, "type": kinds.get(a, "space")} for a in axes]
+    for i in space if unit else ():
+        listed[i]["unit"] = unit
+    datasets = []
+    for path, spacing, offset in levels:
+        scale, shift = [1.0] * len(axes), [0.0] * len(axes)
+        for i, size, first in zip(space, spacing, offset, strict=True):
+            scale[i], shift[i] = size, first
+        transforms = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
+        datasets.append({"path": path, "coordinateTransformations": transforms})
+    scales = [{"name": name or "volume", "axes": listed, "datasets": datasets, "type": kind}]
+    if version == "0.5":
+        return {"ome": {"version": version, "multiscales": scales}}
+    return {"multiscales": [{"version": version, **scales[0]}]}
+
+
 def _transforms(holder: dict[str, Any]) -> list[dict[str, Any]]:
     found = holder.get("coordinateTransformations") or []
     if not isinstance(found, list) or not all(isinstance(t, dict) for t in found):

@@ -480,7 +480,7 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
     """A new array of Zarr 3; its groups are made where they are not there."""
     store = open_store(place.path)
     chunks, shards = sides_for(about)
-    attributes = {**_said(about), MARK: {"format": 1}}
+    attributes = {**said_of(about), MARK: {"format": 1}}
     meta = meta_v3(replace(about, chunks=chunks, shards=shards), attributes, codec, fill)
     make_groups(store, place.name)
     put_node(store, place.name, {"zarr.json": meta}, replaces=mode == "w")
@@ -488,7 +488,7 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
     return open_array(store, place.name, node, "r+")
 
 
-def _said(about: About) -> dict[str, Any]:
+def said_of(about: About) -> dict[str, Any]:
     """Spacing and offset as others read them too."""
     said: dict[str, Any] = {}
     if about.spacing is not None:
@@ -577,17 +577,44 @@ def codec_of(codec: str | None) -> tuple[str, int | None]:
     return name, int(level) if level else None
 
 
-def make_groups(store: Store, key: str) -> None:
-    """The groups above an array, where they are not there."""
+def meta_v2(about: About, codec: str | None) -> dict[str, Any]:
+    """The header of an array of Zarr 2, for readers that know no other; zstd brings a checksum of its own."""
+    assert about.chunks is not None
+    name, level = codec_of(codec)
+    packed: dict[str, Any] | None = {"id": "zstd", "level": 3 if level is None else level, "checksum": True}
+    if name == "gzip":
+        packed = {"id": "gzip", "level": 4 if level is None else level}
+    elif name == "blosc":
+        packed = {"id": "blosc", "cname": "zstd", "clevel": 5 if level is None else level, "shuffle": 1, "blocksize": 0}
+    return {
+        "zarr_format": 2,
+        "shape": list(about.shape),
+        "chunks": list(about.chunks),
+        "dtype": about.dtype.newbyteorder("<").str,
+        "compressor": None if name == "raw" else packed,
+        "fill_value": False if about.dtype.kind == "b" else 0,
+        "order": "C",
+        "filters": None,
+        "dimension_separator": "/",
+    }
+
+
+def make_groups(store: Store, key: str, second: bool = False) -> None:
+    """The groups above an array, where they are not there; of Zarr 2 for a second-version array."""
     words = key.split("/") if key else []
     for k in range(len(words)):
         above = "/".join(words[:k])
         node = node_at(store, above)
         if node is not None and node.is_array:
             raise ValueError(f"{store.root}:{key} must be free or an array, but {above or store.root} is an array")
-        if node is not None and node.version == 2:
-            raise ValueError(f"{store.root} is of Zarr 2, new arrays are of Zarr 3: choose another folder")
-        if node is None:
+        if node is not None and node.version != (2 if second else 3):
+            new = 2 if second else 3
+            raise ValueError(
+                f"{store.root} is of Zarr {node.version}, new arrays are of Zarr {new}: choose another folder"
+            )
+        if node is None and second:
+            store.put(_joined(above, ".zgroup"), json.dumps({"zarr_format": 2}).encode())
+        elif node is None:
             meta = {"zarr_format": 3, "node_type": "group", "attributes": {}}
             store.put(_joined(above, "zarr.json"), json.dumps(meta, indent=2).encode())
 
@@ -598,7 +625,8 @@ def put_node(store: Store, key: str, files: dict[str, dict[str, Any]], replaces:
     node = node_at(store, key)
     if node is not None and not replaces:
         raise FileExistsError(f"{where} is there: mode 'w' replaces it")
-    if node is not None and not node.is_array and _ngff.pyramid_of(node.attributes) is None:
+    ours = node is not None and (MARK in node.attributes or _ngff.pyramid_of(node.attributes) is not None)
+    if node is not None and not node.is_array and not ours:
         raise FileExistsError(f"{where} must be free or an array, but is a group")
     put_files(store, key, files, node is not None)
 
