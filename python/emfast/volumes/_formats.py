@@ -45,8 +45,8 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
     found = _format(place)
     if mode == "r+" and not found.edits:
         raise ValueError(f"{place} must be opened with mode 'r', 'x' or 'w': {place.format} is written at once")
-    if mode == "r+" and place.remote and place.format != "zarr":
-        raise ValueError(f"{place} is at an address, where {place.format} is only read")
+    if mode == "r+":
+        _check_writable(place)
     source: Source = _module(found).open_source(place, mode, level)
     return source
 
@@ -56,10 +56,15 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
     found = _format(place)
     if not found.writes:
         raise ValueError(f"{place} must be of a format that emfast writes, {place.format} is only read")
-    if place.remote and place.format != "zarr":
-        raise ValueError(f"{place} is at an address, where {place.format} is only read")
+    _check_writable(place)
     source: Source = _module(found).create(place, about, mode, codec, fill)
     return source
+
+
+def _check_writable(place: Place) -> None:
+    """At an address only stores of many files are written, and none over http."""
+    if place.remote and (place.format not in ("zarr", "n5") or place.path.startswith(("http://", "https://"))):
+        raise ValueError(f"{place} is at an address, where {place.format} is only read")
 
 
 def in_place(name: str) -> bool:
