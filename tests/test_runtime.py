@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import emfast
-from emfast import _core
+from emfast import _core, _native
 
 
 def run(code, **environment):
@@ -52,6 +52,56 @@ def test_environment_and_call():
 def test_set_threads_refuses(bad):
     with pytest.raises(ValueError, match="n must be an integer from 0 to 4096, got"):
         emfast.set_threads(bad)
+
+
+def test_a_limit_of_one_thread_is_its_own():
+    """It lowers the number for calls of the Python thread that sets it, and for no other."""
+    emfast.set_threads(6)
+    try:
+        with _native.limited_threads(2):
+            assert emfast.get_threads() == 2
+            with _native.limited_threads(4):
+                assert emfast.get_threads() == 4
+            assert emfast.get_threads() == 2
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                assert pool.submit(emfast.get_threads).result() == 6
+            emfast.set_threads(1)
+            assert emfast.get_threads() == 1
+            emfast.set_threads(6)
+        assert emfast.get_threads() == 6
+        with pytest.raises(KeyError), _native.limited_threads(3):
+            raise KeyError
+        assert emfast.get_threads() == 6
+    finally:
+        emfast.set_threads(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+@pytest.mark.skipif("EMFAST_SANITIZER" in os.environ, reason="a sanitizer has threads of its own")
+def test_native_calls_keep_to_the_limit():
+    code = """
+        import os, threading, time
+        import numpy as np, emfast
+        from emfast import _native
+        emfast.set_threads(5)
+        labels = np.random.default_rng(0).integers(0, 2, (200, 256, 256), "u1")
+        most = [0]
+        done = threading.Event()
+        def count():
+            while not done.is_set():
+                most[0] = max(most[0], len(os.listdir("/proc/self/task")))
+        counter = threading.Thread(target=count)
+        counter.start()
+        found = []
+        for limit in (1, 3, 0):
+            most[0] = 0
+            with _native.limited_threads(limit):
+                emfast.connected_components(labels, connectivity=26)
+            found.append(most[0])
+        done.set()
+        print(found[1] - found[0], found[2] - found[0])
+    """
+    assert run(code, OPENBLAS_NUM_THREADS="1") == "2 4"
 
 
 def volume():

@@ -1,5 +1,6 @@
 // The table of contents of _core, _emu and _cuda: one register_ function per operation, the same in all three.
 #include "bindings/array.h"
+#include "core/thread_limit.h"
 #include "core/threads.h"
 
 namespace emfast {
@@ -34,6 +35,7 @@ void register_runtime(py::module_& m) {
     m.attr("version") = EMFAST_VERSION;
     m.def("get_threads", &get_threads);
     m.def("set_threads", &set_threads);
+    m.def("limit_threads", &limit_threads);
     m.def("available_processors", &available_processors);
     m.def("device_count", [] {
         std::string reason;

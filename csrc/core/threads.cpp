@@ -1,5 +1,7 @@
 #include "core/threads.h"
 
+#include "core/thread_limit.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -7,6 +9,7 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <utility>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -16,6 +19,7 @@ namespace emfast {
 namespace {
 
 std::atomic<int> chosen{0};
+thread_local int limit = 0;  // of this thread; 0 is none
 
 int affinity() {
 #if defined(__linux__)
@@ -40,11 +44,7 @@ int quota() {
     return 1 << 20;
 }
 
-}  // namespace
-
-int available_processors() { return std::max(1, std::min(affinity(), quota())); }
-
-int get_threads() {
+int for_all() {
     const int n = chosen.load(std::memory_order_relaxed);
     if (n > 0) return n;
     if (const char* text = std::getenv("EMFAST_THREADS")) {
@@ -53,6 +53,17 @@ int get_threads() {
     }
     return available_processors();
 }
+
+}  // namespace
+
+int available_processors() { return std::max(1, std::min(affinity(), quota())); }
+
+int get_threads() {
+    const int n = for_all();
+    return limit > 0 ? std::min(limit, n) : n;
+}
+
+int limit_threads(int n) { return std::exchange(limit, n); }
 
 void set_threads(int n) { chosen.store(n, std::memory_order_relaxed); }
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import pickle
+import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,8 +32,8 @@ _BETWEEN = 1.0  # seconds from one fsync to the next; what a power failure may t
 _FORMAT = "emfast journal 1"
 
 
-class Journal:
-    """The finished blocks of a job, ``n`` in all, which ``about`` describes. A context; all is on disk at its end.
+class Finished:
+    """The blocks that a journal says are done, of ``n``, where there are so many targets.
 
     Attributes
     ----------
@@ -43,17 +45,36 @@ class Journal:
         The boxes of sources that were read as zeros, by block.
     """
 
-    def __init__(
-        self,
-        path: str,
-        about: Mapping[str, Any],
-        n: int,
-    ) -> None:
-        self.path = path
+    def __init__(self, n: int, targets: int) -> None:
         self.done = bytearray(n)
-        self.sums = np.zeros((n, len(about["targets"])), np.uint32)
+        self.sums = np.zeros((n, targets), np.uint32)
         self.lost: dict[int, tuple[tuple[str, Window], ...]] = {}
         self.places = np.zeros((n, 3), np.int64)  # of the values: start, length, checksum; a length of 0 is None
+
+    def note(self, line: Any, size: int) -> None:
+        """A line of the file, None where it is damaged: that block is done again. ``size`` is that of the values."""
+        if line is None:
+            return
+        index = line[0]
+        if len(line) == 1:
+            self.done[index] = 0
+            return
+        if len(line) > 2 and line[2] is not None:
+            if line[2][0] + line[2][1] > size:
+                return
+            self.places[index] = line[2]
+        if len(line) > 3:
+            self.lost[index] = tuple((name, tuple(slice(a, b) for a, b in box)) for name, box in line[3])
+        self.sums[index] = line[1]
+        self.done[index] = 1
+
+
+class Journal(Finished):
+    """The journal of a job, which ``about`` describes, for its run. A context; all is on disk at its end."""
+
+    def __init__(self, path: str, about: Mapping[str, Any], n: int) -> None:
+        super().__init__(n, len(about["targets"]))
+        self.path = path
         self.synced = time.monotonic()
         self.lines = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
@@ -134,28 +155,11 @@ class Journal:
                 for line in file:
                     if line.endswith(b"\n"):
                         sound += len(line)
-                        self._note(_parsed(line), size)
+                        self.note(_parsed(line), size)
         os.ftruncate(self.lines, sound)
         if not sound:
             os.ftruncate(self.values, 0)
             _write(self.lines, _line({"format": _FORMAT, **about}))
-
-    def _note(self, line: Any, size: int) -> None:
-        """A line of the file, None where it is damaged: that block is done again."""
-        if line is None:
-            return
-        index = line[0]
-        if len(line) == 1:
-            self.done[index] = 0
-            return
-        if len(line) > 2 and line[2] is not None:
-            if line[2][0] + line[2][1] > size:
-                return
-            self.places[index] = line[2]
-        if len(line) > 3:
-            self.lost[index] = tuple((name, tuple(slice(a, b) for a, b in box)) for name, box in line[3])
-        self.sums[index] = line[1]
-        self.done[index] = 1
 
     def _sync(self) -> None:
         os.fsync(self.values)
@@ -182,6 +186,20 @@ def remove(path: str) -> None:
     for name in (path, f"{path}.values"):
         if os.path.exists(name):
             os.unlink(name)
+
+
+def finished(path: str) -> tuple[dict[str, Any], Finished]:
+    """What a journal says, for a reader."""
+    about = about_of(path)
+    if about is None:
+        raise FileNotFoundError(f"journal must be that of a run, there is none at {path}")
+    counts = [-(-n // side) for n, side in zip(about["shape"], about["block"], strict=True)]
+    found = Finished(math.prod(counts), len(about["targets"]))
+    with open(path, "rb") as file:
+        file.readline()
+        for line in file:
+            found.note(_parsed(line), sys.maxsize)
+    return about, found
 
 
 def lock(file: int, name: str) -> None:
@@ -220,4 +238,4 @@ def _check_same(path: str, found: Any, wanted: Mapping[str, Any]) -> None:
             )
 
 
-__all__ = ["Journal", "about_of", "lock"]
+__all__ = ["Finished", "Journal", "about_of", "finished", "lock"]

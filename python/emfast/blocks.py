@@ -242,6 +242,27 @@ def check_blocks(
         return tuple(grid[index] for index in wrong)
 
 
+def verified(volume: Any, *, journal: str | os.PathLike[str] | bool = True) -> Any:
+    """A volume that a run wrote, to be the source of another: what it holds is compared with the journal as it is read.
+
+    The checksums in a store find bits that have changed; those of the journal also find chunks that were put in each
+    other's place, or are those of another run. A box that covers a block of that run, or lies within one, and that does
+    not hold what was written is CorruptData.
+
+    Parameters
+    ----------
+    volume : Volume or str
+    journal : path or True
+        Of the run that wrote it.
+    """
+    from ._verified import Verified
+
+    opened = _opened(volume, "volume", "r", ExitStack())
+    path = _journal_path(journal, {"volume": opened})
+    assert path is not None
+    return Verified(opened, path)
+
+
 def _run(
     job: Job,
     engine: Engine,
@@ -487,4 +508,5 @@ __all__ = [
     "check_blocks",
     "map_blocks",
     "plan_blocks",
+    "verified",
 ]
