@@ -238,4 +238,4 @@ def _check_same(path: str, found: Any, wanted: Mapping[str, Any]) -> None:
             )
 
 
-__all__ = ["Finished", "Journal", "about_of", "finished", "lock"]
+__all__ = ["Finished", "Journal", "about_of", "finished", "lock", "remove"]
