@@ -148,11 +148,14 @@ class Run:
             return np.empty(self.shape, dtype)
         return self._created(os.path.join(self.folder, f"{name}.zarr"), name, dtype, None)
 
-    def target(self, name: str, dtype: Any, like: Any = None) -> Any:
-        """What the pass of that name writes to and the operation returns: made now, or checked where it was given."""
+    def target(self, name: str, dtype: Any, like: Any = None, over: Any = None) -> Any:
+        """What the pass of that name writes to and the operation returns: made now, or checked where it was given.
+
+        ``over`` is a volume that this pass is the last to read, each block by itself; in memory it may be the target.
+        """
         wanted, dtype = self.wanted, np.dtype(dtype)
         if wanted is None:
-            return np.empty(self.shape, dtype)
+            return over if isinstance(over, np.ndarray) and over.dtype == dtype else np.empty(self.shape, dtype)
         if _is_place(wanted):
             return self._created(os.fspath(wanted), name, dtype, like)
         if tuple(wanted.shape) != self.shape:

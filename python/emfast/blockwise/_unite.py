@@ -1,6 +1,6 @@
 """Labels of blocks made labels of the whole volume.
 
-Each block numbers its own objects from 1, in the order of their first voxels; ``keep_part`` leaves on a shelf what
+Each block numbers its own objects from 1; ``keep_part`` leaves on a shelf what
 others must know of it. Where two blocks touch, pairs of labels are found that are one object (``touching``,
 ``overlapping``). ``unite`` joins them: an object of the whole is named by its first voxel in raster order, as the
 calls in memory do, so the result depends neither on the blocks nor on their order. Each block then reads its own
@@ -20,7 +20,6 @@ import numpy as np
 from .. import _native
 from .._arrays import Host
 from .._grid import Block, Grid
-from ..labels import unique
 from ._shelf import Shelf
 
 _ALWAYS = 1 << 62  # a size that no object has: all pairs are joined
@@ -92,8 +91,7 @@ def keep_part(
     shelf : Shelf
     block : Block
     labels : array of uint32
-        Of the core, or with ``beyond`` of the outer box; every label lies in the core, where they are numbered from 1
-        in the order of their first voxels.
+        From 1 on without gaps, of the core, or with ``beyond`` of the outer box; every one lies in the core.
     values : array, optional
         Of the core's shape: the value of each label is kept, read at its first voxel.
     sizes : bool
@@ -101,13 +99,13 @@ def keep_part(
     beyond : bool
         Keep the labels of the halo, one voxel thick, for :func:`overlapping`.
     """
-    core = labels[block.inner] if beyond else labels
-    first = first_voxels(core)
+    core = np.ascontiguousarray(labels[block.inner] if beyond else labels)
+    first, voxels = first_and_sizes(core)
     part = {"first": _global(first, block)}
     if values is not None:
         part["values"] = values.reshape(-1)[first]
     if sizes:
-        part["sizes"] = sizes_of(core, len(first))
+        part["sizes"] = voxels
     shelf.put(f"parts/{block.index}", **part)
     layers = {f"{axis}{side}": core[_layer(axis, side, core.ndim)] for axis in range(core.ndim) for side in "<>"}
     if beyond:
@@ -122,27 +120,11 @@ def keep_part(
     return len(first)
 
 
-def first_voxels(labels: np.ndarray) -> np.ndarray:
-    """(n,) int64, ascending: the first voxel, in C order, of each label from 1 to n, numbered in that order."""
-    rows = labels.reshape(-1, labels.shape[-1]) if labels.size else labels.reshape(0, 1)
-    tops = np.maximum.accumulate(rows.max(axis=1)) if len(rows) else np.zeros(0, labels.dtype)
-    before = np.concatenate([np.zeros(1, tops.dtype), tops[:-1]]) if len(tops) else tops
-    new = np.flatnonzero(tops > before)  # the rows in which a label begins
-    if not len(new):
-        return np.zeros(0, np.int64)
-    chosen = rows[new]
-    running = np.maximum.accumulate(np.concatenate([before[new][:, None], chosen], axis=1), axis=1)
-    row, column = np.nonzero(running[:, 1:] > running[:, :-1])
-    found: np.ndarray = new[row] * rows.shape[1] + column
-    return found
-
-
-def sizes_of(labels: np.ndarray, count: int) -> np.ndarray:
-    """(count,) int64, the voxels of each label from 1 on."""
-    ids, counts = unique(labels, counts=True)
-    sizes = np.zeros(count + 1, np.int64)
-    sizes[ids.astype(np.int64)] = counts
-    return sizes[1:]
+def first_and_sizes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) int64 each, of labels 1 to n: the first voxel in C order, and how many there are."""
+    ids, counts, first = _native.host.labels_unique(Host(), labels, "value")
+    from_one = 1 if len(ids) and ids[0] == 0 else 0
+    return first[from_one:], counts[from_one:]
 
 
 def _global(first: np.ndarray, block: Block) -> np.ndarray:
@@ -290,4 +272,4 @@ def unite(
     return United(starts, int(count), shelf)
 
 
-__all__ = ["United", "first_voxels", "keep_part", "overlapping", "sizes_of", "touching", "unite"]
+__all__ = ["United", "first_and_sizes", "keep_part", "overlapping", "touching", "unite"]

@@ -78,7 +78,7 @@ def connected_components(
         wanted = np.dtype(dtype) if dtype is not None else _smallest(united.count)
         if wanted.kind not in "iu" or united.count > np.iinfo(wanted).max:
             raise ValueError(f"dtype must hold {united.count} components, got {wanted}")
-        out = run.target("components", wanted, like=source)
+        out = run.target("components", wanted, like=source, over=local)
         run.map("components", Renamed(united, wanted.str), local, out)
         out = run.result(out)
     return (out, united.count) if return_count else out

@@ -17,7 +17,7 @@ from ..blocks import Made
 from ..fragments import above, affinities_of, linked
 from ..fragments import watershed as in_memory
 from ..graphs import RegionGraph
-from ..labels import remap, renumber
+from ..labels import remap
 from ._run import Run
 from ._shelf import Shelf
 from ._unite import keep_part, overlapping, unite
@@ -100,7 +100,7 @@ def watershed(
         united = unite(run.shelf, counts, seams, dust=0 if merge_size else dust)
         if not merge_size:
             wide = united.count >= 2**32 if dust else voxels > 2**32 - 2
-            out = run.target("fragments", "u8" if wide else "u4", like=source)
+            out = run.target("fragments", "u8" if wide else "u4", like=source, over=local)
             run.map("fragments", Renamed(united, "u8" if wide else "u4"), local, out)
             out = run.result(out)
             return (out, united.count) if return_count else out
@@ -109,7 +109,7 @@ def watershed(
         graph = _graph(run, whole, per_section)
         table, count = linked(graph, united.count, merge_size, merge_threshold, dust)
         run.shelf.put_column("regions", table)
-        out = run.target("fragments", table.dtype, like=source)
+        out = run.target("fragments", table.dtype, like=source, over=whole)
         run.map("fragments", Looked(run.shelf, "regions"), whole, out)
         out = run.result(out)
     return (out, count) if return_count else out
@@ -127,7 +127,7 @@ class Looked:
 
 
 class _Fragments:
-    """The fragments of a block, numbered by their first voxels in it."""
+    """The fragments of a block, and of the voxels around it that they reach."""
 
     def __init__(self, shelf: Shelf, low: float, high: float, per_section: bool, sizes: bool) -> None:
         self.shelf, self.low, self.high, self.per_section, self.sizes = shelf, low, high, per_section, sizes
@@ -135,9 +135,6 @@ class _Fragments:
     def __call__(self, affinities: np.ndarray, where: Block, mask: np.ndarray | None = None) -> Made:
         halo = [(i.start, n - i.stop) for i, n in zip(where.inner, where.outer_shape, strict=True)]
         labels = in_memory(affinities, low=self.low, high=self.high, mask=mask, per_section=self.per_section, halo=halo)
-        _, table = renumber(labels[where.inner], dtype="u4")
-        if not np.array_equal(table.old, table.new):  # the halo came before them
-            labels = remap(labels, table, missing=0, dtype="u4")
         labels = labels.astype("u4", copy=False)
         return Made(labels[where.inner], keep_part(self.shelf, where, labels, sizes=self.sizes, beyond=True))
 
@@ -193,8 +190,7 @@ def _graph(run: Run, fragments: Any, per_section: bool) -> RegionGraph:
     channels = slice(1, None) if per_section else slice(None)
     graph = GraphOf(steps[channels], channels=channels)
     sources = {"affinities": run.sources["affinities"], "fragments": fragments}
-    found: RegionGraph = run.map("graph", graph, sources, halo=reach_of(steps), reduce="+")
-    return found
+    return RegionGraph.total(run.map("graph", graph, sources, halo=reach_of(steps)))
 
 
 # ---- quantiles: the value of a rank, found by its upper bits and then by its lower ones

@@ -74,8 +74,7 @@ def region_graph(
                 boxes=boxes,
                 spacing=spacing,
             )
-        graph: RegionGraph = run.map("graph", graph_of, run.sources, halo=halo, reduce="+")
-    return graph
+        return RegionGraph.total(run.map("graph", graph_of, run.sources, halo=halo))
 
 
 class GraphOf:
