@@ -525,7 +525,13 @@ int64_t fragments_of_runs(Executor& ex, const Edges<A>& edges, const Options& op
                 std::fill(row + options.inner.end.x, row + shape.x, uint8_t(0));
             }
         });
-        if (!bad && !all) ex.for_each(shape.voxels(), PickInHalo{shape, options.inner, picks.data()});
+        if (!bad && !all)
+            ex.for_each(shape.z * shape.y, [&, pick = PickInHalo{shape, options.inner, picks.data()}](int64_t r) {
+                const Box& inner = options.inner;  // few voxels of a row lie outside it, but for rows that do
+                const bool none = !inner.holds(Point{r / shape.y, r % shape.y, inner.begin.x});
+                for (int64_t x = 0; x < (none ? shape.x : inner.begin.x); ++x) pick(r * shape.x + x);
+                for (int64_t x = none ? shape.x : inner.end.x; x < shape.x; ++x) pick(r * shape.x + x);
+            });
         if (!bad && options.waterz) HostPlateaus(shape, picks.data(), runs.slabs()).divide(ex);
         if (!bad)
             count = runs.join_all(ex, [&](int64_t) {

@@ -43,11 +43,12 @@ from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
-    from . import blocks, blockwise, conversion, meshes, metrics, viewing, volumes
+    from . import blocks, blockwise, conversion, meshes, metrics, pipeline, viewing, volumes
     from .blocks import map_blocks
     from .conversion import convert
     from .meshes import Mesh, mesh
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
+    from .pipeline import segment
     from .volumes import Volume, open_volume
 
 __version__ = "0.1.0"
@@ -113,12 +114,14 @@ __all__ = [
     "open_fragments",
     "open_volume",
     "phantom",
+    "pipeline",
     "point_cloud",
     "refit",
     "region_graph",
     "remap",
     "renumber",
     "seeded_watershed",
+    "segment",
     "segment_affinities",
     "segmentation",
     "set_threads",
@@ -139,6 +142,7 @@ _LATER: dict[str, tuple[str, ...]] = {
     "conversion": ("convert",),
     "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
     "meshes": ("Mesh", "mesh"),
+    "pipeline": ("segment",),
     "viewing": (),
     "volumes": ("Volume", "open_volume"),
 }

@@ -95,10 +95,13 @@ def in_memory(volume: Any) -> bool:
 def local_path(volume: Any) -> tuple[str, str] | None:
     """The file or folder that holds a volume, and its name within; None where it is not one of this machine."""
     place = _place(volume)
-    if place is None or "://" in place:
-        return None
+    return None if place is None or "://" in place else parted(place)
+
+
+def parted(place: str) -> tuple[str, str]:
+    """A path as that of the file or folder, and the name of the array within."""
     found = _ARCHIVE.search(place)
-    return (place[: found.end()], place[found.end() :].strip(":/")) if found else (place, "")
+    return (place[: found.end()], place[found.end() :].strip(":/")) if found else (place.rstrip("/"), "")
 
 
 def _place(volume: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .._identity import parted
 from ..blocks import Grid, map_blocks, plan_blocks
 from ._shelf import Shelf
 
@@ -52,7 +54,7 @@ class Run:
         Where the operation writes, see :meth:`target`.
     shape : function of the opened sources
         The shape of the volume that is cut.
-    cost : float
+    cost : float, or a function of the opened sources
         Bytes for each voxel of a block and its halo in the most costly pass.
     """
 
@@ -62,7 +64,7 @@ class Run:
         target: Any,
         *,
         shape: Callable[[dict[str, Any]], Sequence[int]],
-        cost: float,
+        cost: float | Callable[[dict[str, Any]], float],
         halo: Any = 0,
         block: Any = "auto",
         work: Any = None,
@@ -74,8 +76,8 @@ class Run:
             self.sources = {name: self._opened(source) for name, source in sources.items() if source is not None}
             self.wanted = target
             self.shape = tuple(int(n) for n in shape(self.sources))
-            self._made = work is None and _is_place(target)
-            folder = f"{os.fspath(target).rstrip('/').replace(':', '.')}.work" if self._made else work
+            self._made = work is None and is_place(target)
+            folder = beside(os.fspath(target), "work") if self._made else work
             self.folder = None if folder is None else os.fspath(folder)
             if self.folder is not None:
                 os.makedirs(self.folder, exist_ok=True)
@@ -85,6 +87,7 @@ class Run:
                 )
             self.shelf = Shelf(self.folder)
             targets = target if hasattr(target, "shape") else None
+            self.cost = cost(self.sources) if callable(cost) else cost
             plan = plan_blocks(
                 self.sources or None,
                 targets,
@@ -92,10 +95,9 @@ class Run:
                 block=block,
                 halo=halo,
                 memory=self.engine.memory,
-                cost=cost,
+                cost=self.cost,
                 workers=self.engine.workers,
             )
-            self.cost = cost
             self.grid = Grid(self.shape, plan.block)
             self._stack = self._stack.pop_all()
 
@@ -125,7 +127,7 @@ class Run:
             options["order"] = engine.order
         if engine.client is not None:
             options["client"] = engine.client
-        if self.folder is not None and "journal" in (map_blocks.__kwdefaults__ or {}):
+        if self.folder is not None and not isinstance(target, np.ndarray):  # which would not outlive a crash
             options["journal"] = self._journal(name)
         return map_blocks(
             fn,
@@ -156,7 +158,7 @@ class Run:
         wanted, dtype = self.wanted, np.dtype(dtype)
         if wanted is None:
             return over if isinstance(over, np.ndarray) and over.dtype == dtype else np.empty(self.shape, dtype)
-        if _is_place(wanted):
+        if is_place(wanted):
             return self._created(os.fspath(wanted), name, dtype, like)
         if tuple(wanted.shape) != self.shape:
             raise ValueError(f"target must have the shape {self.shape}, got {tuple(wanted.shape)}")
@@ -166,7 +168,7 @@ class Run:
 
     def result(self, out: Any) -> Any:
         """What an operation returns: its target; one at a place is opened to be read."""
-        if not _is_place(self.wanted):
+        if not is_place(self.wanted):
             return out
         from ..volumes import open_volume
 
@@ -205,14 +207,23 @@ class Run:
         return os.path.join(self.folder, f"{name}.journal")
 
     def _opened(self, source: Any) -> Any:
-        if _is_place(source):
+        if is_place(source):
             from ..volumes import open_volume
 
             return self._stack.enter_context(open_volume(source))
         return source if hasattr(source, "shape") else np.asarray(source)
 
 
-def _is_place(target: Any) -> bool:
+def beside(place: str, ending: str) -> str:
+    """A file or folder beside the one that holds a volume: out.zarr.work, or out.zarr.raw.work for out.zarr:raw."""
+    place = re.sub(r"^file:/*/", "/", place)
+    if "://" in place:
+        raise ValueError(f"work must be a folder where the target is none of this machine, got none for {place}")
+    path, name = parted(place)
+    return f"{path}{'.' if name else ''}{re.sub('[:/]+', '.', name)}.{ending}"
+
+
+def is_place(target: Any) -> bool:
     return isinstance(target, (str, os.PathLike))
 
 
@@ -221,4 +232,4 @@ def _chunk(side: int) -> int:
     return next((n for n in range(min(side, _CHUNK), 15, -1) if side % n == 0), side)
 
 
-__all__ = ["Engine", "Run"]
+__all__ = ["Engine", "Run", "beside", "is_place"]

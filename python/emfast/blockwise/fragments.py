@@ -81,7 +81,7 @@ def watershed(
         {"affinities": affinities, "mask": mask},
         target,
         shape=lambda of: of["affinities"].shape[1:],
-        cost=_cost(affinities),
+        cost=cost_of,
         halo=1,
         block=block,
         work=work,
@@ -177,10 +177,10 @@ def _check(
     )
 
 
-def _cost(affinities: Any) -> float:
+def cost_of(sources: dict[str, Any]) -> float:
     """Bytes a voxel: the affinities twice, labels and what the kernel holds beside them."""
-    itemsize = np.dtype(getattr(affinities, "dtype", "f4")).itemsize
-    return 6.0 * itemsize + 28
+    affinities = sources["affinities"]
+    return 2.0 * affinities.shape[0] * np.dtype(affinities.dtype).itemsize + 28
 
 
 def _graph(run: Run, fragments: Any, per_section: bool) -> RegionGraph:

@@ -60,7 +60,7 @@ def region_graph(
         {"affinities": affinities, "fragments": fragments},
         None,
         shape=lambda of: of["fragments"].shape,
-        cost=cost_of(affinities, fragments),
+        cost=cost_of,
         block=block,
         work=work,
         engine=engine,
@@ -115,8 +115,8 @@ def asked(
     return GraphOf(steps, **options), reach_of(steps)
 
 
-def cost_of(affinities: Any, fragments: Any) -> float:
+def cost_of(sources: dict[str, Any]) -> float:
     """Bytes a voxel: both volumes twice, and pairs under way."""
-    channels = getattr(affinities, "shape", (3,))[0]
-    each = np.dtype(getattr(affinities, "dtype", "f4")).itemsize
-    return 2.0 * (channels * each + np.dtype(getattr(fragments, "dtype", "u8")).itemsize) + 16
+    affinities, fragments = sources["affinities"], sources["fragments"]
+    each = affinities.shape[0] * np.dtype(affinities.dtype).itemsize + np.dtype(fragments.dtype).itemsize
+    return 2.0 * each + 16

@@ -109,7 +109,7 @@ def agglomerate(
         {"affinities": affinities, "fragments": fragments},
         None,
         shape=lambda of: of["fragments"].shape,
-        cost=cost_of(affinities, fragments),
+        cost=cost_of,
         block=block,
         work=work,
         engine=engine,

@@ -1,0 +1,462 @@
+"""From affinities to segments, whatever their size: the whole way in one call, from the settings of a file.
+
+What lies between, fragments, the graphs of blocks, the tree of merges, is kept in a folder beside the result. A call
+that was cut short goes on where it stood, and one with other thresholds begins with the tree.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from . import __version__, _settings, blockwise
+from ._files import beside as written_beside
+from ._identity import parted, volume_words
+from ._options import integer_of, number_of
+from ._plan import Plan, in_words
+from ._progress import span
+from .blocks import plan_blocks
+from .blockwise._run import Run, beside, is_place
+from .blockwise.fragments import Looked, cost_of
+from .fragments import watershed as watershed_in_memory
+from .graphs import region_graph
+from .trees import MergeTree, agglomerate, is_reducible, needs_histograms
+
+__all__ = ["Agglomeration", "Recipe", "SegmentPlan", "Watershed", "plan_segment", "read_recipe", "segment"]
+
+_TRIAL = 96  # voxels along each axis of what a plan tries
+
+
+@dataclass(frozen=True)
+class Watershed:
+    """How fragments are made, as :func:`emfast.watershed` takes it."""
+
+    low: float = 0.1
+    high: float = 0.98
+    per_section: bool = False
+    quantile: bool = False
+    merge_size: int = 0
+    merge_threshold: float = 0.0
+    dust: int = 0
+
+    def __post_init__(self) -> None:
+        watershed_in_memory(np.zeros((3, 1, 1, 1), "u1"), **_settings.to_dict(self))
+
+
+@dataclass(frozen=True)
+class Agglomeration:
+    """How fragments are merged, as :func:`emfast.agglomerate` takes it.
+
+    ``until`` is the lowest threshold that the tree serves.
+    """
+
+    score: str = "mean"
+    until: float = 0.0
+    big_size: int | None = None
+    big_score: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not is_reducible(self.score):
+            raise ValueError(
+                f"score must be mean, min, max, median or a quantile such as quantile:0.75, got {self.score!r}"
+            )
+        number_of(self.until, "until", 0, 1)
+        number_of(self.big_score, "big_score")
+        if self.big_size is not None:
+            integer_of(self.big_size, "big_size", 0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of :func:`segment`; as YAML too.
+
+    >>> import emfast
+    >>> print(emfast.pipeline.Recipe(thresholds=(0.5, 0.7)).to_yaml(), end="")
+    thresholds: [0.5, 0.7]
+    watershed: {low: 0.1, high: 0.98, per_section: false, quantile: false, merge_size: 0,
+      merge_threshold: 0.0, dust: 0}
+    agglomeration: {score: mean, until: 0.0, big_size: null, big_score: 1.0}
+    """
+
+    thresholds: tuple[float, ...] = (0.5,)
+    watershed: Watershed = field(default_factory=Watershed)
+    agglomeration: Agglomeration = field(default_factory=Agglomeration)
+
+    def __post_init__(self) -> None:
+        if not self.thresholds:
+            raise ValueError("thresholds must be at least one, got none")
+        for threshold in self.thresholds:
+            number_of(threshold, "thresholds", 0, 1)
+        if min(self.thresholds) < self.agglomeration.until:
+            raise ValueError(
+                f"thresholds must not be below agglomeration.until ({self.agglomeration.until}), "
+                f"got {min(self.thresholds)}"
+            )
+        if len(set(self.thresholds)) < len(self.thresholds):
+            raise ValueError(f"thresholds must differ, got {list(self.thresholds)}")
+
+    def to_yaml(self) -> str:
+        return _settings.dumps(self)
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """A recipe from a YAML file. What it leaves out is by default; a name it should not hold is refused."""
+    return _settings.read(Recipe, path)
+
+
+def segment(
+    source: Any,
+    target: Any = None,
+    *,
+    thresholds: float | Sequence[float] | None = None,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    mask: Any = None,
+    block: Any = "auto",
+    work: Any = None,
+    memory: str | float | None = None,
+    workers: int | None = None,
+    client: Any = None,
+    retries: int = 2,
+    order: Any = None,
+    progress: Any = None,
+) -> Any:
+    """Segments of a volume of affinities, in memory or larger: watershed, region graph, agglomeration, cuts.
+
+    The result is that of :func:`emfast.segment_affinities` on the whole volume, to the bit.
+
+    Parameters
+    ----------
+    source : array, Volume or place, shape (3, z, y, x) or (2, y, x), of uint8, float16 or float32
+        Nearest affinities.
+    target : array, Volume, place or a list of these, optional
+        Written: one for each threshold. For several thresholds a single place of a Zarr or HDF5 file serves too; the
+        volumes are then named after the thresholds, as in ``segments.zarr/0.5``. New arrays if there is none.
+    thresholds : float or sequence of float, optional
+        Segments are merged while their score is this or more; by default those of the recipe.
+    recipe : Recipe, mapping or path of a YAML file, optional
+    mask : bool array, Volume or place, optional
+        Voxels outside are background.
+    block : sequence of int or "auto"
+    work : path, optional
+        A folder for what lies between, kept. By default ``<target>.work``, or memory where the target is no place. A
+        call with the same source and watershed finds in it what is done already.
+    memory, workers, client, retries, order, progress
+        As of :func:`emfast.map_blocks`.
+
+    Returns
+    -------
+    segments : what the target is opened as; a list of them for several thresholds
+        Numbered by first appearance. Beside a place lies ``<place>.yaml``, the recipe in full.
+
+    Examples
+    --------
+    >>> import numpy as np, emfast
+    >>> along_x = np.array([[[0, 0.9, 0.2, 0.8, 0.15]]], "float32")
+    >>> affinities = np.concatenate([np.zeros_like(along_x), along_x])
+    >>> emfast.segment(affinities, thresholds=0.5)
+    array([[1, 1, 2, 2, 2]], dtype=uint32)
+    """
+    settings = _recipe(recipe, thresholds)
+    engine = {
+        "memory": memory,
+        "workers": workers,
+        "client": client,
+        "retries": retries,
+        "order": order,
+        "progress": progress,
+    }
+    targets = _targets(target, settings.thresholds)
+    steps = _Steps(source, mask, settings, block, _folder(work, targets), engine)
+    fragments = steps.fragments()
+    tree = steps.tree(fragments)
+    found = [steps.segments(fragments, tree, t, place) for t, place in zip(settings.thresholds, targets, strict=True)]
+    return found if len(found) > 1 else found[0]
+
+
+def _recipe(recipe: Any, thresholds: Any) -> Recipe:
+    if isinstance(recipe, (str, os.PathLike)):
+        recipe = read_recipe(recipe)
+    elif isinstance(recipe, Mapping):
+        recipe = _settings.from_dict(Recipe, recipe)
+    elif recipe is None:
+        recipe = Recipe()
+    elif not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a Recipe, a mapping or the path of a YAML file, got {recipe!r}")
+    if thresholds is None:
+        return recipe
+    given = tuple(thresholds) if np.ndim(thresholds) else (thresholds,)
+    return replace(recipe, thresholds=tuple(number_of(t, "thresholds", 0, 1) for t in given))
+
+
+def _targets(target: Any, thresholds: Sequence[float]) -> list[Any]:
+    """One for each threshold."""
+    if isinstance(target, (list, tuple)):
+        if len(target) != len(thresholds):
+            raise ValueError(f"target must be one for each threshold ({len(thresholds)}), got {len(target)}")
+        return list(target)
+    if target is None:
+        return [None] * len(thresholds)
+    if len(thresholds) == 1:
+        return [os.fspath(target) if is_place(target) else target]
+    if not is_place(target) or not any(kind in os.fspath(target) for kind in (".zarr", ".h5", ".hdf5", ".n5")):
+        raise ValueError(
+            f"target must be one for each threshold ({len(thresholds)}), or a Zarr or HDF5 file, got {target!r}"
+        )
+    return [f"{os.fspath(target).rstrip('/')}/{t:g}" for t in thresholds]
+
+
+def _folder(work: Any, targets: Sequence[Any]) -> str | None:
+    if work is not None:
+        return os.fspath(work)
+    if not is_place(targets[0]):
+        return None
+    files = {parted(os.fspath(target))[0] for target in targets if is_place(target)}
+    return beside(files.pop() if len(files) == 1 else os.fspath(targets[0]), "work")
+
+
+class _Steps:
+    """The steps of one call, each done only where its result is not there yet."""
+
+    def __init__(
+        self, source: Any, mask: Any, recipe: Recipe, block: Any, folder: str | None, engine: dict[str, Any]
+    ) -> None:
+        self.source, self.mask, self.recipe, self.block = source, mask, recipe, block
+        self.folder, self.engine = folder, engine
+
+    def fragments(self) -> Any:
+        """Those of the watershed: an array, or a Volume in the folder."""
+        options = _settings.to_dict(self.recipe.watershed)
+        shared: dict[str, Any] = {"mask": self.mask, "block": self.block, **self.engine}
+        if self.folder is None:
+            return blockwise.watershed(self.source, **options, **shared)
+        os.makedirs(self.folder, exist_ok=True)
+        wanted = {"source": _words(self.source), "mask": _words(self.mask), "watershed": options}
+        done = self._path("fragments.json")
+        found = _read(self._path("source.json"))
+        if found is not None and found != wanted:
+            name = next(name for name in wanted if found.get(name) != wanted[name])
+            raise ValueError(
+                f"work must be a folder of this source and watershed, got {self.folder}, where {name} was "
+                f"{found.get(name)} and not {wanted[name]}: choose another or remove it"
+            )
+        _write(self._path("source.json"), wanted)
+        place = self._path("fragments.zarr")
+        if _read(done) == wanted and os.path.isdir(place):
+            from .volumes import open_volume
+
+            return open_volume(place)
+        inner = self._path("fragments")
+        fragments = blockwise.watershed(self.source, place, work=inner, **options, **shared)
+        _write(done, wanted)
+        shutil.rmtree(inner)
+        return fragments
+
+    def tree(self, fragments: Any) -> MergeTree:
+        """Of all merges down to the recipe's ``until``."""
+        rules = _settings.to_dict(self.recipe.agglomeration)
+        shared: dict[str, Any] = {"block": self._sides(fragments), **self.engine}
+        if self.folder is None:
+            tree: MergeTree = blockwise.agglomerate(self.source, fragments, **rules, **shared)
+            return tree
+        path = self._path(f"tree-{self._name()}.npz")
+        if os.path.exists(path):
+            return MergeTree.load(path)
+        tree = blockwise.agglomerate(self.source, fragments, work=self._path("graphs"), **rules, **shared)
+        tree.save(path)
+        return tree
+
+    def segments(self, fragments: Any, tree: MergeTree, threshold: float, target: Any) -> Any:
+        """The cut of the tree at a threshold, at its target."""
+        name = f"segments-{self._name()}-{threshold:g}"
+        with Run(
+            {"fragments": fragments},
+            target,
+            shape=lambda of: of["fragments"].shape,
+            cost=4.0 * fragments.dtype.itemsize,
+            block=self._sides(fragments),
+            work=None if self.folder is None else self._path(name),
+            engine=self.engine,
+        ) as run:
+            run.shelf.put_column("table", segments_of(tree, threshold))
+            out = run.target("segments", fragments.dtype, like=fragments)
+            self._tell(target, threshold)
+            run.map("segments", Looked(run.shelf, "table"), run.sources["fragments"], out)
+            return run.result(out)
+
+    def _tell(self, target: Any, threshold: float) -> None:
+        """The recipe and versions, beside a target on this machine, else in the folder."""
+        if self.folder is None:
+            return
+        local = is_place(target) and "://" not in os.fspath(target)
+        path = beside(target, "yaml") if local else self._path(f"segments-{self._name()}-{threshold:g}.yaml")
+        about = f"emfast {__version__}, Python {platform.python_version()}, numpy {np.__version__}"
+        recipe = replace(self.recipe, thresholds=(threshold,))
+        _settings.write(recipe, path, comment=f"{about}\nsegments at {threshold:g} of {_words(self.source)[0]}")
+
+    def _sides(self, fragments: Any) -> Any:
+        """Of the blocks: those that the fragments were written by."""
+        return self.block if self.folder is None else getattr(fragments, "shards", None) or self.block
+
+    def _name(self) -> str:
+        rules = self.recipe.agglomeration
+        others = [] if rules.big_size is None else [f"{rules.big_size}", f"{rules.big_score:g}"]
+        return "-".join([rules.score.replace(":", ""), f"{rules.until:g}", *others])
+
+    def _path(self, name: str) -> str:
+        assert self.folder is not None
+        return os.path.join(self.folder, name)
+
+
+def segments_of(tree: MergeTree, threshold: float) -> np.ndarray:
+    """The segment of each fragment at a threshold, indexed by fragment; numbered by first appearance, 0 for 0."""
+    old, names = tree.cut(threshold)
+    table = np.zeros(int(old.max(initial=0)) + 1, old.dtype)
+    _, ranks = np.unique(names, return_inverse=True)  # names are smallest fragments: their order is appearance
+    table[old] = ranks + 1
+    return table
+
+
+def _words(volume: Any) -> Any:
+    """Which volume it is, as JSON has it: where it lies, or a checksum of what it holds."""
+    if volume is None:
+        return None
+    if is_place(volume):
+        from .volumes import open_volume
+
+        with open_volume(volume) as opened:
+            return volume_words(opened)
+    return volume_words(volume if hasattr(volume, "shape") else np.asarray(volume))
+
+
+def _read(path: str) -> Any:
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _write(path: str, content: Any) -> None:
+    with written_beside(path) as part, open(part, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+
+
+# ---- plans
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """What :func:`segment` will do.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    plan : Plan
+        The blocks, how many at once, and their memory.
+    fragments : int
+        About how many there will be, from a piece in the middle.
+    tables : int
+        Bytes of tables of all fragments, beside the blocks.
+    disk : int
+        Bytes of the volumes that are written, before they are packed.
+    seconds : float
+        From that piece, without what reading and writing take.
+    """
+
+    shape: tuple[int, ...]
+    plan: Plan
+    fragments: int
+    tables: int
+    disk: int
+    seconds: float
+
+    @property
+    def bytes(self) -> int:
+        """The most memory that is held at once."""
+        return self.plan.bytes + self.tables
+
+    def __str__(self) -> str:
+        sides = " by ".join(map(str, self.shape))
+        tables = f"{in_words(self.tables)} for about {self.fragments:,} fragments"
+        return "\n".join(
+            [
+                f"volume   {sides}, {math.prod(self.shape) / 1e6:,.1f} Mvoxels",
+                f"blocks   {self.plan}",
+                f"tables   {tables}, {in_words(self.bytes)} in all",
+                f"disk     {in_words(self.disk)} at most, before packing",
+                f"time     about {span(self.seconds)}, and reading and writing",
+            ]
+        )
+
+
+def plan_segment(
+    source: Any,
+    *,
+    thresholds: float | Sequence[float] | None = None,
+    recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    block: Any = "auto",
+    memory: str | float | None = None,
+    workers: int | None = None,
+) -> SegmentPlan:
+    """What :func:`segment` would do with the same arguments; a piece from the middle is tried.
+
+    Examples
+    --------
+    >>> import emfast
+    >>> affinities = emfast.phantom.make((32, 64, 64), seed=1).affinities
+    >>> plan = emfast.pipeline.plan_segment(affinities, block=32, workers=2)
+    >>> plan.plan.blocks, plan.shape
+    (4, (32, 64, 64))
+    """
+    from contextlib import nullcontext
+
+    from .volumes import open_volume
+
+    settings = _recipe(recipe, thresholds)
+    opened: Any = open_volume(source) if is_place(source) else nullcontext(source)
+    with opened as volume:
+        shape = tuple(int(n) for n in volume.shape[1:])
+        plan = plan_blocks(
+            volume,
+            shape=shape,
+            block=block,
+            halo=1,
+            memory=memory,
+            cost=cost_of({"affinities": volume}),
+            workers=workers,
+        )
+        middle = tuple(slice((n - min(n, _TRIAL)) // 2, (n + min(n, _TRIAL)) // 2) for n in shape)
+        piece = np.ascontiguousarray(volume[(..., *middle)])
+    voxels = math.prod(shape)
+    share = voxels / max(1, math.prod(piece.shape[1:]))
+    found, seconds = _trial(piece, settings)
+    wide = 4 if voxels <= 2**32 - 2 else 8
+    volumes = len(settings.thresholds) + 1 + (settings.watershed.merge_size > 0)
+    return SegmentPlan(
+        shape=shape,
+        plan=plan,
+        fragments=round(found * share),
+        tables=round(120 * found * share),
+        disk=voxels * (4 + wide * volumes),
+        seconds=seconds * share,
+    )
+
+
+def _trial(piece: np.ndarray, recipe: Recipe) -> tuple[int, float]:
+    """The fragments of a piece, and the seconds it takes."""
+    start = time.perf_counter()
+    fragments, count = watershed_in_memory(piece, return_count=True, **_settings.to_dict(recipe.watershed))
+    rules = _settings.to_dict(recipe.agglomeration)
+    graph = region_graph(piece, fragments, histogram=needs_histograms(rules["score"]))
+    tree = agglomerate(graph, **rules)
+    for threshold in recipe.thresholds:
+        tree.relabel(fragments, threshold)
+    return count, time.perf_counter() - start

@@ -1,0 +1,154 @@
+"""The whole way from affinities to segments: as in memory, kept, gone on with, told beforehand."""
+
+import multiprocessing
+import os
+import signal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import emfast
+from emfast import pipeline
+from test_blockwise import affinity_arrays, equal, layout
+
+SHARP = {"watershed": {"low": 0.2, "high": 0.9}}
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    return emfast.phantom.make((40, 64, 72), seed=5).affinities
+
+
+@pytest.fixture
+def source(tmp_path, tissue):
+    pytest.importorskip("zarr")
+    place = tmp_path / "affinities.zarr"
+    with emfast.open_volume(place, mode="w", shape=tissue.shape, dtype=tissue.dtype, spacing=(40, 4, 4)) as volume:
+        volume[...] = tissue
+    return place
+
+
+@given(st.data(), affinity_arrays())
+def test_segments_are_those_of_memory(data, affinities):
+    shape = affinities.shape[1:]
+    thresholds = data.draw(st.lists(st.sampled_from([0, 0.3, 0.5, 1.0]), min_size=1, max_size=3, unique=True))
+    score = data.draw(st.sampled_from(["mean", "max", "median"]))
+    low, high = data.draw(st.sampled_from([(0, 0.9), (0.1, 1.0), (0.3, 0.6)]))
+    mask = None
+    if data.draw(st.booleans()):
+        mask = np.random.default_rng(data.draw(st.integers(0, 99))).random(shape) < 0.8
+    recipe = {"watershed": {"low": float(low), "high": high}, "agglomeration": {"score": score}}
+    found = emfast.segment(affinities, thresholds=thresholds, recipe=recipe, mask=mask, **layout(data.draw, shape))
+    wanted = emfast.segment_affinities(affinities, threshold=thresholds, score=score, low=low, high=high, mask=mask)
+    for a, b in zip(found if len(thresholds) > 1 else [found], wanted, strict=True):
+        equal(a, b)
+
+
+def test_from_a_file_to_a_file(tmp_path, tissue, source):
+    found = emfast.segment(source, tmp_path / "segments.zarr", thresholds=0.6, recipe=SHARP, block=(16, 32, 32))
+    equal(found[...], emfast.segment_affinities(tissue, threshold=0.6, low=0.2, high=0.9))
+    assert found.spacing == (40, 4, 4)
+    recipe = pipeline.read_recipe(tmp_path / "segments.zarr.yaml")
+    assert recipe == pipeline.Recipe(thresholds=(0.6,), watershed=pipeline.Watershed(low=0.2, high=0.9))
+    text = (tmp_path / "segments.zarr.yaml").read_text()
+    assert text.startswith(f"# emfast {emfast.__version__}, Python 3")
+    kept = sorted(p.name for p in (tmp_path / "segments.zarr.work").iterdir())
+    assert kept == [
+        "fragments.json",
+        "fragments.zarr",
+        "graphs",
+        "segments-mean-0-0.6",
+        "source.json",
+        "tree-mean-0.npz",
+    ]
+
+
+def test_other_thresholds_begin_with_the_tree(tmp_path, tissue, source, monkeypatch):
+    emfast.segment(source, tmp_path / "a.zarr", work=tmp_path / "work", block=(16, 32, 32))
+    monkeypatch.setattr(emfast.blockwise, "watershed", None)
+    monkeypatch.setattr(emfast.blockwise, "agglomerate", None)
+    found = emfast.segment(source, tmp_path / "b.zarr", thresholds=(0.3, 0.8), work=tmp_path / "work")
+    for volume, threshold in zip(found, (0.3, 0.8), strict=True):
+        equal(volume[...], emfast.segment_affinities(tissue, threshold=threshold))
+        assert np.array_equal(emfast.open_volume(f"{tmp_path}/b.zarr/{threshold}")[...], volume[...])
+
+
+def test_another_score_begins_with_the_graphs(tmp_path, tissue, source, monkeypatch):
+    emfast.segment(source, tmp_path / "a.zarr", work=tmp_path / "work", block=(16, 32, 32))
+    monkeypatch.setattr(emfast.blockwise, "watershed", None)
+    recipe = {"agglomeration": {"score": "max"}}
+    found = emfast.segment(source, tmp_path / "b.zarr", recipe=recipe, work=tmp_path / "work")
+    equal(found[...], emfast.segment_affinities(tissue, score="max"))
+
+
+def test_another_watershed_needs_another_folder(tmp_path, tissue, source):
+    emfast.segment(source, work=tmp_path / "work", block=(16, 32, 32))
+    with pytest.raises(ValueError, match=r"where watershed was .*choose another or remove it"):
+        emfast.segment(source, work=tmp_path / "work", recipe=SHARP)
+    with pytest.raises(ValueError, match=r"where source was .*choose another or remove it"):
+        emfast.segment(tissue, work=tmp_path / "work")
+
+
+def _segment(source, target):
+    emfast.segment(source, target, block=(16, 16, 24), recipe=SHARP)
+
+
+@pytest.mark.parametrize("seconds", [0.8, 1.2, 1.6])
+def test_a_run_that_was_killed_goes_on(tmp_path, tissue, source, seconds):
+    target = tmp_path / "segments.zarr"
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_segment, args=(str(source), str(target)))
+    process.start()
+    process.join(seconds)
+    if process.is_alive():
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    found = emfast.segment(source, target, block=(16, 16, 24), recipe=SHARP)
+    equal(found[...], emfast.segment_affinities(tissue, low=0.2, high=0.9))
+
+
+def test_recipes_come_back_and_name_their_mistakes(tmp_path):
+    recipe = pipeline.Recipe(
+        thresholds=(0.2, 0.4),
+        watershed=pipeline.Watershed(low=0.05, quantile=True, dust=7),
+        agglomeration=pipeline.Agglomeration(score="quantile:0.75", until=0.1, big_size=100),
+    )
+    (tmp_path / "r.yaml").write_text(recipe.to_yaml())
+    assert pipeline.read_recipe(tmp_path / "r.yaml") == recipe
+    for text, words in [
+        ("watershed: {lo: 0.1}", "watershed.lo is no setting of these: .* did you mean low?"),
+        ("tresholds: [0.5]", "tresholds is no setting of these: .* did you mean thresholds?"),
+        ("thresholds: [0.5, 0.5]", "thresholds must differ"),
+        ("thresholds: [1.5]", "thresholds must be from 0 to 1"),
+        ("thresholds: []", "thresholds must be at least one"),
+        ("thresholds: [0.2]\nagglomeration: {until: 0.3}", "thresholds must not be below agglomeration.until"),
+        ("agglomeration: {score: mean * contact}", "score must be mean, min, max, median or a quantile"),
+        ("watershed: {low: 0.5, high: 0.4}", "low and high must satisfy"),
+    ]:
+        (tmp_path / "r.yaml").write_text(text)
+        with pytest.raises(ValueError, match=words):
+            pipeline.read_recipe(tmp_path / "r.yaml")
+
+
+def test_targets_are_as_many_as_thresholds(tmp_path):
+    affinities = np.zeros((2, 3, 3), "f4")
+    with pytest.raises(ValueError, match=r"target must be one for each threshold \(2\), got 1"):
+        emfast.segment(affinities, [np.zeros((3, 3), "u4")], thresholds=(0.2, 0.4))
+    with pytest.raises(ValueError, match="or a Zarr or HDF5 file"):
+        emfast.segment(affinities, tmp_path / "a.tif", thresholds=(0.2, 0.4))
+    with pytest.raises(TypeError, match="recipe must be a Recipe, a mapping or the path"):
+        emfast.segment(affinities, recipe=7)
+
+
+def test_the_plan(source):
+    plan = pipeline.plan_segment(source, memory="2GB", block=(16, 32, 32))
+    assert plan.plan.blocks == 3 * 2 * 3
+    assert plan.bytes <= 2e9
+    assert plan.disk == 40 * 64 * 72 * (4 + 4 + 4)
+    lines = str(plan).splitlines()
+    assert lines[0] == "volume   40 by 64 by 72, 0.2 Mvoxels"
+    assert [line.split()[0] for line in lines] == ["volume", "blocks", "tables", "disk", "time"]
+    with pytest.raises(ValueError, match="memory must be at least"):
+        pipeline.plan_segment(source, memory="1MB")
