@@ -434,7 +434,8 @@ def plan_segment(
             workers=workers,
         )
         middle = tuple(slice((n - min(n, _TRIAL)) // 2, (n + min(n, _TRIAL)) // 2) for n in shape)
-        piece = np.ascontiguousarray(volume[(..., *middle)])
+        window = (slice(None), *middle)
+        piece = np.ascontiguousarray(volume[window])
     voxels = math.prod(shape)
     share = voxels / max(1, math.prod(piece.shape[1:]))
     found, seconds = _trial(piece, settings)
