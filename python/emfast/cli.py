@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"emfast {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="command", required=True)
 
-    verb = verbs.add_parser("info", help="what this installation is and what it can use")
+    verb = verbs.add_parser("info", help="what this installation is and can use; or what volumes files hold")
+    verb.add_argument("places", metavar="FILE", nargs="*", help="files, folders or addresses of volumes")
     verb.set_defaults(run=info)
 
     verb = verbs.add_parser("doctor", help="check the installation; say what is missing and how to get it")
@@ -160,7 +161,11 @@ def _shape(text: str) -> tuple[int, int, int]:
     return z, y, x
 
 
-def info(_: argparse.Namespace) -> int:
+def info(chosen: argparse.Namespace) -> int:
+    if chosen.places:
+        for place in chosen.places:
+            _show_volumes(place)
+        return 0
     modules = ", ".join(path.name.partition(".")[0] for path in sorted(Path(__file__).parent.glob("_*.so")))
     rows = [
         ("emfast", f"{__version__} in {Path(__file__).parent}"),
@@ -173,6 +178,23 @@ def info(_: argparse.Namespace) -> int:
     for name, value in rows:
         print(f"{name:<15} " + value.replace("\n", "\n" + " " * 16))
     return 0
+
+
+def _show_volumes(place: str) -> None:
+    from .volumes import open_volume, volumes_in
+
+    found = volumes_in(place)
+    if not found:
+        print(f"{place} holds no volumes")
+    for name in found:
+        with open_volume(name) as volume:
+            sides = " x ".join(map(str, volume.shape))
+            print(f"{volume.uri}\n    {volume.format}, {sides} ({', '.join(volume.axes)}) of {volume.dtype}")
+            size = f"{volume.nbytes / 1e9:.3g} GB" if volume.nbytes >= 1e8 else f"{volume.nbytes / 1e6:.3g} MB"
+            layout = "".join(f", {name} {sides}" for name in ("chunks", "shards") if (sides := getattr(volume, name)))
+            print(f"    {size} unpacked{layout}")
+            spacing = "unknown: --spacing says it" if volume.spacing is None else f"{volume.spacing} nm"
+            print(f"    spacing {spacing}, offset {volume.offset} nm")
 
 
 # ---- doctor ------------------------------------------------------------------------------------------------

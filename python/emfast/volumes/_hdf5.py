@@ -79,6 +79,13 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
         raise
 
 
+def names_in(place: Place) -> list[str]:
+    """The arrays of a file on this machine."""
+    h5py = library("h5py", place.path)
+    with h5py.File(place.path, "r") as file:
+        return _names(h5py, file)
+
+
 def _names(h5py: Any, file: Any) -> list[str]:
     names: list[str] = []
     file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
