@@ -11,6 +11,7 @@ from scipy import ndimage
 import emfast
 import oracles
 import strategies
+from emfast import _arrays
 
 
 @pytest.fixture
@@ -384,3 +385,46 @@ def test_errors_of_single_functions(backend):
         emfast.edt(good, voxel_graph=backend(np.ones((4, 3), np.uint8)))
     with pytest.raises(TypeError, match="voxel_graph must be an array of unsigned integers, got int32"):
         emfast.edt(good, voxel_graph=backend(np.ones((3, 4), np.int32)))
+
+
+# Axis by axis
+
+
+@given(
+    labels=strategies.label_arrays(9),
+    spacing=SPACINGS,
+    border=st.booleans(),
+    with_sign=st.booleans(),
+    wide=st.booleans(),
+    clip=st.sampled_from([np.inf, 3.0]),
+)
+def test_axis_by_axis_is_the_whole_transform(backend, labels, spacing, border, with_sign, wide, clip):
+    """Each pass on single lines of its axis, which is as small as blocks get."""
+    given_spacing, weights, unit = spaced(spacing, labels.ndim)
+    operand = _arrays.take(backend(np.ascontiguousarray(labels)), "labels")
+    native, library = operand.native, operand.library
+
+    def send(part):
+        return _arrays.take(backend(np.ascontiguousarray(part)), "part").array
+
+    words = np.zeros(labels.shape, "u8" if wide else "u4")
+    for at in np.ndindex(labels.shape[:-1]):  # a line and the next one in each direction
+        box = tuple(slice(k, k + 2) for k in at)
+        out = native.distance_rows(library, send(labels[box]), weights, border, with_sign, wide)
+        words[at] = backend.host(operand.give(out))[(0,) * len(at)]
+    if labels.ndim == 3:
+        for z, x in np.ndindex(labels.shape[0], labels.shape[2]):
+            out = native.distance_columns(library, send(words[z : z + 1, :, x : x + 1]), weights, border)
+            words[z, :, x] = backend.host(operand.give(out)).reshape(-1)
+    found = np.empty(labels.shape, np.float32)
+    for at in np.ndindex(labels.shape[1:]):
+        box = (slice(None), *(slice(k, k + 1) for k in at))
+        out = native.distance_last_columns(
+            library, send(words[box]), weights, unit, unit**2, border, False, clip, 0.0
+        )
+        found[box] = backend.host(operand.give(out))
+    call = emfast.signed_distance if with_sign else emfast.edt
+    whole = backend.host(call(backend(labels), spacing=given_spacing, border=border))
+    if clip < np.inf:
+        whole = np.clip(whole, -clip, clip)
+    assert found.tobytes() == whole.astype(np.float32).tobytes() or np.array_equal(found, whole)

@@ -4,6 +4,7 @@
 // nearest     flat index of the nearest voxel with label 0; ties go to the smallest index
 // measure     the distances that belong to the indices of `nearest`
 // barrier     distance of every foreground voxel to background and to the blocked faces of a voxel graph
+// row_words, column_words, column_distances   transform axis by axis, for volumes that are cut into blocks
 //
 // All arithmetic is in integers. With spacings w_i * unit (w_i integers), the squared distance is unit^2 times the integer
 // sum of weight_i * k_i^2, weight_i = w_i^2. The integer is exact, it becomes a float once, by Finish, and every executor
@@ -92,6 +93,22 @@ struct Finish {
 
 template <class T>
 void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, float* out);
+
+// The same, one axis a call, with the words of distance_body.h (U: 32 or 64 bits) between them. What is given may be a part
+// of a volume as long as it holds whole lines of the call's axis, x first, then y, then z; the last one gives distances.
+// For row_words it must go one voxel beyond the lines wanted along y and z, where the volume does, to tell whether
+// the label changes there. No finite squared distance of the volume may reach 2^29 - 1 where words have 32 bits. A picture
+// ends with y.
+template <class T, class U>
+void row_words(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, U* out);
+
+template <class U>
+void column_words(Executor& ex, const U* words, const Shape& shape, const Metric& metric, bool border, U* out);  // y
+
+// Along z, of a picture along y.
+template <class U>
+void column_distances(Executor& ex, const U* words, const Shape& shape, const Metric& metric, const Style& style,
+                      float* out);
 
 // -1 where the volume holds no background.
 template <class T>

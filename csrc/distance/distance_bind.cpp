@@ -26,6 +26,13 @@ distance::Style style_of(bool border, bool with_sign, bool squared, float clip, 
     return style;
 }
 
+template <class F>
+void visit_words(int itemsize, F&& f) {
+    if (itemsize == 4) f(uint32_t{});
+    else if (itemsize == 8) f(uint64_t{});
+    else refuse("words must have 4 or 8 bytes, got ", itemsize);
+}
+
 }  // namespace
 
 void register_distance(py::module_& m) {
@@ -41,6 +48,53 @@ void register_distance(py::module_& m) {
                   using T = decltype(zero);
                   call.run([&](Executor& ex) {
                       distance::transform<T>(ex, labels.as<T>(), labels.volume(), metric, style, out.as<float>());
+                  });
+              });
+              return out.object;
+          });
+    // The transform axis by axis, see row_words: words of 4 or 8 bytes, unsigned.
+    m.def("distance_rows", [](const py::object& library, const py::object& labels_,
+                              const std::vector<uint64_t>& weights, bool border, bool with_sign, bool wide) {
+        Call call(library);
+        const Array labels = call.in(labels_, "labels");
+        const auto metric = metric_of(labels, weights, 1, 1);
+        const auto style = style_of(border, with_sign, false, 0, 0);
+        const Array out = call.out(labels.shape, wide ? "u8" : "u4");
+        visit_width(labels.itemsize, [&](auto zero) {
+            using T = decltype(zero);
+            visit_words(out.itemsize, [&](auto word) {
+                using U = decltype(word);
+                call.run([&](Executor& ex) {
+                    distance::row_words<T, U>(ex, labels.as<T>(), labels.volume(), metric, style, out.as<U>());
+                });
+            });
+        });
+        return out.object;
+    });
+    m.def("distance_columns",
+          [](const py::object& library, const py::object& words_, const std::vector<uint64_t>& weights, bool border) {
+              Call call(library);
+              const Array words = call.in(words_, "words"), out = call.out(words.shape, words.dtype);
+              const auto metric = metric_of(words, weights, 1, 1);
+              visit_words(words.itemsize, [&](auto word) {
+                  using U = decltype(word);
+                  call.run([&](Executor& ex) {
+                      distance::column_words<U>(ex, words.as<U>(), words.volume(), metric, border, out.as<U>());
+                  });
+              });
+              return out.object;
+          });
+    m.def("distance_last_columns",
+          [](const py::object& library, const py::object& words_, const std::vector<uint64_t>& weights, double unit,
+             double unit_squared, bool border, bool squared, float clip, double tanh) {
+              Call call(library);
+              const Array words = call.in(words_, "words"), out = call.out(words.shape, "f4");
+              const auto metric = metric_of(words, weights, unit, unit_squared);
+              const auto style = style_of(border, false, squared, clip, tanh);
+              visit_words(words.itemsize, [&](auto word) {
+                  using U = decltype(word);
+                  call.run([&](Executor& ex) {
+                      distance::column_distances<U>(ex, words.as<U>(), words.volume(), metric, style, out.as<float>());
                   });
               });
               return out.object;

@@ -336,6 +336,26 @@ void columns(Executor& ex, const ColumnAxis<U>& axis, int64_t voxels, const To& 
     ex.for_each(count, ColumnFar<U, To>{axis, to, unfinished.data()});
 }
 
+template <class U>
+ColumnAxis<U> axis_y(const U* words, const Shape& shape, const Metric& metric, bool border) {
+    return {words, shape.y, shape.x, metric.y, Word<U>::next_y, border};
+}
+
+template <class U>
+ColumnAxis<U> axis_z(const U* words, const Shape& shape, const Metric& metric, bool border) {
+    return {words, shape.z, shape.y * shape.x, metric.z, Word<U>::next_z, border};
+}
+
+// The pass along x.
+template <class T, class U>
+void rows(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, U* out) {
+    const RowFlags<T, U> flags{labels, shape, style.with_sign};
+    const int64_t words = BitRow::words_for(shape.x + 1);
+    if (words <= longest_tiled_row)
+        ex.tiles(shape.rows(), 128, BitRow::bytes(words), RowTile<T, U>{flags, metric.x, style.border, out});
+    else ex.for_each(shape.rows(), LongRow<T, U>{flags, metric.x, style.border, out});
+}
+
 // The schedule with words of type U. True if a result saturated that might be finite.
 template <class U, class T>
 bool transform_words(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
@@ -348,20 +368,14 @@ bool transform_words(Executor& ex, const T* labels, const Shape& shape, const Me
     auto third = ex.scratch<U>(sizeof(U) == 8 && volume ? voxels : 0);
     U* const first = !volume ? other.data() : sizeof(U) == 8 ? third.data() : reinterpret_cast<U*>(out);
 
-    const RowFlags<T, U> flags{labels, shape, style.with_sign};
-    const int64_t words = BitRow::words_for(shape.x + 1);
-    if (words <= longest_tiled_row)
-        ex.tiles(shape.rows(), 128, BitRow::bytes(words), RowTile<T, U>{flags, metric.x, style.border, first});
-    else ex.for_each(shape.rows(), LongRow<T, U>{flags, metric.x, style.border, first});
-
+    rows(ex, labels, shape, metric, style, first);
     auto flag = ex.scratch<int>(1);
     if (!sure) ex.store(flag.data(), 0);
     const ToFloats<U> floats{out, Finish(metric, style), sure ? nullptr : flag.data()};
-    const ColumnAxis<U> along_y{first, shape.y, shape.x, metric.y, Word<U>::next_y, style.border};
+    const ColumnAxis<U> along_y = axis_y<U>(first, shape, metric, style.border);
     if (volume) {
         columns(ex, along_y, voxels, ToWords<U>{other.data()});
-        const ColumnAxis<U> along_z{other.data(), shape.z, shape.y * shape.x, metric.z, Word<U>::next_z, style.border};
-        columns(ex, along_z, voxels, floats);
+        columns(ex, axis_z<U>(other.data(), shape, metric, style.border), voxels, floats);
     } else {
         columns(ex, along_y, voxels, floats);
     }
@@ -375,6 +389,25 @@ void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& 
     if (shape.voxels() == 0) return;
     if (worth_trying(metric, shape) && !transform_words<uint32_t>(ex, labels, shape, metric, style, out)) return;
     transform_words<uint64_t>(ex, labels, shape, metric, style, out);
+}
+
+template <class T, class U>
+void row_words(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, U* out) {
+    if (shape.voxels() > 0) rows(ex, labels, shape, metric, style, out);
+}
+
+template <class U>
+void column_words(Executor& ex, const U* words, const Shape& shape, const Metric& metric, bool border, U* out) {
+    if (shape.voxels() > 0) columns(ex, axis_y(words, shape, metric, border), shape.voxels(), ToWords<U>{out});
+}
+
+template <class U>
+void column_distances(Executor& ex, const U* words, const Shape& shape, const Metric& metric, const Style& style,
+                      float* out) {
+    if (shape.voxels() == 0) return;
+    const auto axis =
+        metric.z ? axis_z(words, shape, metric, style.border) : axis_y(words, shape, metric, style.border);
+    columns(ex, axis, shape.voxels(), ToFloats<U>{out, Finish(metric, style), nullptr});
 }
 #endif
 
@@ -573,6 +606,12 @@ void barrier(Executor& ex, const T* labels, const uint8_t* graph, int64_t graph_
     template void transform<T>(Executor&, const T*, const Shape&, const Metric&, const Style&, float*);               \
     template void nearest<T>(Executor&, const T*, const Shape&, const Metric&, int64_t*);                             \
     template void barrier<T>(Executor&, const T*, const uint8_t*, int64_t, const Shape&, const Metric&, const Style&, \
-                             float*);
+                             float*);                                                                                 \
+    template void row_words<T, uint32_t>(Executor&, const T*, const Shape&, const Metric&, const Style&, uint32_t*);  \
+    template void row_words<T, uint64_t>(Executor&, const T*, const Shape&, const Metric&, const Style&, uint64_t*);
+
+#define EMFAST_INSTANTIATE_WORDS(U)                                                            \
+    template void column_words<U>(Executor&, const U*, const Shape&, const Metric&, bool, U*); \
+    template void column_distances<U>(Executor&, const U*, const Shape&, const Metric&, const Style&, float*);
 
 }  // namespace emfast::distance

@@ -512,6 +512,31 @@ class Pass {
 #define EMFAST_BOTH(T) EMFAST_ROWS(T, uint32_t) EMFAST_ROWS(T, uint64_t)
 EMFAST_FOR_WIDTHS(EMFAST_BOTH)
 
+template <class U>
+Axis<U> axis_y(U* words, const Shape& shape, const Metric& metric, bool border, const ToFloats<U>* floats,
+               bool single) {
+    return {words, shape.y, shape.x, metric.y, Word<U>::next_y, border, floats, single};
+}
+
+template <class U>
+Axis<U> axis_z(U* words, const Shape& shape, const Metric& metric, bool border, const ToFloats<U>* floats,
+               bool single) {
+    return {words, shape.z, shape.y * shape.x, metric.z, Word<U>::next_z, border, floats, single};
+}
+
+// Whether a float's sqrt gives the bits of Finish, for squares below 2^24.
+bool float_sqrt_serves(const Metric& metric, const Style& style) {
+    int exponent;
+    return !style.squared && std::frexp(metric.unit, &exponent) == 0.5 && std::abs(exponent) < 64;
+}
+
+// The pass along x by itself.
+template <class T, class U>
+void all_rows(Executor& ex, const Rows<T, U>& task, std::vector<std::vector<U>>& lines) {
+    ex.for_chunks(task.shape.rows(), std::max<int64_t>(1, (1 << 16) / task.shape.x),
+                  [&](int64_t begin, int64_t end, int worker) { rows(task, begin, end, lines[worker].data()); });
+}
+
 // True if a result saturated that might be finite.
 template <class U, class T>
 bool transform_fast(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style,
@@ -524,29 +549,22 @@ bool transform_fast(Executor& ex, const T* labels, const Shape& shape, const Met
     int saturated = 0;
     const bool sure = sizeof(U) == 8 || fits(metric, shape);
     const ToFloats<U> floats{out, Finish(metric, style), sure ? nullptr : &saturated};
-    int exponent;
-    const bool single = !style.squared && std::frexp(metric.unit, &exponent) == 0.5 && std::abs(exponent) < 64;
+    const bool single = float_sqrt_serves(metric, style);
 
     const Squares<U> squares(metric.x, shape.x);
     const Rows<T, U> task{labels, shape, style.border, style.with_sign, &squares, words};
     std::vector<std::vector<U>> lines(ex.threads(), std::vector<U>(shape.x + Squares<U>::padding));
-    const Axis<U> along_y{words, shape.y, shape.x, metric.y, Word<U>::next_y, style.border, volume ? nullptr : &floats,
-                          single};
-    Pass<U> y(ex, along_y, shape.z, plane);
+    Pass<U> y(ex, axis_y(words, shape, metric, style.border, volume ? nullptr : &floats, single), shape.z, plane);
     if (shape.z >= 4 * ex.threads()) {
         ex.for_chunks(shape.z, 1, [&](int64_t z, int64_t, int worker) {
             rows(task, z * shape.y, (z + 1) * shape.y, lines[worker].data());
             y.block(z, worker);
         });
     } else {
-        ex.for_chunks(shape.rows(), std::max<int64_t>(1, (1 << 16) / shape.x),
-                      [&](int64_t begin, int64_t end, int worker) { rows(task, begin, end, lines[worker].data()); });
+        all_rows(ex, task, lines);
         y.run();
     }
-    if (volume) {
-        const Axis<U> along_z{words, shape.z, plane, metric.z, Word<U>::next_z, style.border, &floats, single};
-        Pass<U>(ex, along_z, 1, 0).run();
-    }
+    if (volume) Pass<U>(ex, axis_z(words, shape, metric, style.border, &floats, single), 1, 0).run();
     return saturated != 0;
 }
 
@@ -601,6 +619,34 @@ void transform(Executor& ex, const T* labels, const Shape& shape, const Metric& 
     transform_fast<uint64_t>(ex, labels, shape, metric, style, out);
 }
 
+template <class T, class U>
+void row_words(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, const Style& style, U* out) {
+    if (shape.voxels() == 0) return;
+    const Squares<U> squares(metric.x, shape.x);
+    std::vector<std::vector<U>> lines(ex.threads(), std::vector<U>(shape.x + Squares<U>::padding));
+    all_rows(ex, Rows<T, U>{labels, shape, style.border, style.with_sign, &squares, out}, lines);
+}
+
+template <class U>
+void column_words(Executor& ex, const U* words, const Shape& shape, const Metric& metric, bool border, U* out) {
+    if (shape.voxels() == 0) return;
+    std::memcpy(out, words, shape.voxels() * sizeof(U));  // a pass works in place
+    Pass<U>(ex, axis_y<U>(out, shape, metric, border, nullptr, false), shape.z, shape.y * shape.x).run();
+}
+
+template <class U>
+void column_distances(Executor& ex, const U* words, const Shape& shape, const Metric& metric, const Style& style,
+                      float* out) {
+    if (shape.voxels() == 0) return;
+    auto wide = ex.scratch<U>(sizeof(U) == 8 ? shape.voxels() : 0);
+    U* const own = sizeof(U) == 8 ? wide.data() : reinterpret_cast<U*>(out);
+    std::memcpy(own, words, shape.voxels() * sizeof(U));
+    const ToFloats<U> floats{out, Finish(metric, style), nullptr};
+    const bool single = float_sqrt_serves(metric, style);
+    if (metric.z) Pass<U>(ex, axis_z(own, shape, metric, style.border, &floats, single), 1, 0).run();
+    else Pass<U>(ex, axis_y(own, shape, metric, style.border, &floats, single), shape.z, shape.y * shape.x).run();
+}
+
 template <class T>
 void nearest(Executor& ex, const T* labels, const Shape& shape, const Metric& metric, int64_t* out) {
     if (shape.voxels() == 0) return;
@@ -616,5 +662,7 @@ void nearest(Executor& ex, const T* labels, const Shape& shape, const Metric& me
 #endif
 
 EMFAST_FOR_WIDTHS(EMFAST_INSTANTIATE)
+EMFAST_INSTANTIATE_WORDS(uint32_t)
+EMFAST_INSTANTIATE_WORDS(uint64_t)
 
 }  // namespace emfast::distance
