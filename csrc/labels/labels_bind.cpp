@@ -2,6 +2,7 @@
 
 #include "bindings/array.h"
 #include "core/dtypes.h"
+#include "labels/enclosed.h"
 #include "labels/labels.h"
 #include "labels/objects.h"
 
@@ -218,6 +219,30 @@ void register_labels(py::module_& m) {
             });
         });
         return py::make_tuple(out.object, changed);
+    });
+
+    // Who encloses whom, for fill_holes where the objects of a volume are found block by block; on the host.
+    // edges (n, 2) uint32, outside and object a byte per node -> the node that encloses each, or 2**32 - 1
+    m.def("labels_enclosures", [](const py::object& library, const py::object& edges_, const py::object& outside_,
+                                  const py::object& object_) {
+        Call call(library);
+        const Array edges = call.in(edges_, "edges"), outside = call.in(outside_, "outside"),
+                    object = call.in(object_, "object");
+        const int64_t nodes = outside.size();
+        if (nodes >= int64_t(labels::nobody))
+            refuse("labels must fall into fewer than 2**32 - 1 objects and cavities, got ", nodes);
+        const Array out = call.out(outside.shape, "u4");
+        call.run([&](Executor&) {
+            const auto* node = edges.as<const uint32_t>();
+            std::vector<std::pair<uint32_t, uint32_t>> pairs;
+            pairs.reserve(edges.shape[0]);
+            for (int64_t k = 0; k < edges.shape[0]; ++k) pairs.emplace_back(node[2 * k], node[2 * k + 1]);
+            const auto *is_outside = outside.as<const uint8_t>(), *is_object = object.as<const uint8_t>();
+            const auto by = labels::enclosures(static_cast<uint32_t>(nodes), pairs, {is_outside, is_outside + nodes},
+                                               {is_object, is_object + nodes});
+            std::copy(by.begin(), by.end(), out.as<uint32_t>());
+        });
+        return out.object;
     });
 }
 

@@ -21,7 +21,7 @@ from ._options import bounded
 _LIMIT = 2**60
 
 
-def _fractions(spacing: Any, ndim: int) -> tuple[Fraction, ...]:
+def fractions_of(spacing: Any, ndim: int) -> tuple[Fraction, ...]:
     try:
         values = tuple(spacing)
     except TypeError:
@@ -45,16 +45,22 @@ def _fractions(spacing: Any, ndim: int) -> tuple[Fraction, ...]:
 
 
 def _metric(spacing: Sequence[float], operand: Operand, limit: int = _LIMIT) -> tuple[tuple[int, ...], float, float]:
-    """Squared spacings as integers in the order of memory, and the unit they have, plain and squared.
+    """Of an operand, in the order of memory."""
+    return metric_of(operand.permute(fractions_of(spacing, len(operand.axes))), operand.shape, limit)
+
+
+def metric_of(
+    spacings: Sequence[Fraction], shape: Sequence[int], limit: int = _LIMIT
+) -> tuple[tuple[int, ...], float, float]:
+    """Squared spacings as integers, and the unit they have, plain and squared.
 
     Exact where the spacings have a common unit that leaves every squared distance below 2**60. Where they have none,
     squares are rounded to a grid of about 2**-58 of the largest possible squared distance, far below the float32 of
     the results unless spacings or sides differ by factors of thousands.
     """
-    spacings = operand.permute(_fractions(spacing, len(operand.axes)))
     denominator = math.lcm(*(s.denominator for s in spacings))
     unit = Fraction(math.gcd(*(int(s * denominator) for s in spacings)), denominator)
-    sides = [max(1, n) for n in operand.shape]
+    sides = [max(1, n) for n in shape]
     longest = sum((s * n) ** 2 for s, n in zip(spacings, sides, strict=True))
     if longest / unit**2 < limit:
         return tuple(int(s / unit) ** 2 for s in spacings), float(unit), float(unit**2)
@@ -164,10 +170,15 @@ def signed_distance(
     >>> emfast.signed_distance(np.array([[0, 0, 0, 3, 3, 8]]), clip=2)
     array([[-2., -2., -1.,  1.,  1.,  1.]], dtype=float32)
     """
+    return _transform(labels, spacing, border, True, squared, *limits_of(clip, tanh), batch)
+
+
+def limits_of(clip: float | None, tanh: float | None) -> tuple[float, float]:
+    """As the native modules take them: infinity and 0 where there are none."""
     for name, value in (("clip", clip), ("tanh", tanh)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be positive, got {value!r}")
-    return _transform(labels, spacing, border, True, squared, clip, tanh, batch)
+    return math.inf if clip is None else float(clip), 0.0 if tanh is None or math.isinf(tanh) else float(tanh)
 
 
 def _transform(
@@ -176,8 +187,8 @@ def _transform(
     border: bool,
     with_sign: bool = False,
     squared: bool = False,
-    clip: float | None = None,
-    tanh: float | None = None,
+    clip: float = math.inf,
+    tanh: float = 0.0,
     batch: bool = False,
 ) -> Any:
     if batch:
@@ -191,8 +202,8 @@ def _transform(
         bool(border),
         with_sign,
         bool(squared),
-        math.inf if clip is None else float(clip),
-        0.0 if tanh is None or math.isinf(tanh) else float(tanh),
+        clip,
+        tanh,
     )
     return taken.give(out)
 

@@ -1,0 +1,271 @@
+"""Exact distances in volumes larger than memory.
+
+A distance is as long as it is, so no halo is wide enough for every volume. The transform is separable instead: along x
+the nearest change of label, along y and z lower envelopes of parabolas, all in integers. So there is a pass for each axis,
+over blocks that hold whole lines of it, and a word per voxel lies in a volume between them. Memory is bounded by the
+length of lines, whatever the labels are. Where blocks can hold whole sections, x and y are one pass; a
+volume that fits is one block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _native
+from .._arrays import take
+from .._grid import Block, Grid
+from .._plan import _resident, bytes_of, file_sides
+from ..distance import fractions_of, limits_of, metric_of
+from ._run import Engine, Run
+
+__all__ = ["edt", "signed_distance"]
+
+_VOXELS = 1 << 26  # of the lines of a block where no memory is given
+_WIDEST = 64  # voxels of a halo that is cheaper than passes
+_NARROW = 1 << 28  # squared distances below this fit the words of 32 bits that row_words knows
+
+
+def edt(
+    labels: Any,
+    target: Any = None,
+    *,
+    spacing: Sequence[float] = (1, 1, 1),
+    border: bool = False,
+    squared: bool = False,
+    block: Any = "auto",
+    work: Any = None,
+    **engine: Any,
+) -> Any:
+    """:func:`emfast.edt`, block by block, with the same result to the last bit.
+
+    Parameters
+    ----------
+    labels : array, Volume or place, shape (z, y, x) or (y, x)
+    target : array, Volume or place, optional
+        Written; a new array if there is none.
+    spacing, border, squared
+        As in memory.
+    block : sequence of int or "auto"
+        What is read at once is longer: whole lines of an axis over the other sides of a block.
+    work : path, optional
+        A folder for what lies between the passes, kept; by default ``<target>.work``, which goes in the end, or memory
+        where the target is no place.
+    **engine
+        ``client, memory, workers, retries, order, progress``, as of :func:`emfast.map_blocks`.
+
+    Returns
+    -------
+    distances : what the target is opened as, float32
+
+    Notes
+    -----
+    Exact for any content. Between the passes lie 4 bytes a voxel (8 where squared distances reach 2²⁸ units), and as
+    many again while the second of three passes runs.
+
+    Examples
+    --------
+    >>> import numpy as np, emfast
+    >>> emfast.blockwise.edt(np.array([[0, 5, 5, 5, 7, 7]]), spacing=(1, 4), block=(1, 2))
+    array([[0., 4., 8., 4., 4., 8.]], dtype=float32)
+    """
+    return _distances(labels, target, spacing, _Style(border, False, squared), block, work, engine)
+
+
+def signed_distance(
+    labels: Any,
+    target: Any = None,
+    *,
+    spacing: Sequence[float] = (1, 1, 1),
+    border: bool = False,
+    squared: bool = False,
+    clip: float | None = None,
+    tanh: float | None = None,
+    block: Any = "auto",
+    work: Any = None,
+    **engine: Any,
+) -> Any:
+    """:func:`emfast.signed_distance`, block by block, with the same result to the last bit.
+
+    Parameters
+    ----------
+    labels : array, Volume or place, shape (z, y, x) or (y, x)
+    target : array, Volume or place, optional
+        Written; a new array if there is none.
+    spacing, border, squared, clip, tanh
+        As in memory. A ``clip`` of no more than 64 voxels makes it one pass: what is farther away does not matter.
+    block, work, **engine
+        As in :func:`emfast.blockwise.edt`.
+
+    Returns
+    -------
+    distances : what the target is opened as, float32
+
+    Examples
+    --------
+    >>> import numpy as np, emfast
+    >>> emfast.blockwise.signed_distance(np.array([[0, 0, 0, 3, 3, 8]]), clip=2, block=(1, 3))
+    array([[-2., -2., -1.,  1.,  1.,  1.]], dtype=float32)
+    """
+    style = _Style(border, True, squared, *limits_of(clip, tanh))
+    return _distances(labels, target, spacing, style, block, work, engine)
+
+
+@dataclass(frozen=True)
+class _Style:
+    border: bool
+    with_sign: bool
+    squared: bool
+    clip: float = math.inf
+    tanh: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What the native modules are told, of the whole volume."""
+
+    weights: tuple[int, ...]
+    unit: float
+    unit_squared: float
+    style: _Style
+
+    @property
+    def metric(self) -> tuple[tuple[int, ...], float, float]:
+        return self.weights, self.unit, self.unit_squared
+
+
+class _Whole(_Pass):
+    def __call__(self, labels: np.ndarray) -> Any:
+        t, s = take(labels, "labels"), self.style
+        out = t.native.distance_transform(
+            t.library, t.array, *self.metric, s.border, s.with_sign, s.squared, s.clip, s.tanh
+        )
+        return t.give(out)
+
+
+@dataclass(frozen=True)
+class _Rows(_Pass):
+    """Along x, and along y where its lines are whole too."""
+
+    wide: bool
+    columns: bool
+
+    def __call__(self, labels: np.ndarray, where: Block) -> Any:
+        t, s = take(labels, "labels"), self.style
+        words = t.native.distance_rows(t.library, t.array, self.weights, s.border, s.with_sign, self.wide)
+        return _Columns(*self.metric, s)(words[where.inner]) if self.columns else words
+
+
+class _Columns(_Pass):
+    def __call__(self, words: np.ndarray) -> Any:
+        t = take(words, "words")
+        return t.native.distance_columns(t.library, t.array, self.weights, self.style.border)
+
+
+class _LastColumns(_Pass):
+    def __call__(self, words: np.ndarray) -> Any:
+        t, s = take(words, "words"), self.style
+        out = t.native.distance_last_columns(
+            t.library, t.array, *self.metric, s.border, s.squared, s.clip, s.tanh
+        )
+        return t.give(out)
+
+
+def _distances(
+    labels: Any, target: Any, spacing: Sequence[float], style: _Style, block: Any, work: Any, engine: dict[str, Any]
+) -> Any:
+    with Run(
+        {"labels": labels}, target, shape=lambda of: of["labels"].shape, cost=1, block=block, work=work, engine=engine
+    ) as run:
+        source = run.sources["labels"]
+        return distances(run, source, lambda: run.target("distances", "f4", like=source), spacing, style, block)
+
+
+def distances(run: Run, labels: Any, target: Any, spacing: Any, style: _Style, block: Any) -> Any:
+    """The passes; ``target()`` makes what the last one writes to."""
+    shape = run.shape
+    if len(shape) not in (2, 3):
+        raise ValueError(f"labels must be 2D or 3D, got {len(shape)}D of shape {shape}")
+    if np.dtype(labels.dtype).kind not in "biu":
+        raise TypeError(f"labels must be integers or bool, got {labels.dtype}")
+    spacings = fractions_of(spacing, len(shape))
+    metric = metric_of(spacings, shape)
+    wide = sum(w * n * n for w, n in zip(metric[0], shape, strict=True)) >= _NARROW
+    word = 8 if wide else 4
+    cost = np.dtype(labels.dtype).itemsize + 3 * word + 4
+    unit = file_sides(run.wanted, len(shape)) if hasattr(run.wanted, "shape") else None
+    sides, passes = _layout(shape, unit, block, _most_voxels(run.engine, cost))
+    run.grid = Grid(shape, sides)
+    halo = _halo(spacings, style)
+    if len(passes) > 1 and halo is not None:
+        run.map("distances", _Whole(*metric, style), labels, out := target(), halo=halo)
+        return out
+
+    def over(axes: Sequence[int]) -> Grid:
+        return Grid(shape, [max(1, n) if a in axes else s for a, (n, s) in enumerate(zip(shape, sides, strict=True))])
+
+    if len(passes) == 1:
+        run.map("distances", _Whole(*metric, style), labels, out := target(), grid=over(passes[0]))
+        return out
+    words = run.volume("words", f"u{word}")
+    if not run.shelf.has("words done"):
+        last = len(shape) - 1
+        both = last - 1 in passes[0]
+        rows = words if len(passes) == 2 else run.volume("rows", f"u{word}")
+        beyond = [(0, 0) if a in passes[0] else (0, 1) for a in range(len(shape))]
+        run.map("rows", _Rows(*metric, style, wide, both), labels, rows, grid=over(passes[0]), halo=beyond)
+        if len(passes) == 3:
+            run.map("columns", _Columns(*metric, style), rows, words, grid=over(passes[1]))
+            del rows
+            run.drop("rows")
+        run.shelf.put("words done")
+    run.map("distances", _LastColumns(*metric, style), words, out := target(), grid=over(passes[-1]))
+    return out
+
+
+def _halo(spacings: Sequence[Any], style: _Style) -> tuple[int, ...] | None:
+    """So wide that what lies beyond it is clipped anyway; None where passes are cheaper."""
+    if math.isinf(style.clip):
+        return None
+    reach = math.sqrt(style.clip) if style.squared else style.clip
+    halo = tuple(int(reach / float(s)) + 2 for s in spacings)
+    return halo if max(halo) <= _WIDEST else None
+
+
+def _most_voxels(engine: Engine, cost: int) -> int:
+    if engine.memory is None:
+        return _VOXELS
+    workers = engine.workers or _native.get_threads()
+    return max(1, (bytes_of(engine.memory) - _resident()) // (workers * cost))
+
+
+def _layout(
+    shape: tuple[int, ...], unit: Sequence[int] | None, block: Any, most: int
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """Sides of blocks, and the axes of which each pass holds whole lines: as few passes as ``most`` voxels allow."""
+    axes = tuple(range(len(shape)))
+    ways = [[axes], [axes[-2:], axes[:1]], [(a,) for a in reversed(axes)]] if len(axes) == 3 else [[axes], [(1,), (0,)]]
+    fixed = not isinstance(block, str)
+    first = Grid(shape, block).block if fixed else tuple(unit or (1,) * len(shape))
+
+    def fit(sides: Sequence[int], passes: list[tuple[int, ...]]) -> bool:
+        lines = ([n if a in p else s for a, (n, s) in enumerate(zip(shape, sides, strict=True))] for p in passes)
+        return all(math.prod(map(min, sides, shape)) <= most for sides in lines)
+
+    passes = next((way for way in ways if fit(first, way)), ways[-1])
+    sides = first
+    while not fixed:
+        longer = [
+            tuple(2 * s if a == axis else s for a, s in enumerate(sides))
+            for axis in sorted(axes, key=lambda axis: sides[axis])
+            if sides[axis] < shape[axis]
+        ]
+        grown = next((candidate for candidate in longer if fit(candidate, passes)), None)
+        if grown is None:
+            break
+        sides = grown
+    return Grid(shape, sides).block, passes
