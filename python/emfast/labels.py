@@ -193,11 +193,7 @@ def renumber(
     >>> table[900]
     1
     """
-    if order not in ("first", "size"):
-        raise ValueError(f"order must be 'first' or 'size', got {order!r}")
-    if not _is_integer(start) or not (1 if keep_zero else 0) <= start < 2**64:
-        wanted = "1 with keep_zero=True" if keep_zero else "0"
-        raise ValueError(f"start must be an integer from {wanted} to 2**64 - 1, got {start!r}")
+    check_numbering(order, start, keep_zero)
     t = take(labels, "labels", dims=None)
     kind, limit = ("", 0) if dtype is None else _kind(dtype)
     out, old, new = t.native.labels_renumber(t.library, t.array, order, int(start), bool(keep_zero), kind, limit)
@@ -230,9 +226,14 @@ def remap(labels: Any, table: Any, *, missing: Literal["error", "keep"] | int = 
     >>> emfast.remap(np.array([[1, 2, 3]]), {1: 10, 2: 20}, missing=0)
     array([[10, 20,  0]])
     """
+    t = take(labels, "labels", dims=None, order="any")
+    return _remap(t, *table_of(t, table, missing, dtype), missing)
+
+
+def table_of(t: Operand, table: Any, missing: Any, dtype: Any) -> tuple[Any, Any]:
+    """The old ids (None: the new ones are indexed by label) and the new ids, in the dtype of the result, of `remap`."""
     if not (missing in ("error", "keep") if isinstance(missing, str) else _is_integer(missing)):
         raise ValueError(f"missing must be 'error', 'keep' or an integer, got {missing!r}")
-    t = take(labels, "labels", dims=None, order="any")
     old, new = _table(t, table)
     extra = [] if isinstance(missing, str) else [int(missing)]
     if dtype is not None:
@@ -250,7 +251,7 @@ def remap(labels: Any, table: Any, *, missing: Literal["error", "keep"] | int = 
             raise TypeError(f"labels ({t.dtype}) and table ({new.dtype}) have no integer dtype in common; give dtype=")
     if not _fits(extra, wanted):
         raise ValueError(f"missing must fit the dtype of the result, {wanted}, got {missing}")
-    return _remap(t, old, _as_values(t, new, wanted), missing)
+    return old, _as_values(t, new, wanted)
 
 
 def mask(labels: Any, ids: Any, value: int = 0) -> Any:
@@ -466,12 +467,8 @@ def dust(
     >>> emfast.dust(np.array([[3, 3, 0, 3, 4]]), below=2)
     array([[3, 3, 0, 0, 0]])
     """
-    low, high = below if isinstance(below, tuple) and len(below) == 2 else (below, None)
-    if not (_is_integer(low) and low >= 0 and (high is None or (_is_integer(high) and high >= low))):
-        raise ValueError(f"below must be a number of voxels or a pair (low, high) with 0 <= low <= high, got {below!r}")
-    bounds = (int(low), -1 if high is None else int(high))
-    if touching_border not in (None, "keep", "remove"):
-        raise ValueError(f"touching_border must be 'keep', 'remove' or None, got {touching_border!r}")
+    low, high = sieve_of(below, touching_border)
+    bounds = (low, -1 if high is None else high)
     t = take(labels, "labels")
     out, kept = t.native.labels_dust(
         t.library, t.array, _connectivity(t, connectivity), *bounds, touching_border or "ignore", bool(invert)
@@ -505,8 +502,7 @@ def largest_k(labels: Any, k: int, *, connectivity: int = 6, in_place: bool = Fa
     >>> emfast.largest_k(np.array([[3, 3, 0, 3, 4]]), 1)
     array([[3, 3, 0, 0, 0]])
     """
-    if not _is_integer(k) or k < 0:
-        raise ValueError(f"k must be an integer of at least 0, got {k!r}")
+    check_k(k)
     t = take(labels, "labels")
     out, kept = t.native.labels_largest(t.library, t.array, _connectivity(t, connectivity), min(int(k), 2**62))
     return _result(labels, t.give(out), in_place, return_count, kept)
@@ -585,7 +581,42 @@ def each(labels: Any) -> Iterator[tuple[int, tuple[slice, ...], Any]]:
         yield label, box, inside == label
 
 
-# What the functions above share.
+# What the functions above share, and the same on blocks.
+
+
+def check_numbering(order: Any, start: Any, keep_zero: bool) -> None:
+    """The options of `renumber`."""
+    if order not in ("first", "size"):
+        raise ValueError(f"order must be 'first' or 'size', got {order!r}")
+    if not _is_integer(start) or not (1 if keep_zero else 0) <= start < 2**64:
+        wanted = "1 with keep_zero=True" if keep_zero else "0"
+        raise ValueError(f"start must be an integer from {wanted} to 2**64 - 1, got {start!r}")
+
+
+def numbers_dtype(most: int, dtype: Any) -> np.dtype:
+    """The dtype of ids up to ``most``: the smallest unsigned one, or the one asked for."""
+    if dtype is None:
+        return next(d for d in map(np.dtype, ("u1", "u2", "u4", "u8")) if most <= _limits(d)[1])
+    limit = _kind(dtype)[1]
+    if most > limit:
+        raise ValueError(f"dtype must hold ids up to {most}, got one that holds up to {limit}")
+    return np.dtype(dtype)
+
+
+def sieve_of(below: Any, touching_border: Any) -> tuple[int, int | None]:
+    """The options of `dust`: sizes from the first on and below the second stay, None being no end."""
+    low, high = below if isinstance(below, tuple) and len(below) == 2 else (below, None)
+    if not (_is_integer(low) and low >= 0 and (high is None or (_is_integer(high) and high >= low))):
+        raise ValueError(f"below must be a number of voxels or a pair (low, high) with 0 <= low <= high, got {below!r}")
+    if touching_border not in (None, "keep", "remove"):
+        raise ValueError(f"touching_border must be 'keep', 'remove' or None, got {touching_border!r}")
+    return int(low), None if high is None else int(high)
+
+
+def check_k(k: Any) -> None:
+    """The option of `largest_k`."""
+    if not _is_integer(k) or k < 0:
+        raise ValueError(f"k must be an integer of at least 0, got {k!r}")
 
 
 def _host(array: Any) -> np.ndarray:
