@@ -77,7 +77,7 @@ def nested(shape=(9, 11, 13)):
 
 
 @pytest.mark.parametrize("door", [False, True])
-@pytest.mark.parametrize("block", [1, 2, (3, 11, 4), 5])
+@pytest.mark.parametrize("block", [(2, 2, 3), (3, 11, 4), 5])
 def test_boxes_in_boxes(door, block):
     labels = nested()
     if door:

@@ -73,7 +73,7 @@ def edt(
     >>> emfast.blockwise.edt(np.array([[0, 5, 5, 5, 7, 7]]), spacing=(1, 4), block=(1, 2))
     array([[0., 4., 8., 4., 4., 8.]], dtype=float32)
     """
-    return _distances(labels, target, spacing, _Style(border, False, squared), block, work, engine)
+    return _distances(labels, target, spacing, Style(border, False, squared), block, work, engine)
 
 
 def signed_distance(
@@ -111,15 +111,17 @@ def signed_distance(
     >>> emfast.blockwise.signed_distance(np.array([[0, 0, 0, 3, 3, 8]]), clip=2, block=(1, 3))
     array([[-2., -2., -1.,  1.,  1.,  1.]], dtype=float32)
     """
-    style = _Style(border, True, squared, *limits_of(clip, tanh))
+    style = Style(border, True, squared, *limits_of(clip, tanh))
     return _distances(labels, target, spacing, style, block, work, engine)
 
 
 @dataclass(frozen=True)
-class _Style:
+class Style:
+    """What distances shall be, beside the spacing."""
+
     border: bool
     with_sign: bool
-    squared: bool
+    squared: bool = False
     clip: float = math.inf
     tanh: float = 0.0
 
@@ -131,7 +133,7 @@ class _Pass:
     weights: tuple[int, ...]
     unit: float
     unit_squared: float
-    style: _Style
+    style: Style
 
     @property
     def metric(self) -> tuple[tuple[int, ...], float, float]:
@@ -176,7 +178,7 @@ class _LastColumns(_Pass):
 
 
 def _distances(
-    labels: Any, target: Any, spacing: Sequence[float], style: _Style, block: Any, work: Any, engine: dict[str, Any]
+    labels: Any, target: Any, spacing: Sequence[float], style: Style, block: Any, work: Any, engine: dict[str, Any]
 ) -> Any:
     with Run(
         {"labels": labels}, target, shape=lambda of: of["labels"].shape, cost=1, block=block, work=work, engine=engine
@@ -185,7 +187,7 @@ def _distances(
         return distances(run, source, lambda: run.target("distances", "f4", like=source), spacing, style, block)
 
 
-def distances(run: Run, labels: Any, target: Any, spacing: Any, style: _Style, block: Any) -> Any:
+def distances(run: Run, labels: Any, target: Any, spacing: Any, style: Style, block: Any) -> Any:
     """The passes; ``target()`` makes what the last one writes to."""
     shape = run.shape
     if len(shape) not in (2, 3):
@@ -227,7 +229,7 @@ def distances(run: Run, labels: Any, target: Any, spacing: Any, style: _Style, b
     return out
 
 
-def _halo(spacings: Sequence[Any], style: _Style) -> tuple[int, ...] | None:
+def _halo(spacings: Sequence[Any], style: Style) -> tuple[int, ...] | None:
     """So wide that what lies beyond it is clipped anyway; None where passes are cheaper."""
     if math.isinf(style.clip):
         return None
