@@ -16,8 +16,7 @@ SPACINGS = st.sampled_from([(1, 1, 1), (3, 1, 2), (40, 4, 4), (40, 4.6, 4.6), (1
 def cut(draw, values=3, max_side=9):
     """Labels, and sides of blocks."""
     labels = draw(strategies.label_arrays(max_side, values=values))
-    block = tuple(draw(st.integers(1, max(1, n))) for n in labels.shape)
-    return labels, block
+    return labels, draw(strategies.block_sides(labels.shape))
 
 
 @given(cut(), SPACINGS, st.booleans(), st.booleans(), st.integers(1, 3))
@@ -63,9 +62,7 @@ def test_wide_words():
     """A spacing so long that squares do not fit 32 bits."""
     labels = np.random.default_rng(0).integers(0, 2, (5, 9, 40)) * (np.arange(40) > 30)
     spacing = (1e6, 1, 1)
-    assert np.array_equal(
-        blockwise.edt(labels, spacing=spacing, block=(2, 4, 16)), emfast.edt(labels, spacing=spacing)
-    )
+    assert np.array_equal(blockwise.edt(labels, spacing=spacing, block=(2, 4, 16)), emfast.edt(labels, spacing=spacing))
 
 
 @pytest.mark.parametrize("content", [0, 1])
@@ -88,7 +85,10 @@ def test_passes_are_as_few_as_memory_allows():
     for most in (500, 5000, 50_000):  # lines are longer than blocks, and fit
         sides, passes = layout((100, 7, 90), None, "auto", most)
         for axes in passes:
-            assert np.prod([n if a in axes else s for a, (n, s) in enumerate(zip((100, 7, 90), sides))]) <= most
+            assert (
+                np.prod([n if a in axes else s for a, (n, s) in enumerate(zip((100, 7, 90), sides, strict=True))])
+                <= most
+            )
 
 
 def test_errors_name_the_argument():

@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 
 import emfast
 import strategies
-
 from emfast import blockwise
-from emfast.blocks import Grid
 
 
 @st.composite
@@ -18,9 +16,8 @@ def cut(draw, dims=(1, 2, 3), **options):
     labels = draw(strategies.label_arrays(9, **options))
     if 1 in dims and draw(st.booleans()):
         labels = labels.reshape(-1)
-    block = tuple(draw(st.integers(1, max(1, n))) for n in labels.shape)
-    blocks = len(Grid(labels.shape, block))
-    order = draw(st.permutations(range(blocks))) if blocks < 100 else None
+    block = draw(strategies.block_sides(labels.shape))
+    order = draw(strategies.block_orders(labels.shape, block))
     return labels, {"block": block, "order": order, "workers": draw(st.integers(1, 3))}
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 import emfast
 import strategies
 from emfast import blockwise
-from emfast.blocks import Grid
 
 SPACINGS = st.sampled_from([(1, 1, 1), (3, 1, 2), (40, 4.6, 4.6)])
 
@@ -16,9 +15,8 @@ SPACINGS = st.sampled_from([(1, 1, 1), (3, 1, 2), (40, 4.6, 4.6)])
 @st.composite
 def cut(draw):
     labels = draw(strategies.label_arrays(9, values=6))
-    block = tuple(draw(st.integers(1, max(1, n))) for n in labels.shape)
-    blocks = len(Grid(labels.shape, block))
-    order = draw(st.permutations(range(blocks))) if blocks < 100 else None
+    block = draw(strategies.block_sides(labels.shape))
+    order = draw(strategies.block_orders(labels.shape, block))
     return labels, {"block": block, "order": order, "workers": draw(st.integers(1, 3))}
 
 

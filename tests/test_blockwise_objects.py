@@ -1,4 +1,4 @@
-"""Objects kept, removed and filled block by block: equal to the calls in memory, whatever the blocks and their order."""
+"""Objects kept, removed and filled block by block: equal to the calls in memory, for any blocks in any order."""
 
 import numpy as np
 import pytest
@@ -8,16 +8,14 @@ from hypothesis import strategies as st
 import emfast
 import strategies
 from emfast import blockwise
-from emfast.blocks import Grid
 
 
 @st.composite
 def cut(draw, **options):
     """Labels, and options of blocks: their sides, how many at once, and an order."""
     labels = draw(strategies.label_arrays(9, **options))
-    block = tuple(draw(st.integers(1, max(1, n))) for n in labels.shape)
-    blocks = len(Grid(labels.shape, block))
-    order = draw(st.permutations(range(blocks))) if blocks < 100 else None
+    block = draw(strategies.block_sides(labels.shape))
+    order = draw(strategies.block_orders(labels.shape, block))
     return labels, {"block": block, "order": order, "workers": draw(st.integers(1, 3))}
 
 

@@ -419,9 +419,7 @@ def test_axis_by_axis_is_the_whole_transform(backend, labels, spacing, border, w
     found = np.empty(labels.shape, np.float32)
     for at in np.ndindex(labels.shape[1:]):
         box = (slice(None), *(slice(k, k + 1) for k in at))
-        out = native.distance_last_columns(
-            library, send(words[box]), weights, unit, unit**2, border, False, clip, 0.0
-        )
+        out = native.distance_last_columns(library, send(words[box]), weights, unit, unit**2, border, False, clip, 0.0)
         found[box] = backend.host(operand.give(out))
     call = emfast.signed_distance if with_sign else emfast.edt
     whole = backend.host(call(backend(labels), spacing=given_spacing, border=border))

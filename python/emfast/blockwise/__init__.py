@@ -5,8 +5,26 @@ on a Dask client, and a run that was cut short goes on where it stood (see :func
 """
 
 from .components import connected_components
+from .distance import edt, signed_distance
 from .fragments import watershed
 from .graphs import region_graph
+from .labels import remap, renumber, unique
+from .measurement import statistics
+from .objects import dust, fill_holes, largest_k
 from .trees import agglomerate
 
-__all__ = ["agglomerate", "connected_components", "region_graph", "watershed"]
+__all__ = [
+    "agglomerate",
+    "connected_components",
+    "dust",
+    "edt",
+    "fill_holes",
+    "largest_k",
+    "region_graph",
+    "remap",
+    "renumber",
+    "signed_distance",
+    "statistics",
+    "unique",
+    "watershed",
+]

@@ -1,10 +1,10 @@
 """Exact distances in volumes larger than memory.
 
-A distance is as long as it is, so no halo is wide enough for every volume. The transform is separable instead: along x
-the nearest change of label, along y and z lower envelopes of parabolas, all in integers. So there is a pass for each axis,
+A distance is as long as it is, so no halo is wide enough for every volume. But the transform is separable: along x the
+nearest change of label, along y and z lower envelopes of parabolas, all in integers. So there is a pass for each axis,
 over blocks that hold whole lines of it, and a word per voxel lies in a volume between them. Memory is bounded by the
-length of lines, whatever the labels are. Where blocks can hold whole sections, x and y are one pass; a
-volume that fits is one block.
+length of lines, whatever the labels are. Where blocks can hold whole sections, x and y are one pass; a volume that fits
+is one block.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def edt(
 
     Notes
     -----
-    Exact for any content. Between the passes lie 4 bytes a voxel (8 where squared distances reach 2²⁸ units), and as
-    many again while the second of three passes runs.
+    Exact for any content. Between passes lie 4 bytes a voxel (8 where squared distances reach 2²⁸ units): once where
+    blocks can hold whole sections, else twice.
 
     Examples
     --------
@@ -171,9 +171,7 @@ class _Columns(_Pass):
 class _LastColumns(_Pass):
     def __call__(self, words: np.ndarray) -> Any:
         t, s = take(words, "words"), self.style
-        out = t.native.distance_last_columns(
-            t.library, t.array, *self.metric, s.border, s.squared, s.clip, s.tanh
-        )
+        out = t.native.distance_last_columns(t.library, t.array, *self.metric, s.border, s.squared, s.clip, s.tanh)
         return t.give(out)
 
 
@@ -184,7 +182,8 @@ def _distances(
         {"labels": labels}, target, shape=lambda of: of["labels"].shape, cost=1, block=block, work=work, engine=engine
     ) as run:
         source = run.sources["labels"]
-        return distances(run, source, lambda: run.target("distances", "f4", like=source), spacing, style, block)
+        out = distances(run, source, lambda: run.target("distances", "f4", like=source), spacing, style, block)
+        return run.result(out)
 
 
 def distances(run: Run, labels: Any, target: Any, spacing: Any, style: Style, block: Any) -> Any:
@@ -213,18 +212,14 @@ def distances(run: Run, labels: Any, target: Any, spacing: Any, style: Style, bl
     if len(passes) == 1:
         run.map("distances", _Whole(*metric, style), labels, out := target(), grid=over(passes[0]))
         return out
-    words = run.volume("words", f"u{word}")
-    if not run.shelf.has("words done"):
-        last = len(shape) - 1
-        both = last - 1 in passes[0]
-        rows = words if len(passes) == 2 else run.volume("rows", f"u{word}")
-        beyond = [(0, 0) if a in passes[0] else (0, 1) for a in range(len(shape))]
-        run.map("rows", _Rows(*metric, style, wide, both), labels, rows, grid=over(passes[0]), halo=beyond)
-        if len(passes) == 3:
-            run.map("columns", _Columns(*metric, style), rows, words, grid=over(passes[1]))
-            del rows
-            run.drop("rows")
-        run.shelf.put("words done")
+    last = len(shape) - 1
+    both = last - 1 in passes[0]
+    words = run.volume("rows", f"u{word}")
+    beyond = [(0, 0) if a in passes[0] else (0, 1) for a in range(len(shape))]
+    run.map("rows", _Rows(*metric, style, wide, both), labels, words, grid=over(passes[0]), halo=beyond)
+    if len(passes) == 3:
+        rows, words = words, run.volume("columns", f"u{word}")
+        run.map("columns", _Columns(*metric, style), rows, words, grid=over(passes[1]))
     run.map("distances", _LastColumns(*metric, style), words, out := target(), grid=over(passes[-1]))
     return out
 
@@ -250,13 +245,14 @@ def _layout(
 ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
     """Sides of blocks, and the axes of which each pass holds whole lines: as few passes as ``most`` voxels allow."""
     axes = tuple(range(len(shape)))
-    ways = [[axes], [axes[-2:], axes[:1]], [(a,) for a in reversed(axes)]] if len(axes) == 3 else [[axes], [(1,), (0,)]]
+    lines: list[tuple[int, ...]] = [(axis,) for axis in reversed(axes)]
+    ways: list[list[tuple[int, ...]]] = [[axes], [axes[-2:], axes[:1]], lines] if len(axes) == 3 else [[axes], lines]
     fixed = not isinstance(block, str)
     first = Grid(shape, block).block if fixed else tuple(unit or (1,) * len(shape))
 
     def fit(sides: Sequence[int], passes: list[tuple[int, ...]]) -> bool:
-        lines = ([n if a in p else s for a, (n, s) in enumerate(zip(shape, sides, strict=True))] for p in passes)
-        return all(math.prod(map(min, sides, shape)) <= most for sides in lines)
+        blocks = ([n if a in p else s for a, (n, s) in enumerate(zip(shape, sides, strict=True))] for p in passes)
+        return all(math.prod(map(min, block, shape)) <= most for block in blocks)
 
     passes = next((way for way in ways if fit(first, way)), ways[-1])
     sides = first

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._arrays import take
 from .._grid import Block
+from .._job import checksum
 from ..errors import BlocksFailed
 from ..labels import LabelMap, check_numbering, numbers_dtype, table_of
 from ..labels import remap as remap_array
@@ -103,8 +104,7 @@ def renumber(
         wanted = numbers_dtype(most, dtype)
         new = np.arange(len(rank), dtype=np.uint64) + np.uint64(start)
         table = LabelMap(seen.ids[np.r_[zero, rank]], np.r_[np.zeros(len(zero), np.uint64), new].astype(wanted))
-        out = _look_up(run, table.old, table.new, "error")
-    return out, table
+        return _look_up(run, table.old, table.new, "error"), table
 
 
 def remap(
@@ -190,10 +190,13 @@ def _seen(run: Run) -> Seen:
 
 
 class _LookUp:
-    """New ids from the columns ``old``, which ascends, and ``new``."""
+    """New ids from a table, whose old ids ascend; a block reads what it needs of it."""
 
-    def __init__(self, shelf: Shelf, missing: str | int) -> None:
+    def __init__(self, shelf: Shelf, old: np.ndarray, new: np.ndarray, missing: Any) -> None:
         self.shelf, self.missing = shelf, missing
+        self.sums = checksum(old), checksum(new)  # so that a journal knows one table from another
+        shelf.put_column("old", old)
+        shelf.put_column("new", new)
 
     def __call__(self, labels: np.ndarray) -> Any:
         ids = unique_of(labels)
@@ -208,17 +211,16 @@ def _look_up(run: Run, old: np.ndarray, new: np.ndarray, missing: str | int) -> 
     order = np.argsort(old, kind="stable")
     last = np.ones(len(order), bool)  # of equal old ids the last one counts
     last[:-1] = old[order[1:]] != old[order[:-1]]
-    run.shelf.put_column("old", old[order[last]])
-    run.shelf.put_column("new", new[order[last]])
+    table = _LookUp(run.shelf, old[order[last]], new[order[last]], missing)
     labels = run.sources["labels"]
     out = run.target("remap", new.dtype, like=labels)
     try:
-        run.map("remap", _LookUp(run.shelf, missing), labels, out)
+        run.map("remap", table, labels, out)
     except BlocksFailed as failed:
         if isinstance(failed.failed[0].cause, KeyError):
             raise failed.failed[0].cause from None
         raise
-    return out
+    return run.result(out)
 
 
 def _run(labels: Any, target: Any, block: Any, work: Any, engine: dict[str, Any]) -> Run:

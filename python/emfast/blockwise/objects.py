@@ -12,15 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._arrays import Host
 from .. import _native
+from .._arrays import Host
 from .._grid import Block, Grid
+from .._job import checksum
 from .._options import connectivity_of
 from ..blocks import Made
 from ..components import connected_components as label
-from ..labels import check_k, sieve_of
+from ..labels import check_k, remap, sieve_of
 from ..labels import fill_holes as fill
-from ..labels import remap
 from ..measurement import contacts
 from ._run import Run
 from ._shelf import Shelf
@@ -158,8 +158,8 @@ def fill_holes(
 
     Notes
     -----
-    Exact. The objects and cavities of all blocks, and which of them touch, are one graph, searched in one process: some 60
-    bytes for each part that a block has and each pair that touches.
+    Exact. The objects and cavities of all blocks, and which of them touch, are one graph, searched in one process: some
+    60 bytes for each part that a block has and each pair that touches.
 
     Examples
     --------
@@ -182,11 +182,11 @@ def fill_holes(
             values = parts.values()
             by = _enclosures(parts, values)
             inside = by != _NOBODY
-            values[inside] = values[by[inside]]
-            run.shelf.put_column("values", np.r_[np.zeros(1, values.dtype), values])
-            run.shelf.put_column("changed", np.r_[False, inside & (values != parts.values())])
+            filled = values.copy()
+            filled[inside] = values[by[inside]]
             out = run.target("filled", source.dtype, like=source)
-            changed = run.map("filled", _Written(parts.united), parts.local, out)
+            changed = run.map("filled", _Written(parts.united, filled, filled != values), parts.local, out)
+        out = run.result(out)
     return (out, sum(changed)) if return_count else out
 
 
@@ -205,9 +205,10 @@ def _keep(
         source = run.sources["labels"]
         parts = _Parts(run, source, connectivity_of(connectivity, len(run.shape)))
         stays = chosen(parts)
-        run.shelf.put_column("values", np.r_[np.zeros(1, source.dtype), np.where(stays, parts.values(), source.dtype.type(0))])
+        values = parts.values() * stays.astype(source.dtype)
         out = run.target("kept", source.dtype, like=source)
-        run.map("kept", _Written(parts.united), parts.local, out)
+        run.map("kept", _Written(parts.united, values), parts.local, out)
+        out = run.result(out)
     return (out, int(stays.sum())) if return_count else out
 
 
@@ -232,8 +233,8 @@ class _Parts:
         self.united = unite(run.shelf, counts, seams)
 
     def values(self) -> np.ndarray:
-        """(count,) the label of each object."""
-        found = self.united.firsts("values")
+        """(count,) the label of each object, which all its parts have."""
+        found = self.united.values()
         return np.zeros(0, self.dtype) if found is None else found
 
     def on_border(self) -> np.ndarray:
@@ -285,8 +286,8 @@ def _on_border(local: np.ndarray, count: int, where: Block) -> np.ndarray:
 
 
 class _Meet:
-    """The parts on both sides of the upper faces of a block that are one. Without a connectivity, the pairs that only share
-    a face are left on the shelf."""
+    """The parts on both sides of a block's upper faces that are one. Without a connectivity, pairs that share a face
+    are left on the shelf."""
 
     def __init__(self, shelf: Shelf, grid: Grid, connectivity: int | None) -> None:
         self.shelf, self.grid, self.connectivity = shelf, grid, connectivity
@@ -352,16 +353,21 @@ def _faces(run: Run, global_of: Callable[[int, np.ndarray], np.ndarray]) -> Iter
 
 
 class _Written:
-    """The labels of a block after what was decided: the column ``values`` by object. The number of voxels in the objects
-    of the column ``changed`` is the value, where there is one."""
+    """The labels of a block after what was decided: the ``values`` of objects; and the number of voxels in those that
+    are ``changed``."""
 
-    def __init__(self, united: United) -> None:
+    def __init__(self, united: United, values: np.ndarray, changed: np.ndarray | None = None) -> None:
         self.united = united
+        self.sums = [checksum(values)]  # so that a journal knows one decision from another
+        self.counts = changed is not None
+        united.shelf.put_column("values", np.concatenate([np.zeros(1, values.dtype), values]))
+        if changed is not None:
+            united.shelf.put_column("changed", np.concatenate([np.zeros(1, bool), changed]))
 
     def __call__(self, local: np.ndarray, where: Block) -> Made:
         rows, shelf = self.united.table(where.index), self.united.shelf
         written = remap(local, shelf.column("values")[rows])
-        if not shelf.has("changed"):
+        if not self.counts:
             return Made(written, None)
         sizes = shelf.get(f"parts/{where.index}")["sizes"]
         return Made(written, int(sizes[shelf.column("changed")[rows[1:]]].sum()))
