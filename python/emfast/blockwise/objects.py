@@ -24,7 +24,7 @@ from ..labels import fill_holes as fill
 from ..measurement import contacts
 from ._run import Run
 from ._shelf import Shelf
-from ._unite import United, _pairs, first_voxels, keep_part, touching, unite
+from ._unite import United, _pairs, keep_part, touching, unite
 
 __all__ = ["dust", "fill_holes", "largest_k"]
 
@@ -263,15 +263,11 @@ class _Find:
 
 
 def _objects_and_cavities(labels: np.ndarray) -> np.ndarray:
-    """Objects joined over faces, edges and corners, cavities over faces; together numbered by their first voxels."""
+    """Objects joined over faces, edges and corners; after them cavities, joined over faces."""
     whole = labels.ndim == 3
     objects, count = label(labels, connectivity=26 if whole else 8, dtype="u4", return_count=True)
     cavities = label(labels == 0, connectivity=6 if whole else 4, dtype="u4")
-    both = np.where(cavities, cavities + np.uint32(count), objects)
-    first = np.concatenate([first_voxels(objects), first_voxels(cavities)])
-    rank = np.zeros(len(first) + 1, np.uint32)
-    rank[np.argsort(first, kind="stable") + 1] = np.arange(1, len(first) + 1, dtype=np.uint32)
-    found: np.ndarray = remap(both, rank)
+    found: np.ndarray = np.where(cavities, cavities + np.uint32(count), objects)
     return found
 
 
