@@ -86,8 +86,10 @@ def agglomerate(
     levels : list of Level
         Only with ``return_levels``.
 
-    Notes ----- Exact: two segments that are each other's best, and whole, are merged by any order of work. In memory
-    at once, beside the blocks: the graph of a group, and at the end the tree, 60 bytes for each fragment.
+    Notes
+    -----
+    Exact: two segments that are each other's best, and whole, are merged by any order of work. In memory at once, beside
+    the blocks: the graph of a group, and at the end the tree, 60 bytes for each fragment.
 
     Examples
     --------
