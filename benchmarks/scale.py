@@ -220,8 +220,8 @@ def page(rows: list[dict[str, Any]], levels: list[dict[str, int]], plan: dict[st
         "",
         f"## 1 mm³ at 40 x 4 x 4 nm, simulated: {math.prod(MILLIMETRE):.3g} voxels, {plan['blocks']} blocks",
         "",
-        f"Voxels cost what they cost above on one core; blocks of {BLOCK}³ are merged in an octree, each level once the "
-        "one below is done. A worker is one core.",
+        f"Voxels cost what they cost above on one core; blocks of {BLOCK}³ are merged in an octree, each level once "
+        "the one below is done. A worker is one core.",
         "",
         "| workers | stages of voxels | merging | the last group |",
         "|---|---|---|---|",
@@ -235,7 +235,7 @@ def page(rows: list[dict[str, Any]], levels: list[dict[str, int]], plan: dict[st
     lines += [
         "",
         f"The critical path, one group of each level: {_span(sum(level['seconds'] for level in plan['levels']))}. "
-        f"The last group holds {last['edges'] * 40 / 1e9:.3g} GB of edges at 40 bytes each: it is what must fit one machine.",
+        f"The last group holds {last['edges'] * 40 / 1e9:.3g} GB of edges at 40 bytes each: that must fit one machine.",
         "",
     ]
     return "\n".join(lines)

@@ -56,8 +56,10 @@ def connected_components(
     count : int
         Only with ``return_count``.
 
-    Notes ----- Exact: two voxels that touch are in one block, or are compared across the seam. In memory at once,
-    beside the blocks: 40 bytes for each part of a component that a block has.
+    Notes
+    -----
+    Exact: two voxels that touch are in one block, or are compared across the seam. In memory at once, beside the
+    blocks: 40 bytes for each part of a component that a block has.
 
     Examples
     --------

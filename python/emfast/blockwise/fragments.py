@@ -63,9 +63,11 @@ def watershed(
     count : int
         Only with ``return_count``.
 
-    Notes ----- Exact. Quantiles come of histograms of all affinities, counted first, to the last bit. In memory at
-    once, beside the blocks: 40 bytes for each part of a fragment that a block has; with ``merge_size`` the region
-    graph of the whole too, 100 bytes for each pair of touching fragments.
+    Notes
+    -----
+    Exact. Quantiles come of histograms of all affinities, counted first, to the last bit. In memory at once, beside
+    the blocks: 40 bytes for each part of a fragment that a block has; with ``merge_size`` the region graph of the
+    whole too, 100 bytes for each pair of touching fragments.
 
     Examples
     --------

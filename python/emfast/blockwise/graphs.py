@@ -44,8 +44,10 @@ def region_graph(
     -------
     RegionGraph
 
-    Notes ----- Exact: a voxel edge belongs to the block of its source, and sums are integers. The whole graph is in
-    memory, about 100 bytes for each pair of touching fragments; :func:`agglomerate` of this package does without it.
+    Notes
+    -----
+    Exact: a voxel edge belongs to the block of its source, and sums are integers. The whole graph is in memory, about
+    100 bytes for each pair of touching fragments; :func:`agglomerate` of this package does without it.
 
     Examples
     --------

@@ -88,8 +88,8 @@ def agglomerate(
 
     Notes
     -----
-    Exact: two segments that are each other's best, and whole, are merged by any order of work. In memory at once, beside
-    the blocks: the graph of a group, and at the end the tree, 60 bytes for each fragment.
+    Exact: two segments that are each other's best, and whole, are merged by any order of work. In memory at once,
+    beside the blocks: the graph of a group, and at the end the tree, 60 bytes for each fragment.
 
     Examples
     --------
