@@ -22,22 +22,25 @@ class Search {
     Search(const Objects& objects, const Rules& rules)
         : objects_(objects), rules_(rules), steps_(rules.z, rules.y, rules.x) {}
 
-    Tree run(const Span* spans, int64_t count) {
+    Tree run(const Span* spans, int64_t count, const std::vector<int64_t>& ends) {
         grid_.build(spans, count, objects_.shape);
         rate();
-        from_the_root();
+        from_root(ends.empty() ? farthest() : grid_.node(ends.front()));
         tree_.clear();
         parents_.clear();
         place_.assign(grid_.size(), none);
         add(order_.front(), -1);
         left_.assign(grid_.size(), -1);
         distance_.assign(grid_.size(), far);
+        const auto lead_to = [&](uint32_t node) {
+            const size_t old = tree_.size() == 1 ? 0 : tree_.size();
+            grow(node);
+            cover(old);
+        };
+        for (const int64_t end : ends)
+            if (const uint32_t node = grid_.node(end); place_[node] == none) lead_to(node);
         for (auto node = order_.rbegin(); node != order_.rend(); ++node)
-            if (left_[*node] < 0) {
-                const size_t old = tree_.size() == 1 ? 0 : tree_.size();
-                grow(*node);
-                cover(old);
-            }
+            if (left_[*node] < 0) lead_to(*node);
         Tree tree{{}, parents_, {}};
         for (const uint32_t node : tree_) {
             tree.voxels.push_back(grid_.voxel(node));
@@ -80,12 +83,17 @@ class Search {
         }
     }
 
-    // The root, and the nodes by their distance from it; of equally far ones the first comes last.
-    void from_the_root() {
+    // The node farthest from the first one; of equally far ones the first.
+    uint32_t farthest() {
         spread(0);
         uint32_t root = order_.back();
         for (auto node = order_.rbegin(); node != order_.rend() && distance_[*node] == distance_[root]; ++node)
             root = std::min(root, *node);
+        return root;
+    }
+
+    // Nodes by their distance from the root; of equally far ones the first comes last.
+    void from_root(uint32_t root) {
         spread(root);
         for (size_t begin = 0, end; begin < order_.size(); begin = end) {
             for (end = begin + 1; end < order_.size() && distance_[order_[end]] == distance_[order_[begin]];) ++end;
@@ -220,12 +228,15 @@ Trees run_on_host(const Objects& objects, const Rules& rules, int workers, const
         if (all.voxels[k] >= rules.dust) work.push_back(k);
     }
     std::stable_sort(work.begin(), work.end(), [&](int64_t a, int64_t b) { return all.voxels[a] > all.voxels[b]; });
+    std::vector<std::vector<int64_t>> ends(objects.count);
+    if (objects.ends)
+        for (const int64_t end : *objects.ends) ends[objects.components[end] - 1].push_back(end);
     std::vector<Tree> found(objects.count);
     std::vector<Search> searches(workers, Search(objects, rules));
     share(static_cast<int64_t>(work.size()), [&](int64_t begin, int64_t end, int worker) {
         for (int64_t i = begin; i < end; ++i) {
             const int64_t k = work[i], first = all.starts[k];
-            found[k] = searches[worker].run(&all.spans[first], all.starts[k + 1] - first);
+            found[k] = searches[worker].run(&all.spans[first], all.starts[k + 1] - first, ends[k]);
         }
     });
     Trees out;

@@ -65,6 +65,14 @@ class Grid {
         return run.begin + (node - run.node);
     }
 
+    // The node of a voxel of the component.
+    uint32_t node(int64_t voxel) const {
+        const auto after = std::upper_bound(runs_.begin(), runs_.end() - 1, voxel,
+                                            [](int64_t at, const Run& run) { return at < run.begin; });
+        const Run& run = *(after - 1);
+        return run.node + static_cast<uint32_t>(voxel - run.begin);
+    }
+
     // f(neighbour, kind of step) for every neighbour.
     template <class F>
     void neighbours(uint32_t node, F&& f) const {

@@ -12,6 +12,9 @@
 // too; of equally far voxels the first in C order is taken, of equally cheap places to join the tree the first, and a
 // path goes on from there to the first of the voxels that are on a cheapest way.
 //
+// Where an object is cut into pieces, its lines must meet at the seams: each piece is a component here, and `ends` are
+// voxels that its tree shall hold. The first of them is its root, and paths to the others come before those above.
+//
 // Host code: components are shared out among threads. It needs about 40 bytes per voxel of the components at work.
 #pragma once
 
@@ -28,6 +31,7 @@ struct Objects {
     const uint32_t* components = nullptr;  // 1 to count, each joined over faces, edges and corners; 0 is none
     const float* radii = nullptr;  // distance to the boundary, positive and finite inside
     Shape shape;
+    const std::vector<int64_t>* ends = nullptr;  // flat indices, ascending, each in a component; null: none
 };
 
 struct Rules {

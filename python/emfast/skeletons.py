@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -231,37 +231,57 @@ def skeletonize(
     """
     values = take(labels, "labels")
     nm = spacing_of(spacing, len(values.shape))
-    scale = number_of(scale, "scale", 0, 1e6)
-    const = 4 * max(nm) if const is None else number_of(const, "const", 0, 1e12)
-    penalty = number_of(penalty, "penalty", 0, 1e6)
-    exponent, dust = _whole(exponent, "exponent", 64), _whole(dust, "dust", 2**62)
+    rules = rules_of(nm, scale, const, penalty, exponent, dust)
     min_length = number_of(min_length, "min_length", 0)
     components, count = connected_components(labels, connectivity=26, dtype="uint32", return_count=True)
-    parts = take(components, "components")
-    radii = take(_radii(labels, nm, border), "radii", kinds="f")
-    found = values.native.skeletonize(
-        parts.library,
-        parts.array,
-        count,
-        radii.array,
-        (1.0,) * (3 - len(nm)) + nm,
-        scale,
-        const,
-        penalty,
-        exponent,
-        dust,
-    )
-    _, starts, voxels, parents, depths = map(values.library.to_numpy, found)
+    _, starts, voxels, parents, depths = trees_of(components, count, _radii(labels, nm, border), nm, rules)
     roots = values.library.to_numpy(values.array).reshape(-1)[voxels[starts[:-1]]]
-    if roots.dtype == bool:
-        roots = roots.astype(np.uint8)
-    places = np.stack(np.unravel_index(voxels, values.shape), axis=1)
-    trees = np.repeat(np.arange(len(roots)), np.diff(starts))
-    kept = np.flatnonzero(_lengths(places, parents, nm, trees, len(roots)) >= min_length)
-    kept = kept[np.argsort(roots[kept], kind="stable")]
+    return by_label(roots, starts, voxels, parents, depths, values.shape, nm, min_length)
+
+
+def rules_of(
+    nm: tuple[float, ...], scale: float, const: float | None, penalty: float, exponent: int, dust: int
+) -> tuple[float, float, float, int, int]:
+    """The options of `skeletonize` as the native modules take them."""
+    return (
+        number_of(scale, "scale", 0, 1e6),
+        4 * max(nm) if const is None else number_of(const, "const", 0, 1e12),
+        number_of(penalty, "penalty", 0, 1e6),
+        _whole(exponent, "exponent", 64),
+        _whole(dust, "dust", 2**62),
+    )
+
+
+def trees_of(
+    components: Any, count: int, radii: Any, nm: tuple[float, ...], rules: tuple[Any, ...], ends: Sequence[int] = ()
+) -> list[np.ndarray]:
+    """The component of each tree, where it starts, and its voxels, parents and radii, as csrc/skeleton has them."""
+    parts, depths = take(components, "components"), take(radii, "radii", kinds="f")
+    spacing = (1.0,) * (3 - len(nm)) + nm
+    found = parts.native.skeletonize(parts.library, parts.array, count, depths.array, spacing, *rules, list(ends))
+    return [parts.library.to_numpy(array) for array in found]
+
+
+def by_label(
+    labels: np.ndarray,
+    starts: np.ndarray,
+    voxels: np.ndarray,
+    parents: np.ndarray,
+    radii: np.ndarray,
+    shape: tuple[int, ...],
+    nm: tuple[float, ...],
+    min_length: float,
+) -> Skeletons:
+    """Trees, each with its label, as skeletons of labels; ``voxels`` are flat indices, ``parents`` rows of all."""
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
+    places = np.stack(np.unravel_index(voxels, shape), axis=1)
+    trees = np.repeat(np.arange(len(labels)), np.diff(starts))
+    kept = np.flatnonzero(_lengths(places, parents, nm, trees, len(labels)) >= min_length)
+    kept = kept[np.argsort(labels[kept], kind="stable")]
     sizes = np.diff(starts)[kept]
     rows = _ranges(starts[kept], sizes)
-    names, first = np.unique(roots[kept], return_index=True)
+    names, first = np.unique(labels[kept], return_index=True)
     begin = np.r_[0, np.cumsum(sizes)]
     moved = np.repeat(begin[:-1] - starts[kept], sizes)
     return Skeletons(
@@ -269,7 +289,7 @@ def skeletonize(
         np.r_[begin[first], begin[-1]].astype(np.int64),
         places[rows],
         np.where(parents[rows] < 0, -1, parents[rows] + moved),
-        depths[rows],
+        radii[rows],
         nm,
     )
 

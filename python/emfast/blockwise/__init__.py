@@ -11,6 +11,7 @@ from .graphs import region_graph
 from .labels import remap, renumber, unique
 from .measurement import statistics
 from .objects import dust, fill_holes, largest_k
+from .skeletons import skeletonize
 from .trees import agglomerate
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "remap",
     "renumber",
     "signed_distance",
+    "skeletonize",
     "statistics",
     "unique",
     "watershed",
