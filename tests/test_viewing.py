@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emfast import cli, phantom, viewing
+from emfast import cli, convert, phantom, viewing
 
 neuroglancer = pytest.importorskip("neuroglancer")
 
@@ -137,13 +137,17 @@ def test_bad_layers_say_what_was_wanted(make, error, words):
 
 @pytest.mark.skipif(not any(map(shutil.which, viewing._BROWSERS)), reason="no Chromium or Chrome on PATH")
 def test_a_screenshot_shows_image_and_labels(tmp_path: Path, capsys):
+    pytest.importorskip("zarr")
     made = phantom.make((16, 48, 48), seed=1)
-    for name in ("image", "labels"):
-        np.save(tmp_path / f"{name}.npy", getattr(made, name))
+    convert(made.image, tmp_path / "image.zarr", spacing=(30, 8, 8))
+    np.save(tmp_path / "labels.npy", made.labels)
     picture = tmp_path / "shot.png"
-    places = [str(tmp_path / "image.npy"), "--labels", str(tmp_path / "labels.npy")]
-    code = cli.main(["view", *places, "--spacing", "30,8,8", "--screenshot", str(picture), "--size", "400,300"])
-    assert code == 0, capsys.readouterr().err
+    places = [str(tmp_path / "image.zarr"), "--labels", str(tmp_path / "labels.npy")]
+    code = cli.main(["view", *places, "--screenshot", str(picture), "--size", "400,300"])
+    told = capsys.readouterr()
+    assert code == 0, told.err
+    assert "labels.npy does not say how large its voxels are: that of the others, (30.0, 8.0, 8.0) nm" in told.out
+    assert "image.zarr does not say" not in told.out
     pixels = _pixels(picture.read_bytes())
     assert pixels.shape == (300, 400, 3)
     colours = (pixels.max(axis=2).astype(int) - pixels.min(axis=2)) > 30

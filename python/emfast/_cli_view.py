@@ -45,6 +45,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def run(chosen: argparse.Namespace) -> int:
     from . import viewing
+    from .volumes import open_volume
 
     places: list[tuple[str, str | None]] = [(place, None) for place in chosen.volumes]
     places += [(place, kind) for kind in viewing.KINDS for place in getattr(chosen, kind)]
@@ -56,13 +57,15 @@ def run(chosen: argparse.Namespace) -> int:
         _check_target(chosen.screenshot, [place for place, _ in places])
         viewing.browser_of()
     with ExitStack() as stack:
+        volumes = [stack.enter_context(open_volume(place)) for place, _ in places]
         layers: list[Any] = []
-        for place, kind in places:
-            volume = stack.enter_context(_files.opened(place))
+        for (place, kind), volume in zip(places, volumes, strict=True):
             name = _unused(Path(place).name, [layer.name for layer in layers])
-            layers.append(viewing.Layer(name, volume, kind=kind, spacing=chosen.spacing))
-            if not layers[-1].has_spacing:
-                print(f"{place} does not say how large its voxels are: 1 nm is taken; --spacing Z,Y,X says otherwise")
+            spacing = chosen.spacing or volume.spacing or _spacing_beside(volume, volumes)
+            layers.append(viewing.Layer(name, volume, kind=kind, spacing=spacing))
+            if not (chosen.spacing or volume.spacing):
+                taken = "1 nm is" if spacing is None else f"that of the others, {spacing} nm, is"
+                print(f"{place} does not say how large its voxels are: {taken} taken; --spacing Z,Y,X says otherwise")
         viewer = viewing.view(layers, port=chosen.port)
         if chosen.screenshot:
             viewing.screenshot(viewer, chosen.screenshot, size=chosen.size)
@@ -82,6 +85,13 @@ def _check_target(path: Path, taken: list[str]) -> None:
         raise ValueError(f"--screenshot must be a file .png in an existing folder, got {str(path)!r}")
     if path.is_dir() or any(_files.holds(place, path) for place in taken):
         raise ValueError(f"--screenshot must be a file of its own, got {str(path)!r}")
+
+
+def _spacing_beside(volume: Any, others: list[Any]) -> Any:
+    """That of the first volume of the same voxels that says it."""
+    dims = sum(axis in "zyx" for axis in volume.axes)
+    sides = volume.shape[-dims:]
+    return next((v.spacing for v in others if v.spacing is not None and v.shape[-dims:] == sides), None)
 
 
 def _unused(name: str, taken: list[str]) -> str:
