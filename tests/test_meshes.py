@@ -105,6 +105,32 @@ def test_bad_options_are_named_before_any_work(options, error, words):
         meshes.each_mesh(np.ones((2, 2, 2), int), **options)
 
 
+def test_volumes_in_files_are_read_box_by_box(tmp_path, capsys):
+    pytest.importorskip("zarr")
+    labels = np.zeros((20, 30, 40), np.uint32)
+    labels[2:5, 3:9, 4:30], labels[10:19, 20:29, 1:8] = 7, 9
+    volume = emfast.convert(labels, tmp_path / "a.zarr", chunks=(8, 8, 8), spacing=(40, 10, 10), offset=(80, 0, 5))
+    read, get = [], type(volume).__getitem__
+
+    class Noting(type(volume)):
+        def __getitem__(self, window):
+            part = get(self, window)
+            read.append(part.size)
+            return part
+
+    volume.__class__ = Noting
+    found = emfast.mesh(volume, spacing=(40, 10, 10), offset=(80, 0, 5))
+    expected = emfast.mesh(labels, spacing=(40, 10, 10), offset=(80, 0, 5))
+    assert list(found) == [7, 9]
+    for label, mesh in found.items():
+        assert np.array_equal(mesh.vertices, expected[label].vertices)
+        assert np.array_equal(mesh.faces, expected[label].faces)
+    assert read[-2:] == [3 * 6 * 26, 9 * 9 * 7] and len(read) == 3  # once for the boxes
+    assert cli.main(["mesh", str(tmp_path / "a.zarr"), str(tmp_path / "out")]) == 0
+    vertices, _ = as_read(tmp_path / "out" / "7.ply")
+    assert np.array_equal(vertices, expected[7].vertices[:, ::-1])
+
+
 def test_a_picture_has_no_surface():
     with pytest.raises(ValueError, match=re.escape("labels must be a volume (z, y, x), got 2D of shape (2, 2)")):
         meshes.mesh(np.ones((2, 2), int))
@@ -156,7 +182,8 @@ def test_mistakes_on_the_command_line(tmp_path, capsys):
     for arguments, words in [
         ([place, str(tmp_path)], "OUT must be a new or empty folder"),
         ([place, str(tmp_path / "no" / "out")], "OUT must be a new or empty folder"),
-        ([place, str(tmp_path / "out"), "--simplify", "-1"], "simplify must be at least 0"),
+        ([place, str(tmp_path / "out")], "--spacing must be given"),
+        ([place, str(tmp_path / "out"), "--spacing", "1,1,1", "--simplify", "-1"], "simplify must be at least 0"),
         ([str(tmp_path / "b.npy"), str(tmp_path / "out")], "b.npy"),
     ]:
         assert cli.main(["mesh", *arguments]) == 2

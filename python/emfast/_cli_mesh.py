@@ -26,7 +26,7 @@ def add(verbs: Any, spacing: Any) -> None:
     verb.add_argument("out", metavar="OUT", type=Path)
     verb.add_argument("--format", default="ply", choices=("ply", "obj", "precomputed"), help="default: ply")
     verb.add_argument("--ids", metavar="ID,ID,…", type=_ids, help="only these (default: all)")
-    verb.add_argument("--spacing", type=spacing, default=(1, 1, 1), metavar="Z,Y,X", help="nanometres per voxel")
+    verb.add_argument("--spacing", type=spacing, metavar="Z,Y,X", help="nanometres per voxel (default: the file's)")
     verb.add_argument("--simplify", type=int, default=0, metavar="N", help="make N times fewer triangles, about")
     verb.add_argument("--max-error", type=float, metavar="NM", help="how far that may move a vertex (default: a voxel)")
     verb.add_argument("--open", action="store_true", help="leave surfaces open where the volume ends")
@@ -43,15 +43,19 @@ def _ids(text: str) -> list[int]:
 
 def run(chosen: argparse.Namespace) -> int:
     from . import meshes
+    from .volumes import open_volume
 
     out: Path = chosen.out
     if not out.absolute().parent.is_dir() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ValueError(f"OUT must be a new or empty folder in an existing one, got {str(out)!r}")
-    names = ("ids", "spacing", "simplify", "max_error", "dust")
-    options = {name: getattr(chosen, name) for name in names}
+    options = {name: getattr(chosen, name) for name in ("ids", "simplify", "max_error", "dust")}
     count = faces = 0
-    with Progress("meshing") as progress:
-        found = meshes.each_mesh(_files.load(chosen.labels), closed=not chosen.open, progress=progress, **options)
+    with open_volume(chosen.labels) as labels, Progress("meshing") as progress:
+        spacing = chosen.spacing or labels.spacing
+        if spacing is None:
+            raise ValueError(f"--spacing must be given: {chosen.labels} does not say how large its voxels are")
+        options |= {"spacing": spacing, "offset": labels.offset or (0, 0, 0), "closed": not chosen.open}
+        found = meshes.each_mesh(labels, progress=progress, **options)
         out.mkdir(exist_ok=True)
         for label, mesh in found:
             count, faces = count + 1, faces + len(mesh)

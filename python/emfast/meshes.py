@@ -124,7 +124,7 @@ def each_mesh(
     Parameters
     ----------
     labels : (z, y, x) array of integers or bool
-        0 is background.
+        0 is background. Of a volume that can be sliced blocks are read, then the box of one object at a time.
     ids : labels, optional
         Only these; those that do not occur are left out. Default: all.
     spacing : nanometres per voxel, in axis order
@@ -147,7 +147,7 @@ def each_mesh(
         Ascending.
     mesh : Mesh
     """
-    shape = np.shape(labels)
+    shape = tuple(labels.shape) if hasattr(labels, "shape") else np.shape(labels)  # which would read a volume
     if len(shape) != 3:
         raise ValueError(f"labels must be a volume (z, y, x), got {len(shape)}D of shape {shape}")
     shift = tuple(number_of(v, "offset", -math.inf) for v in offset)
