@@ -43,7 +43,7 @@ from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
-    from . import blocks, blockwise, conversion, meshes, metrics, pipeline, viewing, volumes
+    from . import blocks, blockwise, conversion, data, meshes, metrics, pipeline, viewing, volumes
     from .blocks import map_blocks
     from .conversion import convert
     from .meshes import Mesh, mesh
@@ -85,6 +85,7 @@ __all__ = [
     "convert",
     "convert_affinities",
     "cuda",
+    "data",
     "dilate",
     "distance_peaks",
     "distance_watershed",
@@ -140,6 +141,7 @@ _LATER: dict[str, tuple[str, ...]] = {
     "blocks": ("map_blocks",),
     "blockwise": (),
     "conversion": ("convert",),
+    "data": (),
     "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
     "meshes": ("Mesh", "mesh"),
     "pipeline": ("segment",),

@@ -19,7 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__, _cli_bench, _cli_convert, _cli_evaluate, _cli_mesh, _cli_view, _files, _native, cuda
+from . import (
+    __version__,
+    _cli_bench,
+    _cli_convert,
+    _cli_data,
+    _cli_evaluate,
+    _cli_mesh,
+    _cli_view,
+    _files,
+    _native,
+    cuda,
+)
 from ._options import number_of
 from .errors import BlocksFailed, DeviceUnavailable
 
@@ -50,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     _add_verbs_on_files(verbs)
     _cli_convert.add(verbs, _spacing)
+    _cli_data.add(verbs, _spacing)
     _cli_evaluate.add(verbs, _spacing)
     _cli_mesh.add(verbs, _spacing)
     _cli_bench.add(verbs, _spacing)

@@ -18,6 +18,7 @@ ENDINGS = {
     ".h5": "hdf5",
     ".hdf5": "hdf5",
     ".hdf": "hdf5",
+    ".mat": "hdf5",  # of MATLAB from 7.3 on
     ".npz": "npz",
     ".npy": "npy",
     ".tif": "tiff",
@@ -37,7 +38,7 @@ ENDINGS = {
     ".jpeg": "slices",
 }
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-ARCHIVES = (".zarr", ".n5", ".h5", ".hdf5", ".hdf", ".npz")
+ARCHIVES = (".zarr", ".n5", ".h5", ".hdf5", ".hdf", ".mat", ".npz")
 _FORCED = ("precomputed", "zarr", "n5", "wkw")
 _LAYERS = "datasource-properties.json"  # of a WebKnossos dataset, whose layers and magnifications are folders in it
 _MARKS = (  # what a folder of a format holds, in the order of asking
