@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import hashlib
 import http.client
 import json
@@ -235,9 +236,7 @@ def _resumable(url: str, file: File, path: str, part: BinaryIO) -> int:
 
 def _opener(file: File) -> urllib.request.OpenerDirector:
     """http and https alone, proxies as the environment says."""
-    context = ssl.create_default_context()
-    if file.pinned:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = _context(file.pinned)
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -249,6 +248,14 @@ def _opener(file: File) -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler)
     return opener
+
+
+@functools.cache
+def _context(pinned: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if pinned:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _total(said: str | None) -> int | None:
