@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
 import os
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -36,7 +39,7 @@ def unpack(path: str, told: Callable[[int, int], None] | None = None, *, folder:
     folder = folder or os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)
     found: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".emfast-") as beside_it:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".emfast-") as beside_it, _telling(path):
         for name, stream in _members(path, told):
             target = _below(beside_it, name, path)
             name = os.path.relpath(target, beside_it)
@@ -54,7 +57,19 @@ def unpack(path: str, told: Callable[[int, int], None] | None = None, *, folder:
     return found
 
 
+@contextmanager
+def _telling(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(
+            f"{path} must be an archive of its kind, got another file or a damaged one ({error})"
+        ) from None
+
+
 def _members(path: str, told: Callable[[int, int], None] | None) -> Iterator[tuple[str, IO[bytes]]]:
+    if not os.path.getsize(path):
+        raise EOFError("it is empty")
     lower = path.lower()
     if lower.endswith(".zip"):
         yield from _of_zip(path, told)
@@ -68,11 +83,7 @@ def _members(path: str, told: Callable[[int, int], None] | None) -> Iterator[tup
 
 
 def _of_zip(path: str, told: Callable[[int, int], None] | None) -> Iterator[tuple[str, IO[bytes]]]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} must be a .zip, got another file or a damaged one ({error})") from None
-    with archive:
+    with zipfile.ZipFile(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
         total = sum(info.file_size for info in infos)
         _check_size(path, len(infos), total)
@@ -81,31 +92,25 @@ def _of_zip(path: str, told: Callable[[int, int], None] | None) -> Iterator[tupl
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG):
                 raise ValueError(f"{path} must hold plain files, got {info.filename!r}, a link or the like")
-            try:
-                with archive.open(info) as stream:
-                    yield info.filename, stream
-            except zipfile.BadZipFile as error:
-                raise ValueError(f"{path} is damaged: {error}") from None
+            with archive.open(info) as stream:
+                yield info.filename, stream
             done += info.file_size
             if told is not None and total:
                 told(done, total)
 
 
 def _of_tar(path: str) -> Iterator[tuple[str, IO[bytes]]]:
-    try:
-        with tarfile.open(path) as archive:
-            for count, member in enumerate(archive):
-                if count >= _MOST:
-                    raise ValueError(f"{path} must hold no more than {_MOST} files")
-                if member.isdir():
-                    continue
-                stream: Any = archive.extractfile(member) if member.isreg() else None
-                if stream is None:
-                    raise ValueError(f"{path} must hold plain files, got {member.name!r}, a link or the like")
-                with stream:
-                    yield member.name, stream
-    except (tarfile.TarError, EOFError) as error:
-        raise ValueError(f"{path} must be a .tar, got another file or a damaged one ({error})") from None
+    with tarfile.open(path) as archive:
+        for count, member in enumerate(archive):
+            if count >= _MOST:
+                raise ValueError(f"{path} must hold no more than {_MOST} files")
+            if member.isdir():
+                continue
+            stream: Any = archive.extractfile(member) if member.isreg() else None
+            if stream is None:
+                raise ValueError(f"{path} must hold plain files, got {member.name!r}, a link or the like")
+            with stream:
+                yield member.name, stream
 
 
 def _check_size(path: str, count: int, total: int) -> None:
