@@ -51,7 +51,7 @@ class Nifti(Source):
         part = np.array(self._array()[window])
         if self.scale == (1.0, 0.0):
             return part.astype(self.about.dtype, copy=False)
-        return part * self.scale[0] + self.scale[1]
+        return part.astype(np.float64) * self.scale[0] + self.scale[1]
 
     def _array(self) -> np.ndarray:
         with self.lock:

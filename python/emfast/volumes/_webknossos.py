@@ -8,43 +8,100 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..errors import CorruptData
+from ._codecs import Chain, Packer, packer
 from ._places import Place
-from ._source import About, Cut, Source, Window, library, nanometres, numbers_or_none
-from ._stores import open_store
-from ._zarr import node_at, open_array
+from ._source import About, Cut, Source, nanometres, numbers_or_none, product
+from ._stores import Handle, Local, open_store
+from ._zarr import Chunked, Layout, node_at, open_array
 
 PROPERTIES = "datasource-properties.json"
+_HEADER = 16
+_TYPES = ("u1", "u2", "u4", "u8", "f4", "f8", "i1", "i2", "i4", "i8")
 
 
-class Wkw(Source):
-    """A magnification of a layer in WKW, from the origin to the end of its files."""
+class Wkw(Chunked):
+    """A magnification of a layer in WKW, from the origin to the end of its files: blocks in Morton order, packed with
+    LZ4 or not. https://github.com/scalableminds/webknossos-wrap
+
+    Its library is not used to read: of a file that is cut short it gives zeros, a damaged one aborts the process.
+    """
 
     def __init__(self, path: str) -> None:
-        wkw = library("wkw", path, "formats")
-        self.dataset = wkw.Dataset.open(path)
-        header = self.dataset.header
-        dtype = np.dtype(header.voxel_type)
-        if dtype.kind not in "iuf" or header.num_channels < 1:
-            raise ValueError(f"it must hold numbers, got {dtype}")
-        side = int(header.block_len) * int(header.file_len)
-        ends = [max((n + 1) * side for n in found) for found in _cubes(path)]
-        channels = int(header.num_channels)
-        shape = (channels, *ends)
-        self.about = About(shape, dtype, (channels, *[int(header.block_len)] * 3), (channels, *[side] * 3), axes="cxyz")
+        with open(os.path.join(path, "header.wkw"), "rb") as file:
+            self.head = file.read(_HEADER)
+        if len(self.head) < _HEADER or self.head[:4] != b"WKW\1":
+            raise ValueError(f"{path}/header.wkw must begin with WKW, got another file or one that is cut short")
+        sides, self.kind, voxel, size = self.head[4:8]
+        block, per = 1 << (sides & 15), 1 << (sides >> 4)
+        if self.kind not in (1, 2, 3) or not 1 <= voxel <= len(_TYPES):
+            raise ValueError(f"{path}/header.wkw must name a block type and a voxel type, got {self.kind} and {voxel}")
+        dtype = np.dtype(_TYPES[voxel - 1])
+        channels, rest = divmod(size, dtype.itemsize)
+        if rest or not channels:
+            raise ValueError(f"{path}/header.wkw must have voxels of whole {dtype}, got {size} bytes")
+        shape = (channels, *(max((n + 1) * block * per for n in found) for found in _cubes(path)))
+        chunks = (channels, block, block, block)
+        packers = () if self.kind == 1 else (_lz4(product(chunks) * dtype.itemsize),)
+        chain = Chain(dtype.newbyteorder("<"), packers, (3, 2, 1, 0))
+        layout = Layout(shape, dtype, chunks, chain, dtype.type(0), "", "/", (1, per, per, per))
+        about = About(shape, dtype, chunks, layout.shards, axes="cxyz")
+        super().__init__(Local(path), "", _Cubes(**vars(layout)), about, complete=False)
 
-    def read(self, window: Window) -> np.ndarray:
-        starts = [w.start for w in window[1:]]
-        sides = [w.stop - w.start for w in window[1:]]
-        found = np.asarray(self.dataset.read(starts, sides))
-        steps = (window[0], *(slice(None, None, w.step) for w in window[1:]))
-        return found[steps]
+    def _index(self, handle: Handle) -> np.ndarray:
+        """Where each block of a file is; the file is as long as that takes."""
+        layout = self.layout
+        assert layout.per is not None
+        per, count = layout.per[1], layout.per[1] ** 3
+        head = handle.read(0, _HEADER) if handle.size >= _HEADER else b""
+        if head[:8] != self.head[:8]:
+            raise CorruptData(f"{handle.name} must begin as header.wkw does, got another file or one that is cut short")
+        start = int.from_bytes(head[8:], "little")
+        whole = product(layout.chunks) * layout.dtype.itemsize
+        if self.kind == 1:
+            if start + count * whole != handle.size:  # before a table of all blocks is made
+                raise CorruptData(f"{handle.name} is cut short: it should have {start + count * whole} bytes")
+            ends = start + np.arange(1, count + 1) * whole
+        else:
+            ends = np.frombuffer(handle.read(_HEADER, 8 * count), "<u8")
+        starts = np.concatenate([np.array([start], ends.dtype), ends[:-1]])
+        if np.any(starts > ends) or int(ends[-1]) != handle.size:
+            raise CorruptData(
+                f"{handle.name} is cut short or damaged: its blocks end at {ends[-1]}, it at {handle.size}"
+            )
+        x, y, z = np.indices((per,) * 3)
+        order = _morton(x, y, z)
+        return np.stack([starts[order], (ends - starts)[order]], axis=-1)[None]
 
-    def close(self) -> None:
-        self.dataset.close()
+
+@dataclass(frozen=True)
+class _Cubes(Layout):
+    """Files by their place along z, y, x."""
+
+    def key(self, place: Sequence[int]) -> str:
+        return f"z{place[3]}/y{place[2]}/x{place[1]}.wkw"
+
+
+def _morton(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Bits of the places interleaved, those of x the lowest."""
+    order = np.zeros(x.shape, np.int64)
+    for bit in range(16):
+        for k, places in enumerate((x, y, z)):
+            order |= ((places >> bit) & 1) << (3 * bit + k)
+    return order
+
+
+def _lz4(size: int) -> Packer:
+    """Blocks without the length that numcodecs puts before them."""
+    known = packer("lz4", {})
+    head = size.to_bytes(4, "little")
+    return Packer("lz4", known.pack, lambda data, most: known.unpack(head + bytes(data), most))
 
 
 def _cubes(path: str) -> tuple[set[int], set[int], set[int]]:
@@ -67,7 +124,7 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
     if place.format == "wkw":
         if level:
             raise ValueError(f"level must be 0 for one folder of WKW, got {level}")
-        return _single_channel(_checked(place.path))
+        return _single_channel(Wkw(place.path))
     folder, layer, mag = root_of(place.path)
     with open(os.path.join(folder, PROPERTIES), encoding="utf-8") as file:
         said = json.load(file)
@@ -108,7 +165,7 @@ def _layer(folder: str, said: dict[str, Any], layer: dict[str, Any], mag: str | 
         path = os.path.normpath(next((p for p in found if os.path.isdir(p)), path))
     if not path.startswith(folder + os.sep):
         raise ValueError(f"its layers must lie in its folder, got {path}")
-    source = _checked(path) if os.path.isfile(os.path.join(path, "header.wkw")) else _zarr_mag(path)
+    source = Wkw(path) if os.path.isfile(os.path.join(path, "header.wkw")) else _zarr_mag(path)
     return _in_box(source, said, layer, factors)
 
 
@@ -137,15 +194,6 @@ def _zarr_mag(path: str) -> Source:
     if source.about.axes not in ("cxyz", "xyz", "zyx", "czyx"):
         raise ValueError(f"{path} must have the axes c, x, y, z, got {source.about.axes}")
     return source
-
-
-def _checked(path: str) -> Source:
-    """Its files are as large as their headers say: the library maps what they name."""
-    with open(os.path.join(path, "header.wkw"), "rb") as file:
-        head = file.read(16)
-    if len(head) < 16 or head[:3] != b"WKW":
-        raise ValueError(f"{path}/header.wkw must begin with WKW, got another file or one that is cut short")
-    return Wkw(path)
 
 
 def _in_box(source: Source, said: dict[str, Any], layer: dict[str, Any], factors: tuple[int, ...]) -> Source:
