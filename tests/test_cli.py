@@ -137,7 +137,7 @@ def test_masks_are_files_too(tissue):
 def test_masks_are_numbers(mask, message, tissue, capsys):
     np.save("mask.npy", mask)
     assert cli.main(["watershed", "affinities.npy", "out.npy", "--mask", "mask.npy"]) == 2
-    assert f"--mask must hold numbers, got {message}" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_agglomerate_is_the_steps_in_one(tissue, capsys):
@@ -213,7 +213,7 @@ def test_skeletonize_is_the_call(arguments, options, tissue, capsys, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["watershed", "no.npy", "out.npy"], "No such file or directory: 'no.npy'"),
+        (["watershed", "no.npy", "out.npy"], "/no.npy'"),
         (["watershed", "affinities.npy", "out.png"], "files must end in .npy"),
         (["watershed", "affinities.npy", "no/out.npy"], "no/out.npy must lie in an existing folder"),
         (["watershed", "labels.npz", "out.npy"], "affinities must be"),
@@ -230,7 +230,7 @@ def test_skeletonize_is_the_call(arguments, options, tissue, capsys, tmp_path):
         (["components", "labels.npz:b", "out.npy"], "got 'b'; it holds a"),
         (["components", "labels.npz", "out.npy", "--connectivity", "5"], "connectivity must be one of 6, 18, 26"),
         (["distance", "labels.npz", "out.npy", "--spacing", "1,0,1"], "spacing must be positive"),
-        (["skeletonize", "no.npy", "out"], "No such file or directory: 'no.npy'"),
+        (["skeletonize", "no.npy", "out"], "/no.npy'"),
         (["skeletonize", "affinities.npy", "out"], "labels must be 2D or 3D"),
         (["skeletonize", "labels.npz", "no/out"], "no/out must lie in an existing folder, got 'no'"),
         (["skeletonize", "labels.npz", "affinities.npy"], "OUT must be a new or empty folder, or a file that ends in"),

@@ -7,8 +7,8 @@ import pytest
 
 from emfast import _files
 
-PLACES = ["a.npy", "a.npz", "a.npz:deep", "a.h5", "a.hdf5:raw/image", "a.tif", "a.tiff"]
-LIBRARIES = {"h5": "h5py", "hdf5": "h5py", "tif": "tifffile", "tiff": "tifffile"}
+PLACES = ["a.npy", "a.npz", "a.npz:deep", "a.h5", "a.hdf5:raw/image", "a.tif", "a.tiff", "a.zarr", "a.zarr:b/c"]
+LIBRARIES = {"h5": "h5py", "hdf5": "h5py", "tif": "tifffile", "tiff": "tifffile", "zarr": "zarr"}
 
 
 def needs(place):
@@ -75,7 +75,7 @@ class Bomb:
         raise ValueError("not now")
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [place for place in PLACES if "zarr" not in place])
 def test_damaged_and_missing_files_are_named(place, tmp_path):
     needs(place)
     path = tmp_path / place.partition(":")[0]
@@ -165,6 +165,25 @@ def test_what_would_be_overwritten_is_known(tmp_path):
         assert _files.overwrites(tmp_path / target, tmp_path / other), (target, other)
     for target, other in (("a.npz", "b.npz"), ("b.npy", "c.npy"), ("none.h5:a", "none.h5:b"), ("a.h5:x", "b.h5:x")):
         assert not _files.overwrites(tmp_path / target, tmp_path / other), (target, other)
+
+
+def test_arrays_in_zarr_replace_arrays_alone(tmp_path):
+    pytest.importorskip("zarr")
+    for name in ("raw", "labels/ids"):
+        for value in (1, 2):
+            _files.save(tmp_path / f"a.zarr:{name}", np.full((2, 3), value))
+    assert _files.load(tmp_path / "a.zarr/raw").tolist() == [[2] * 3] * 2
+    for place in ("a.zarr", "a.zarr:labels", "a.zarr:raw/below"):
+        for call in (_files.check, lambda place: _files.save(place, np.arange(2))):
+            with pytest.raises((ValueError, FileExistsError), match="must be free or an array"):
+                call(tmp_path / place)
+    (tmp_path / "b.zarr").mkdir()
+    (tmp_path / "b.zarr" / "mine").touch()
+    with pytest.raises(FileExistsError, match="is there and is no array"):
+        _files.check(tmp_path / "b.zarr")
+    assert not _files.overwrites(tmp_path / "a.zarr:raw", tmp_path / "a.zarr:labels")
+    assert _files.overwrites(tmp_path / "a.zarr:raw", tmp_path / "a.zarr:raw/")
+    assert _files.overwrites(tmp_path / "a.zarr:labels", tmp_path / "a.zarr:labels/ids")
 
 
 def test_the_only_array_of_an_hdf5_file_is_known(tmp_path):

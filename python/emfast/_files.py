@@ -1,7 +1,7 @@
-"""Arrays in files: .npy, .npz, HDF5 and TIFF; Zarr to read (``_targets.py`` writes it). What is written appears whole
-or not at all.
+"""Arrays that small verbs read and write: read from wherever volumes are, written to .npy, .npz, HDF5, TIFF and Zarr.
+What is written appears whole or not at all.
 
-A place is a path; of an archive (.npz, .h5, .hdf5, .zarr) with the name of the array after a colon, as in
+Places are those of :func:`emfast.open_volume`: a path; of an archive with the name of the array after a colon, as in
 ``volume.h5:raw/image``. It can be left out where a file holds one array.
 """
 
@@ -12,100 +12,34 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-_KINDS = {".npy": "npy", ".npz": "npz", ".h5": "h5", ".hdf5": "h5", ".tif": "tif", ".tiff": "tif", ".zarr": "zarr"}
+if TYPE_CHECKING:
+    from .volumes import Volume
+
+_KINDS = {"npy": "npy", "npz": "npz", "hdf5": "h5", "tiff": "tif", "zarr": "zarr"}
 _LIBRARIES = {"h5": "h5py", "tif": "tifffile", "zarr": "zarr"}
-_ARCHIVES = ("npz", "h5", "zarr")
+_WRITTEN = ".npy, .npz, .h5, .hdf5, .tif, .tiff or .zarr"
 _DEFAULT = "array"
 
 
-class _NoSuchArray(ValueError):
-    """The file is sound, but does not hold what was asked for."""
-
-
-_TOLD = (FileNotFoundError, PermissionError, IsADirectoryError, ModuleNotFoundError, MemoryError, _NoSuchArray)
-
-
 def load(place: str | os.PathLike[str]) -> np.ndarray:
-    """The array at a place; that of an .npy file comes into memory where and when it is read."""
-    with opened(place) as volume, _telling(parse(place)[0]):
-        return volume if isinstance(volume, np.ndarray) else np.asarray(volume[...])
-
-
-@contextmanager
-def opened(place: str | os.PathLike[str]) -> Iterator[Any]:
-    """What is at a place, to be sliced: of .npy, HDF5 and Zarr nothing is read before."""
-    path, name, kind = parse(place)
-    readers = {"npy": _read_npy, "npz": _read_npz, "h5": _open_h5, "tif": _read_tif, "zarr": _open_zarr}
-    with ExitStack() as stack:
-        with _telling(path):
-            volume = _native_order(readers[kind](path, name, stack))
-        yield volume
-
-
-def _native_order(volume: Any) -> Any:
-    """In the byte order of this machine: read at once where it is another."""
-    dtype = np.dtype(volume.dtype)
-    return volume if dtype.isnative else np.asarray(volume[...]).astype(dtype.newbyteorder("="))
-
-
-@contextmanager
-def _telling(path: str) -> Iterator[None]:
-    """Says which file it was that could not be read."""
-    try:
-        yield
-    except _TOLD:
-        raise
-    except Exception as error:
-        raise ValueError(f"{path} must be a file of its kind, got another one or a damaged one ({error})") from error
-
-
-def _read_npy(path: str, *_: Any) -> np.ndarray:
-    array: np.ndarray = np.load(path, mmap_mode="r")
-    return array
-
-
-def _read_npz(path: str, name: str, _: ExitStack) -> np.ndarray:
-    with open(path, "rb") as file, np.load(file) as arrays:
-        array: np.ndarray = arrays[_choose(arrays.files, name, path)]
+    """The array at a place that :func:`emfast.open_volume` knows."""
+    with opened(place) as volume:
+        array: np.ndarray = volume[...]
         return array
 
 
-def _open_h5(path: str, name: str, stack: ExitStack) -> Any:
-    h5 = library("h5", path)
-    with open(path, "rb"):  # says plainly what cannot be opened
-        pass
-    file = stack.enter_context(h5.File(path, "r"))
-    names: list[str] = []
-    file.visititems(lambda key, item: names.append(key) if isinstance(item, h5.Dataset) else None)
-    return file[_choose(names, name, path)]
+@contextmanager
+def opened(place: str | os.PathLike[str]) -> Iterator[Volume]:
+    """The volume at a place, to be sliced."""
+    from .volumes import open_volume  # not at the top, for a quick start of the package
 
-
-def _open_zarr(path: str, name: str, _: ExitStack) -> Any:
-    zarr = library("zarr", path)
-    if not os.path.isdir(path):
-        raise FileNotFoundError(
-            f"{path} must be a folder of Zarr, got {'a file' if os.path.exists(path) else 'nothing'}"
-        )
-    found = zarr.open(path, mode="r")
-    if not name and hasattr(found, "ndim"):
-        return found
-    names = [] if hasattr(found, "ndim") else _arrays_below(found)
-    return found[_choose(names, name, path)]
-
-
-def _arrays_below(group: Any) -> list[str]:
-    """The arrays of a Zarr group and the groups in it."""
-    below = [f"{name}/{found}" for name, part in group.groups() for found in _arrays_below(part)]
-    return [name for name, _ in group.arrays()] + below
-
-
-def _read_tif(path: str, *_: Any) -> np.ndarray:
-    return np.asarray(library("tif", path).imread(path))
+    with open_volume(place) as volume:
+        yield volume
 
 
 def checksum(path: str | os.PathLike[str]) -> str:
@@ -131,22 +65,9 @@ def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
         with edited(path) as file:
             file.create_dataset(freed(file, path, name), data=array)
         return
-    with beside(path) as part:
-        if kind in ("npy", "npz"):
-            import zipfile  # not at the top, for a quick start of the package
+    from .volumes import saved  # not at the top, for a quick start of the package
 
-            with open(part, "wb") as file:
-                if kind == "npy":
-                    np.save(file, array)
-                else:
-                    with (  # np.savez takes some names for itself
-                        zipfile.ZipFile(file, "w", allowZip64=True) as archive,
-                        archive.open(f"{name or _DEFAULT}.npy", "w", force_zip64=True) as member,
-                    ):
-                        np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-        else:
-            pages = array.astype(np.uint8) if array.dtype == bool else array
-            library(kind, path).imwrite(part, pages, photometric="minisblack")
+    saved(place, array)
 
 
 @contextmanager
@@ -163,8 +84,10 @@ def edited(path: str) -> Iterator[Any]:
 
 def freed(file: Any, path: str, name: str) -> str:
     """The name of an array in an HDF5 file, where there is none any more."""
+    from .volumes._hdf5 import check_place  # not at the top, for a quick start of the package
+
     name = name or _DEFAULT
-    _check_place(file, path, name)
+    check_place(file, path, name)
     if name in file:
         del file[name]
     return name
@@ -176,39 +99,36 @@ def check(place: str | os.PathLike[str]) -> None:
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise ValueError(f"{path} must lie in an existing folder, got {folder!r}")
-    if os.path.isdir(path):
+    if os.path.isdir(path) and kind != "zarr":
         raise ValueError(f"{path} must be a file, got a folder")
     found = library(kind, path)
+    if kind == "zarr":
+        from .volumes import check_free
+
+        check_free(place)
     if kind == "h5" and os.path.exists(path):
         try:
             file = found.File(path, "r")
         except OSError as error:
             raise ValueError(f"{path} must be an HDF5 file, got another kind or a damaged one ({error})") from error
+        from .volumes._hdf5 import check_place
+
         with file:
-            _check_place(file, path, name or _DEFAULT)
-
-
-def _check_place(file: Any, path: str, name: str) -> None:
-    """An array may take an array's place in an HDF5 file; not that of a group, nor a place below an array."""
-    parts = name.split("/")
-    for k in range(1, len(parts) + 1):
-        place = "/".join(parts[:k])
-        if place not in file:
-            return
-        if hasattr(file[place], "keys") == (k == len(parts)):
-            found = "a group" if k == len(parts) else "an array"
-            raise ValueError(f"{path}:{name} must be free or an array, but {place} is {found}")
+            check_place(file, path, name or _DEFAULT)
 
 
 def overwrites(target: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether what is written to the target takes the place of the other array; HDF5 files hold many."""
-    (path, name, kind), (path_, name_, kind_) = parse(target), parse(other)
+    (path, name, kind), (path_, name_, kind_) = _parse_target(target), parse(other)
     if os.path.exists(path) and os.path.exists(path_):
         same = os.path.samefile(path, path_)
     else:
         same = os.path.realpath(path) == os.path.realpath(path_)
-    if not (same and kind == kind_ == "h5"):
+    if not (same and kind == kind_ and kind in ("h5", "zarr")):
         return same
+    if kind == "zarr":
+        ours, theirs = _words(name), _words(name_)
+        return ours[: len(theirs)] == theirs or theirs[: len(ours)] == ours
     if not name_ and os.path.exists(path_):
         with opened(other) as found:
             name_ = found.name
@@ -242,29 +162,23 @@ def beside(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def parse(place: str | os.PathLike[str]) -> tuple[str, str, str]:
-    """Path, name of the array or nothing, and kind."""
-    text = os.fspath(place)
-    ending = re.search(r"(\.\w+)(?::(.*))?$", text)
-    kind = _KINDS.get(ending[1].lower(), "") if ending else ""
-    if not ending or not kind or (ending[2] is not None and kind not in _ARCHIVES):
-        raise ValueError(f"files must end in {', '.join(_KINDS)}, archives with :name or without, got {text!r}")
-    return text[: ending.end(1)], (ending[2] or "").strip("/"), kind
+    """Path, name of the array or nothing, and kind: npy, npz, h5, tif, zarr or that of another volume."""
+    from .volumes import parse as parsed
+
+    found = parsed(place)
+    return found.path, found.name, _KINDS.get(found.format, found.format)
 
 
 def _parse_target(place: str | os.PathLike[str]) -> tuple[str, str, str]:
-    path, name, kind = parse(place)
-    if kind == "zarr":
-        raise ValueError(f"{path} must end in .npy, .npz, .h5 or .tif: Zarr is only read here")
-    return path, name, kind
+    from .volumes import parse as parsed
 
-
-def _choose(names: list[str], name: str, path: str) -> str:
-    if name in names:
-        return name
-    if name or len(names) != 1:
-        listed = ", ".join(sorted(names)) or "no arrays"
-        raise _NoSuchArray(f"{path}:name must name an array of the file, got {name!r}; it holds {listed}")
-    return names[0]
+    try:
+        found = parsed(place, new=True)
+    except ValueError as error:
+        raise ValueError(f"files must end in {_WRITTEN}, archives with :name or without ({error})") from error
+    if found.format not in _KINDS or found.remote:
+        raise ValueError(f"files must end in {_WRITTEN}, archives with :name or without, got {os.fspath(place)!r}")
+    return found.path, found.name, _KINDS[found.format]
 
 
 def library(kind: str, path: str) -> Any:

@@ -26,6 +26,7 @@ class Dataset(Source):
 
     def __init__(self, file: Any, dataset: Any, about: About, path: str) -> None:
         self.file, self.dataset, self.about, self.path = file, dataset, about, path
+        self.name = str(dataset.name).strip("/")
 
     def read(self, window: Window) -> np.ndarray:
         return np.asarray(self.dataset[window]).astype(self.about.dtype, copy=False)

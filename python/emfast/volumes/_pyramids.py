@@ -176,7 +176,7 @@ def write_pyramid(
     steps = _steps(about, levels)
     labels = is_labels(about.dtype) if labels is None else labels
     store = open_store(place.path)
-    make_groups(store, place.name, version == "0.4")
+    make_groups(store, place.name, 2 if version == "0.4" else 3)
     _put_group(store, place.name, version, {MARK: {"pyramid": "not finished"}}, mode == "w")
     total, done, before = sum(product(shape) for shape, *_ in steps), 0, volume
     found = []

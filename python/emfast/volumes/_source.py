@@ -52,6 +52,7 @@ class Source:
     """The array of one file. Windows are slices with start, stop and step (at least 1) inside the shape, none empty."""
 
     about: About
+    name = ""  # inside of an archive
 
     def read(self, window: Window) -> np.ndarray:
         raise NotImplementedError
@@ -89,7 +90,7 @@ class Turned(Source):
     """A source with its axes in our order."""
 
     def __init__(self, source: Source) -> None:
-        self.source = source
+        self.source: Source = source
         about = source.about
         self.order = order_of(about.axes)  # our axis i is the file's axis order[i]
         self.back = tuple(int(i) for i in np.argsort(self.order))

@@ -118,6 +118,14 @@ class Volume:
         return f"{self._place.format}://{self._place}" if self._options.get("forced") else str(self._place)
 
     @property
+    def name(self) -> str:
+        """That of the array inside of its archive, also where the uri leaves it out; else nothing."""
+        source = self._source
+        while isinstance(source, (Turned, Cut)):
+            source = source.source
+        return source.name or self._place.name
+
+    @property
     def format(self) -> str:
         return self._place.format
 
@@ -132,7 +140,7 @@ class Volume:
             array = np.empty(shape, self.dtype)
         else:
             self._check_open()
-            with telling(str(self._place)):
+            with telling(self._place.path):
                 array = self._source.read(_within(self._window, window))
         return array.reshape([n for n, gone in zip(shape, squeezed, strict=True) if not gone])
 
@@ -151,7 +159,7 @@ class Volume:
         except ValueError:
             raise ValueError(f"{self.uri}[...] must be given values of shape {seen}, got {array.shape}") from None
         if 0 not in shape:
-            with telling(str(self._place)):
+            with telling(self._place.path):
                 self._source.write(_within(self._window, window), array.reshape(shape))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -201,7 +209,7 @@ class Volume:
     def _end(self, how: Any) -> None:
         if self._whole and not self._closed:
             self._closed = True
-            with telling(str(self._place)):
+            with telling(self._place.path):
                 how()
             self._source = _Closed(self._source.about, self.uri)
 
@@ -315,13 +323,13 @@ def open_volume(
         raise ValueError("level must be None for a new volume: emfast.volumes.write_pyramid makes pyramids")
     if new:
         about = _wanted(place, like, shape, dtype, chunks, shards, spacing, offset, axes)
-        with telling(str(place)):
+        with telling(place.path):
             source = _formats.create(place, about, mode, codec, fill)
         options: dict[str, Any] = {}
     else:
         options = {"spacing": spacing, "offset": offset, "axes": axes, "level": level}
         options = {name: value for name, value in options.items() if value is not None}
-        with telling(str(place)):
+        with telling(place.path):
             source = _formats.open_source(place, mode, level)
         try:
             source = _told(source, place, axes, spacing, offset)

@@ -14,6 +14,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +85,7 @@ class Chunked(Source):
         self.store, self.prefix, self.layout, self.about = store, f"{key}/" if key else "", layout, about
         self.complete = complete  # whether a missing chunk is an error
         self.lock = threading.Lock()
-        self.name = f"{store.root}:{key}" if key else store.root
+        self.name, self.label = key, f"{store.root}:{key}" if key else store.root
 
     def read(self, window: Window) -> np.ndarray:
         out = np.empty(lengths(window), self.layout.dtype)
@@ -122,7 +123,7 @@ class Chunked(Source):
     def _demand_incomplete(self, index: Sequence[int], key: str) -> None:
         if self.complete:
             file = f"{self.store.root}/{self.prefix}{key}"
-            raise CorruptData(f"{self.name} has no chunk {tuple(index)} in {file}: it was not written, or is lost")
+            raise CorruptData(f"{self.label} has no chunk {tuple(index)} in {file}: it was not written, or is lost")
 
     def _index(self, handle: Handle) -> np.ndarray:
         """Start and length of every chunk of a shard."""
@@ -130,12 +131,12 @@ class Chunked(Source):
         assert layout.per is not None and layout.index is not None
         size = layout.index_bytes()
         if size > handle.size:
-            raise CorruptData(f"{self.name}: {handle.name} is cut short, its index has {size} bytes, it {handle.size}")
+            raise CorruptData(f"{self.label}: {handle.name} is cut short, its index has {size} bytes, it {handle.size}")
         data = handle.read(0 if layout.index_first else handle.size - size, size)
         try:
             return layout.index.decode(data, (*layout.per, 2))
         except ValueError as error:
-            raise CorruptData(f"{self.name}: the index of {handle.name} is damaged ({error})") from error
+            raise CorruptData(f"{self.label}: the index of {handle.name} is damaged ({error})") from error
 
     def _entry(self, index: np.ndarray | None, chunk: Sequence[int]) -> tuple[int, int]:
         if index is None:
@@ -148,10 +149,12 @@ class Chunked(Source):
         try:
             return self._unpacked(chunk, handle.read(start, length))
         except (CorruptData, ValueError, RuntimeError, EOFError, OSError) as error:
-            raise CorruptData(f"{self.name}: chunk {tuple(chunk)} in {handle.name} is damaged ({error})") from error
+            raise CorruptData(f"{self.label}: chunk {tuple(chunk)} in {handle.name} is damaged ({error})") from error
         except Exception as error:  # zlib and lzma have errors of their own, of no common kind
             if type(error).__module__ in ("zlib", "_lzma", "lzma"):
-                raise CorruptData(f"{self.name}: chunk {tuple(chunk)} in {handle.name} is damaged ({error})") from error
+                raise CorruptData(
+                    f"{self.label}: chunk {tuple(chunk)} in {handle.name} is damaged ({error})"
+                ) from error
             raise
 
     def _unpacked(self, chunk: Sequence[int], data: bytes) -> np.ndarray:
@@ -599,50 +602,52 @@ def meta_v2(about: About, codec: str | None) -> dict[str, Any]:
     }
 
 
-def make_groups(store: Store, key: str, second: bool = False) -> None:
-    """The groups above an array, where they are not there; of Zarr 2 for a second-version array."""
+def missing_groups(store: Store, key: str, version: int = 3) -> list[str]:
+    """The groups above an array that are not there; an error where one cannot be."""
     words = key.split("/") if key else []
-    for k in range(len(words)):
-        above = "/".join(words[:k])
+    missing = []
+    for above in ("/".join(words[:k]) for k in range(len(words))):
         node = node_at(store, above)
-        if node is not None and node.is_array:
+        if node is None:
+            missing.append(above)
+        elif node.is_array:
             raise ValueError(f"{store.root}:{key} must be free or an array, but {above or store.root} is an array")
-        if node is not None and node.version != (2 if second else 3):
-            new = 2 if second else 3
-            raise ValueError(
-                f"{store.root} is of Zarr {node.version}, new arrays are of Zarr {new}: choose another folder"
-            )
-        if node is None and second:
+        elif node.version != version:
+            told = f"{store.root} is of Zarr {node.version}, new arrays are of Zarr {version}"
+            raise ValueError(f"{told}: choose another folder")
+    return missing
+
+
+def make_groups(store: Store, key: str, version: int = 3) -> None:
+    """The groups above an array, where they are not there."""
+    for above in missing_groups(store, key, version):
+        if version == 2:
             store.put(_joined(above, ".zgroup"), json.dumps({"zarr_format": 2}).encode())
-        elif node is None:
+        else:
             meta = {"zarr_format": 3, "node_type": "group", "attributes": {}}
             store.put(_joined(above, "zarr.json"), json.dumps(meta, indent=2).encode())
 
 
-def put_node(store: Store, key: str, files: dict[str, dict[str, Any]], replaces: bool) -> None:
-    """Headers of a new array or group, all at once. What was an array (or a pyramid of ours) there goes, if it may."""
-    where = f"{store.root}:{key}" if key else store.root
-    node = node_at(store, key)
-    if node is not None and not replaces:
-        raise FileExistsError(f"{where} is there: mode 'w' replaces it")
-    ours = node is not None and (MARK in node.attributes or _ngff.pyramid_of(node.attributes) is not None)
-    if node is not None and not node.is_array and not ours:
-        raise FileExistsError(f"{where} must be free or an array, but is a group")
-    put_files(store, key, files, node is not None)
-
-
 def put_files(store: Store, key: str, files: dict[str, dict[str, Any]], replaces: bool) -> None:
     """A folder with these headers alone, in the place of the folder that is there, if it may be replaced."""
-    where = f"{store.root}:{key}" if key else store.root
-    if not isinstance(store, Local):
-        if replaces:
-            raise FileExistsError(f"{where} is there: remove it, what is at an address is not replaced")
-        for name, meta in files.items():
-            store.put(_joined(key, name), json.dumps(meta, indent=2).encode())
+    if isinstance(store, Local):
+        with replaced(store, key, replaces) as new:
+            for name, meta in files.items():
+                Local(new).put(name, json.dumps(meta, indent=2).encode())
         return
+    if replaces:
+        where = f"{store.root}:{key}" if key else store.root
+        raise FileExistsError(f"{where} is there: remove it, what is at an address is not replaced")
+    for name, meta in files.items():
+        store.put(_joined(key, name), json.dumps(meta, indent=2).encode())
+
+
+@contextmanager
+def replaced(store: Local, key: str, replaces: bool) -> Iterator[str]:
+    """An empty folder to write into, which takes the place of that below the key in the end."""
     target = os.path.join(store.root, key) if key else store.root
     if not replaces and os.path.exists(target) and (not os.path.isdir(target) or os.listdir(target)):
-        raise FileExistsError(f"{where} is there and is no array: choose another name or remove it")
+        raise FileExistsError(f"{target} is there and is no array: choose another name or remove it")
     parent = os.path.dirname(target)
     if not os.path.isdir(os.path.dirname(store.root) or "."):
         raise FileNotFoundError(f"{store.root} must lie in an existing folder")
@@ -650,11 +655,44 @@ def put_files(store: Store, key: str, files: dict[str, dict[str, Any]], replaces
     with tempfile.TemporaryDirectory(dir=parent, prefix=".emfast-") as beside:
         new = os.path.join(beside, "new")
         os.mkdir(new)
-        for name, meta in files.items():
-            Local(new).put(name, json.dumps(meta, indent=2).encode())
+        yield new
         if os.path.isdir(target):
             os.rename(target, os.path.join(beside, "old"))
         os.rename(new, target)
+
+
+def check_free(store: Store, key: str, replaces: bool = True) -> bool:
+    """Whether there is an array (or a pyramid, or what we left unfinished) that a new one may replace; an error where
+    there is something else."""
+    where = f"{store.root}:{key}" if key else store.root
+    node = node_at(store, key)
+    if node is not None and not replaces:
+        raise FileExistsError(f"{where} is there: mode 'w' replaces it")
+    ours = node is not None and (MARK in node.attributes or _ngff.pyramid_of(node.attributes) is not None)
+    if node is not None and not node.is_array and not ours:
+        raise FileExistsError(f"{where} must be free or an array, but is a group")
+    return node is not None
+
+
+def put_node(store: Store, key: str, files: dict[str, dict[str, Any]], replaces: bool) -> None:
+    """Headers of a new array or group, all at once, in the place of what may go."""
+    put_files(store, key, files, check_free(store, key, replaces))
+
+
+def save(place: Place, array: np.ndarray) -> None:
+    """Write an array, which appears when all of it is there."""
+    store = Local(place.path)
+    about = About(array.shape, array.dtype.newbyteorder("="))
+    chunks, shards = sides_for(about)
+    attributes = {MARK: {"format": 1}}
+    meta = meta_v3(replace(about, chunks=chunks, shards=shards), attributes, "zstd", 0)
+    there = check_free(store, place.name)
+    make_groups(store, place.name)
+    with replaced(store, place.name, there) as new:
+        Local(new).put("zarr.json", json.dumps(meta, indent=2).encode())
+        if array.size:
+            source = open_array(Local(new), "", Node(3, True, meta, attributes), "r+")
+            source.write(tuple(slice(0, n, 1) for n in array.shape), array)
 
 
 __all__ = ["Chunked", "Layout", "Node", "create", "open_array", "open_source"]
