@@ -1,9 +1,11 @@
 """Volumes in blocks: the answer never depends on the blocks, their order, the workers, or on what fails meanwhile."""
 
+import itertools
 import math
 import operator
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -589,7 +591,8 @@ def test_plans_stay_within_the_memory(data):
         assert math.prod(smallest) * cost > memory - _plan._resident() - 10**7  # not less is held than before
         return
     assert plan.bytes <= memory
-    assert plan.bytes == plan.base + math.ceil(plan.workers * cost * math.prod(plan.grid.largest))
+    assert plan.bytes == plan.base + math.ceil(plan.workers * (plan.cost * math.prod(plan.grid.largest)))
+    assert plan.cost == cost
     assert 1 <= plan.workers <= min(workers, plan.blocks)
     for side, s, n in zip(plan.block, shard, shape, strict=True):
         assert side == n or side % s == 0
@@ -618,6 +621,75 @@ def test_plans_in_words():
     plan = plan_blocks(np.zeros((64, 64, 64), "u1"), block=32, halo=1, workers=1, memory="100GB")
     assert " with a halo of 1, 1 at once" in str(plan)
     assert str(plan).endswith("of 100 GB of memory")
+
+
+MEASURED = """
+    import sys
+    import numpy as np
+    import emfast
+    from emfast.blocks import map_blocks, plan_blocks
+    folder, memory, workers, side, name = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+    fn, dtype = {
+        "copy": (lambda voxels: voxels.astype("u8"), "u8"),
+        "components": (lambda voxels: emfast.connected_components(voxels, dtype="u8"), "u8"),
+        "edt": (emfast.edt, "f4"),
+        "noise": (lambda voxels: np.random.default_rng(0).integers(0, 2**63, voxels.shape), "i8"),
+    }[name]
+    files = dict(shape=(side,) * 3, chunks=(32, 32, 32), shards=(64, 64, 64))
+    source = emfast.open_volume(folder + "/in.zarr", mode="x", dtype="u1", **files)
+    for z in range(0, side, 64):
+        source[z : z + 64] = np.random.default_rng(z).integers(0, 9, (min(64, side - z), side, side), "u1") > 0
+    target = emfast.open_volume(folder + "/out.zarr", mode="x", dtype=dtype, **files)
+    fn(np.zeros((2, 2, 2), "u1"))
+    options = dict(memory=memory, workers=workers, halo=8)
+    plan = plan_blocks(source, target, **options)
+    map_blocks(fn, source, target, journal=True, **options)
+    with open("/proc/self/status") as file:
+        peak = 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    print(plan.bytes, peak)
+"""
+
+
+def measured(folder, memory, workers, side, name):
+    """Bytes planned, and the most that the process held."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
+    arguments = [str(folder), memory, str(workers), str(side), name]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MEASURED), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return map(int, done.stdout.split())
+
+
+needs_proc = pytest.mark.skipif(
+    sys.platform != "linux" or "EMFAST_SANITIZER" in os.environ, reason="peak memory is read in /proc, unsanitized"
+)
+
+
+@needs_proc
+@pytest.mark.parametrize("name", ["copy", "edt", "noise"])
+def test_no_more_memory_than_planned(tmp_path, name):
+    planned, peak = measured(tmp_path, "120MB", 2, 160, name)
+    assert peak <= planned <= 120 * 10**6
+
+
+@needs_proc
+@pytest.mark.slow
+def test_plans_are_near_what_is_held(tmp_path):
+    ratios = []
+    for case in itertools.product(["250MB", "400MB", "700MB"], [1, 3], ["copy", "components", "edt", "noise"]):
+        memory, workers, name = case
+        folder = tmp_path / "-".join(map(str, case))
+        folder.mkdir()
+        planned, peak = measured(folder, memory, workers, 384, name)
+        assert peak <= planned, case
+        ratios.append(planned / peak)
+        shutil.rmtree(folder)
+    assert np.mean(np.array(ratios) <= 1.5) >= 0.9
 
 
 def test_progress_is_told():

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from hypothesis import strategies as st
 import emfast
 from emfast import _journal
 from emfast._identity import function_words, local_path, volume_words
-from emfast._job import Outcome
+from emfast._job import Outcome, checksum
 from emfast._journal import Journal
 from emfast.blocks import Made, check_blocks, map_blocks
 from emfast.errors import BlocksFailed, CorruptData
+from strategies import hnp, layouts, shapes
 
 zarr = pytest.importorskip("zarr")
 
@@ -148,6 +150,13 @@ def test_other_files_are_no_journals(tmp_path):
     (tmp_path / "b").write_bytes(b"torn before its first newline")
     with Journal(str(tmp_path / "b"), ABOUT, 3) as journal:
         assert not any(journal.done)
+
+
+@given(hnp.arrays(st.sampled_from(["u1", "u8", "f4", "?"]), shapes(dims=(1, 2, 3, 4), max_side=5)))
+def test_checksums_know_voxels_not_memory(array):
+    expected = zlib.crc32(array.tobytes())
+    assert [checksum(found) for found in layouts(array)] == [expected] * 4 if array.ndim else True
+    assert checksum(array.T) == zlib.crc32(array.T.tobytes())
 
 
 # --- runs that stop and go on

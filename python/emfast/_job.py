@@ -103,7 +103,15 @@ class Job:
 
 def checksum(voxels: Any) -> int:
     """The CRC-32 of voxels in C order."""
-    return zlib.crc32(np.ascontiguousarray(voxels).data.cast("B")) if np.size(voxels) else 0
+    array = np.asarray(voxels)
+    if array.size == 0:
+        return 0
+    if array.flags.c_contiguous or array.ndim < 2:
+        return zlib.crc32(np.ascontiguousarray(array).data.cast("B"))
+    sum_ = 0
+    for plane in array:  # the whole is never copied
+        sum_ = zlib.crc32(np.ascontiguousarray(plane).data.cast("B"), sum_)
+    return sum_
 
 
 def last(window: Window) -> tuple[Any, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +51,8 @@ class Plan:
         How many threads the calls of emfast in each may use.
     cost : float
         Bytes for each voxel of a block with its halo.
+    files : int
+        Bytes for each worker beside those: a file of each target, packed.
     base : int
         Bytes that the process held before.
     memory : int or None
@@ -59,6 +63,7 @@ class Plan:
     workers: int
     threads: int
     cost: float
+    files: int
     base: int
     memory: int | None
 
@@ -75,7 +80,7 @@ class Plan:
     @property
     def bytes(self) -> int:
         """The most that the process will hold."""
-        return self.base + math.ceil(self.workers * self.cost * math.prod(self.grid.largest))
+        return self.base + math.ceil(self.workers * (self.files + self.cost * math.prod(self.grid.largest)))
 
     def __str__(self) -> str:
         sides = " x ".join(map(str, self.block))
@@ -101,6 +106,7 @@ def make_plan(
     """The blocks asked for, else as large as memory lets; fewer at once where even the smallest are too many."""
     bound = None if memory is None else bytes_of(memory)
     per_voxel = _cost_of({**sources, **targets}, len(shape)) if cost is None else float(cost)
+    files = _files_of(targets, len(shape)) if cost is None else 0
     if not per_voxel > 0:
         raise ValueError(f"cost must be above 0 bytes for each voxel, got {cost!r}")
     base = NEW if team.base is None else team.base
@@ -108,7 +114,7 @@ def make_plan(
 
     def fits(sides: Sequence[int], at_once: int) -> bool:
         largest = math.prod(Grid(shape, sides, halo).largest)
-        return bound is None or base + at_once * per_voxel * largest <= bound
+        return bound is None or base + at_once * (files + per_voxel * largest) <= bound
 
     if isinstance(block, str):
         if block != "auto":
@@ -125,7 +131,7 @@ def make_plan(
         at_once = next((k for k in counts if fits(sides, k)), counts[-1])
     grid = Grid(shape, sides, halo)
     at_once = max(1, min(at_once, len(grid)))
-    plan = Plan(grid, at_once, max(1, _native.get_threads() // at_once), per_voxel, base, bound)
+    plan = Plan(grid, at_once, max(1, _native.get_threads() // at_once), per_voxel, files, base, bound)
     if bound is not None and plan.bytes > bound:
         raise ValueError(
             f"memory must be at least {in_words(plan.bytes)} for blocks of {grid.block}, got {in_words(bound)}: "
@@ -153,9 +159,19 @@ def in_words(n: float) -> str:
 
 
 def _cost_of(volumes: Mapping[str, Any], dims: int) -> float:
-    """What is read and written for each voxel; and as much again, for the function and the files' buffers."""
+    """What is read and written for each voxel, and a quarter of that for a little scratch."""
     per_voxel = sum(np.dtype(v.dtype).itemsize * math.prod(v.shape[: len(v.shape) - dims]) for v in volumes.values())
-    return float(max(1, 2 * per_voxel))
+    return max(1.0, 1.25 * per_voxel)
+
+
+def _files_of(targets: Mapping[str, Any], dims: int) -> int:
+    """Bytes of a file of each target: packed it is hardly larger than its voxels."""
+    total = 0
+    for target in targets.values():
+        sides = file_sides(target, dims)
+        lead = math.prod(target.shape[: len(target.shape) - dims])
+        total += 0 if sides is None else np.dtype(target.dtype).itemsize * lead * math.prod(sides)
+    return total
 
 
 def _unit_of(targets: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -218,7 +234,9 @@ def _halo_words(halo: tuple[tuple[int, int], ...]) -> str:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Bytes of memory that this process holds, less what the C library keeps of memory that was given back."""
+    with suppress(AttributeError, OSError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         with open("/proc/self/statm") as file:
             pages = int(file.read().split()[1])

@@ -97,7 +97,8 @@ def map_blocks(
         A bound like "4GB" for all that this process holds, or each worker of a cluster. The blocks, and how many are
         worked on at once, follow.
     cost : float, optional
-        Bytes that a call takes for each voxel of its outer box, all told; by default what it reads and writes, twice.
+        Bytes that a call takes for each voxel of its outer box, all told; by default what it reads and writes and a
+        quarter more, beside a packed file of each target: enough for a function without much scratch.
     workers : int, optional
         How many blocks are worked on at once; by default as many as emfast may use threads, and in a cluster what it
         has. Calls of emfast in a block use fewer threads, so that all together are no more than that.
