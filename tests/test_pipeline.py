@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import emfast
 from emfast import pipeline
+from emfast.cli import main
 from test_blockwise import affinity_arrays, equal, layout
 
 SHARP = {"watershed": {"low": 0.2, "high": 0.9}}
@@ -56,6 +57,7 @@ def test_from_a_file_to_a_file(tmp_path, tissue, source):
     assert text.startswith(f"# emfast {emfast.__version__}, Python 3")
     kept = sorted(p.name for p in (tmp_path / "segments.zarr.work").iterdir())
     assert kept == [
+        "fragments",
         "fragments.json",
         "fragments.zarr",
         "graphs",
@@ -152,3 +154,48 @@ def test_the_plan(source):
     assert [line.split()[0] for line in lines] == ["volume", "blocks", "tables", "disk", "time"]
     with pytest.raises(ValueError, match="memory must be at least"):
         pipeline.plan_segment(source, memory="1MB")
+
+
+# ---- the command
+
+
+def test_the_command(tmp_path, tissue, source, capsys):
+    (tmp_path / "r.yaml").write_text("watershed: {low: 0.2}\n")
+    words = ["segment", str(source), str(tmp_path / "s.zarr"), "--recipe", str(tmp_path / "r.yaml"), "--high", "0.9"]
+    words += ["--threshold", "0.4,0.6", "--block", "16,32,32", "--memory", "2GB"]
+    assert main([*words, "--dry-run"]) == 0
+    assert "18 blocks" in capsys.readouterr().out
+    assert not (tmp_path / "s.zarr").exists()
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "(40, 64, 72) uint32, threshold 0.4" in out
+    assert "Mvoxels/s" in out
+    for threshold in (0.4, 0.6):
+        wanted = emfast.segment_affinities(tissue, threshold=threshold, low=0.2, high=0.9)
+        equal(emfast.open_volume(tmp_path / f"s.zarr/{threshold}")[...], wanted)
+        assert (tmp_path / f"s.zarr.{threshold}.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--memory", "1kB"], "memory must be at least"),
+        (["--threshold", "2"], "thresholds must be from 0 to 1"),
+        (["--score", "sum"], "score must be mean, min, max"),
+        (["--low", "0.99"], "low and high must satisfy"),
+    ],
+)
+def test_mistakes_in_the_command(tmp_path, source, capsys, options, words):
+    assert main(["segment", str(source), str(tmp_path / "s.zarr"), *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+# ---- what is damaged between two calls
+
+
+def test_a_damaged_piece_of_the_fragments_is_noticed(tmp_path, source):
+    emfast.segment(source, work=tmp_path / "work", block=(16, 32, 32))
+    with emfast.open_volume(tmp_path / "work" / "fragments.zarr", mode="r+") as volume:
+        volume[:16, :32, :32] = volume[:16, :32, :32] + 1
+    with pytest.raises(emfast.errors.BlocksFailed, match="CorruptData"):
+        emfast.segment(source, work=tmp_path / "work", thresholds=0.7)

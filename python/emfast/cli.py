@@ -26,6 +26,7 @@ from . import (
     _cli_data,
     _cli_evaluate,
     _cli_mesh,
+    _cli_segment,
     _cli_view,
     _files,
     _native,
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _cli_data.add(verbs, _spacing)
     _cli_evaluate.add(verbs, _spacing)
     _cli_mesh.add(verbs, _spacing)
+    _cli_segment.add(verbs, _spacing)
     _cli_bench.add(verbs, _spacing)
     _cli_view.add(verbs, _spacing)
 

@@ -24,12 +24,13 @@ from ._identity import parted, volume_words
 from ._options import integer_of, number_of
 from ._plan import Plan, in_words
 from ._progress import span
-from .blocks import plan_blocks
+from .blocks import plan_blocks, verified
 from .blockwise._run import Run, beside, is_place
 from .blockwise.fragments import Looked, cost_of
 from .fragments import watershed as watershed_in_memory
 from .graphs import region_graph
 from .trees import MergeTree, agglomerate, is_reducible, needs_histograms
+from .volumes import open_volume
 
 __all__ = ["Agglomeration", "Recipe", "SegmentPlan", "Watershed", "plan_segment", "read_recipe", "segment"]
 
@@ -249,16 +250,17 @@ class _Steps:
                 f"{found.get(name)} and not {wanted[name]}: choose another or remove it"
             )
         _write(self._path("source.json"), wanted)
-        place = self._path("fragments.zarr")
+        place, inner = self._path("fragments.zarr"), self._path("fragments")
         if _read(done) == wanted and os.path.isdir(place):
-            from .volumes import open_volume
-
-            return open_volume(place)
-        inner = self._path("fragments")
-        fragments = blockwise.watershed(self.source, place, work=inner, **options, **shared)
-        _write(done, wanted)
-        shutil.rmtree(inner)
-        return fragments
+            fragments = open_volume(place)
+        else:
+            fragments = blockwise.watershed(self.source, place, work=inner, **options, **shared)
+            _write(done, wanted)
+        journal = os.path.join(inner, "fragments.journal")
+        for name in set(os.listdir(inner)) - {"fragments.journal", "fragments.journal.values"}:
+            path = os.path.join(inner, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        return verified(fragments, journal=journal)
 
     def tree(self, fragments: Any) -> MergeTree:
         """Of all merges down to the recipe's ``until``."""
@@ -330,8 +332,6 @@ def _words(volume: Any) -> Any:
     if volume is None:
         return None
     if is_place(volume):
-        from .volumes import open_volume
-
         with open_volume(volume) as opened:
             return volume_words(opened)
     return volume_words(volume if hasattr(volume, "shape") else np.asarray(volume))
@@ -417,8 +417,6 @@ def plan_segment(
     (4, (32, 64, 64))
     """
     from contextlib import nullcontext
-
-    from .volumes import open_volume
 
     settings = _recipe(recipe, thresholds)
     opened: Any = open_volume(source) if is_place(source) else nullcontext(source)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._identity import parted
-from ..blocks import Grid, map_blocks, plan_blocks
+from ..blocks import Grid, map_blocks, plan_blocks, verified
 from ._shelf import Shelf
 
 _CHUNK = 64  # voxels along an axis
@@ -97,6 +97,7 @@ class Run:
                 memory=self.engine.memory,
                 cost=self.cost,
                 workers=self.engine.workers,
+                client=self.engine.client,
             )
             self.grid = Grid(self.shape, plan.block)
             self._stack = self._stack.pop_all()
@@ -149,6 +150,10 @@ class Run:
         if self.folder is None:
             return np.empty(self.shape, dtype)
         return self._created(os.path.join(self.folder, f"{name}.zarr"), name, dtype, None)
+
+    def written(self, name: str, volume: Any) -> Any:
+        """A volume that the pass of that name has written, to be read: in a folder, what was not written is noticed."""
+        return volume if self.folder is None else verified(volume, journal=self._journal(name))
 
     def target(self, name: str, dtype: Any, like: Any = None, over: Any = None) -> Any:
         """What the pass of that name writes to and the operation returns: made now, or checked where it was given.

@@ -103,6 +103,7 @@ def find_components(
     local = run.volume("local", "u4")
     counts = run.map("local", _Label(run.shelf, connectivity, background, sizes), labels, local)
     seams = run.map("seams", _Touch(run, connectivity, periodic))
+    local = run.written("local", local)
     return local, unite(run.shelf, counts, seams)
 
 

@@ -99,6 +99,7 @@ def watershed(
         fragment = _Fragments(run.shelf, float(low), float(high), bool(per_section), bool(dust))
         counts = run.map("local", fragment, run.sources, local, halo=1)
         seams = run.map("seams", _Overlap(run))
+        local = run.written("local", local)
         united = unite(run.shelf, counts, seams, dust=0 if merge_size else dust)
         if not merge_size:
             wide = united.count >= 2**32 if dust else voxels > 2**32 - 2
@@ -108,6 +109,7 @@ def watershed(
             return (out, united.count) if return_count else out
         whole = run.volume("unmerged", "u8" if voxels > 2**32 - 2 else "u4")
         run.map("unmerged", Renamed(united, str(whole.dtype)), local, whole)
+        whole = run.written("unmerged", whole)
         graph = _graph(run, whole, per_section)
         table, count = linked(graph, united.count, merge_size, merge_threshold, dust)
         run.shelf.put_column("regions", table)

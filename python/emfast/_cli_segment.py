@@ -1,0 +1,113 @@
+"""``emfast segment``: from affinities to segments, whatever their size."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from typing import Any
+
+from . import _native
+
+__all__ = ["add"]
+
+
+def add(verbs: Any, spacing: Any) -> None:
+    """The verb and its options; ``spacing`` is for others."""
+    verb = verbs.add_parser(
+        "segment",
+        help="segments from affinities, whatever their size: watershed, region graph, agglomeration, cuts",
+        description="Segments from affinities, block by block: watershed, region graph, agglomeration, cuts.",
+        epilog="What lies between is kept in OUT.work: the same command after a crash goes on where that stopped, and "
+        "one with other thresholds begins with the tree. OUT.yaml is the recipe in full. Formats and places are in "
+        "docs/volumes.md, how it works in docs/scale.md.",
+    )
+    verb.add_argument("source", metavar="AFFINITIES", help="nearest ones, (3, z, y, x)")
+    verb.add_argument("target", metavar="OUT", help="with several thresholds a .zarr or .h5 file: an array for each")
+    verb.add_argument("--recipe", metavar="FILE.yaml", help="settings (default: those of emfast.segment)")
+    verb.add_argument(
+        "--threshold",
+        type=_numbers,
+        metavar="T,T,…",
+        help="merge while the score is this or more (default: of the recipe, 0.5)",
+    )
+    verb.add_argument("--score", help="as emfast.agglomerate names it (default: of the recipe, mean)")
+    verb.add_argument(
+        "--low", type=float, help="voxels with no better edge are background (default: of the recipe, 0.1)"
+    )
+    verb.add_argument("--high", type=float, help="edges from it on join always (default: of the recipe, 0.98)")
+    verb.add_argument("--mask", metavar="FILE", help="voxels that are 0 there are background")
+    verb.add_argument("--block", type=_sides, metavar="Z,Y,X", help="default: as memory lets")
+    verb.add_argument("--memory", metavar="SIZE", help="a bound like 4GB for all that is held")
+    verb.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one for each thread)")
+    verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+    verb.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the work, as tcp://host:8786")
+    verb.add_argument("--work", metavar="DIR", help="for what lies between (default: OUT.work)")
+    verb.add_argument("--dry-run", action="store_true", help="only say what would be done: blocks, memory, disk, time")
+    verb.set_defaults(run=run)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers like 0.5,0.7, got {text!r}") from None
+
+
+def _sides(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be integers like 256,256,256, got {text!r}") from None
+
+
+def run(chosen: argparse.Namespace) -> int:
+    from . import pipeline
+
+    if chosen.threads:
+        _native.set_threads(chosen.threads)
+    recipe = _recipe(chosen)
+    shared = {"recipe": recipe, "block": chosen.block or "auto", "memory": chosen.memory, "workers": chosen.workers}
+    if chosen.dry_run:
+        print(pipeline.plan_segment(chosen.source, **shared))
+        return 0
+    start = time.perf_counter()
+    client = _client(chosen.scheduler)
+    try:
+        found = pipeline.segment(
+            chosen.source, chosen.target, mask=chosen.mask, work=chosen.work, client=client, progress=True, **shared
+        )
+    finally:
+        if client is not None:
+            client.close()
+    seconds = time.perf_counter() - start
+    volumes = found if isinstance(found, list) else [found]
+    for volume, threshold in zip(volumes, recipe.thresholds, strict=True):
+        print(f"{volume.uri}: {volume.shape} {volume.dtype}, threshold {threshold:g}")
+    print(f"{seconds:.1f} s, {volumes[0].size / max(seconds, 1e-9) / 1e6:.1f} Mvoxels/s")
+    return 0
+
+
+def _recipe(chosen: argparse.Namespace) -> Any:
+    """The recipe of the file, or the default one, with what was said beside it."""
+    from . import pipeline
+
+    recipe = pipeline.read_recipe(chosen.recipe) if chosen.recipe else pipeline.Recipe()
+    limits = {name: getattr(chosen, name) for name in ("low", "high") if getattr(chosen, name) is not None}
+    if limits:
+        recipe = replace(recipe, watershed=replace(recipe.watershed, **limits))
+    if chosen.score is not None:
+        recipe = replace(recipe, agglomeration=replace(recipe.agglomeration, score=chosen.score))
+    return recipe if chosen.threshold is None else replace(recipe, thresholds=chosen.threshold)
+
+
+def _client(address: str | None) -> Any:
+    if address is None:
+        return None
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "--scheduler needs distributed: pip install 'emfast[scale]'", name=error.name
+        ) from None
+    return Client(address)
