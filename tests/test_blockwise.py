@@ -1,5 +1,7 @@
 """Operations in blocks: for any blocks, in any order, they give what the calls in memory give, to the bit."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,6 +32,16 @@ def affinity_arrays(draw, dtypes=("u1", "f2", "f4")):
     values = rng.integers(0, levels + 1, (len(shape), *shape)) / levels
     dtype = np.dtype(draw(st.sampled_from(dtypes)))
     return (values * 255).astype(dtype) if dtype == np.uint8 else values.astype(dtype)
+
+
+class Lazy:
+    """An array that must be sliced, as volumes in files are."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, index):
+        return self.array[index].copy()
 
 
 # ---- components
@@ -111,7 +123,8 @@ def test_watershed(data, affinities):
     if data.draw(st.booleans()):
         options |= {"merge_size": data.draw(st.integers(1, 20)), "merge_threshold": 0.3}
     wanted, count = emfast.watershed(affinities, return_count=True, **options)
-    found, found_count = blockwise.watershed(affinities, return_count=True, **options, **layout(data.draw, shape))
+    source = Lazy(affinities) if data.draw(st.booleans()) else affinities
+    found, found_count = blockwise.watershed(source, return_count=True, **options, **layout(data.draw, shape))
     equal(found, wanted)
     assert found_count == count
 
@@ -160,12 +173,18 @@ def test_region_graph(data, problem):
         "spacing": (40, 4, 4)[-fragments.ndim :],
     }
     wanted = emfast.region_graph(affinities, fragments, **options)
-    found = blockwise.region_graph(affinities, fragments, **options, **layout(data.draw, fragments.shape))
+    source = Lazy(affinities) if data.draw(st.booleans()) else affinities
+    found = blockwise.region_graph(source, fragments, **options, **layout(data.draw, fragments.shape))
     assert found == wanted
 
 
 @given(st.data(), graph_problems(connected=True))
 def test_agglomerate(data, problem):
+    with mock.patch.object(blockwise.trees, "_GROUP", data.draw(st.sampled_from([1, 60, 1 << 26]))):
+        check_agglomerate(data, problem)
+
+
+def check_agglomerate(data, problem):
     affinities, fragments, offsets = problem
     score = data.draw(st.sampled_from(["mean", "mean", "max", "min", "median", "quantile:0.75"]))
     rules = {"score": score, "until": data.draw(st.sampled_from([None, 0.3]))}
@@ -181,7 +200,8 @@ def test_agglomerate(data, problem):
     assert levels[-1].blocks == 1
 
 
-def test_most_merges_are_made_in_the_blocks():
+def test_most_merges_are_made_in_the_blocks(monkeypatch):
+    monkeypatch.setattr(blockwise.trees, "_GROUP", 1)
     affinities = emfast.phantom.make((32, 64, 64), seed=3).affinities
     fragments = emfast.watershed(affinities, low=0.1, high=0.98)
     tree, levels = blockwise.agglomerate(affinities, fragments, block=(16, 32, 32), return_levels=True)

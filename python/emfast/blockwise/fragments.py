@@ -20,9 +20,10 @@ from ..graphs import RegionGraph
 from ..labels import remap
 from ._run import Run
 from ._shelf import Shelf
+from ._spared import spared
 from ._unite import keep_part, overlapping, unite
 from .components import Renamed
-from .graphs import GraphOf, reach_of
+from .graphs import GraphOf, read_by
 
 __all__ = ["watershed"]
 
@@ -97,7 +98,9 @@ def watershed(
         voxels = math.prod(run.shape)
         local = run.volume("local", "u4")
         fragment = _Fragments(run.shelf, float(low), float(high), bool(per_section), bool(dust))
-        counts = run.map("local", fragment, run.sources, local, halo=1)
+        around = [(1, 1)] * len(run.shape)
+        sources = {**run.sources, "affinities": spared(source, run.grid.block, around, [(0, 1)] * len(run.shape))}
+        counts = run.map("local", fragment, sources, local, halo=around)
         seams = run.map("seams", _Overlap(run))
         local = run.written("local", local)
         united = unite(run.shelf, counts, seams, dust=0 if merge_size else dust)
@@ -193,8 +196,7 @@ def _graph(run: Run, fragments: Any, per_section: bool) -> RegionGraph:
     steps = [step[3 - dims :] for step in offsets_of(NEAREST, dims)]
     channels = slice(1, None) if per_section else slice(None)
     graph = GraphOf(steps[channels], channels=channels)
-    sources = {"affinities": run.sources["affinities"], "fragments": fragments}
-    return RegionGraph.total(run.map("graph", graph, sources, halo=reach_of(steps)))
+    return RegionGraph.total(run.map("graph", graph, **read_by(run, steps, fragments)))
 
 
 # ---- quantiles: the value of a rank, found by its upper bits and then by its lower ones

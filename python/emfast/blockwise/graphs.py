@@ -13,6 +13,7 @@ from ..affinities import NEAREST, offsets_of
 from ..graphs import RegionGraph
 from ..graphs import region_graph as in_memory
 from ._run import Run
+from ._spared import spared
 
 __all__ = ["region_graph"]
 
@@ -67,7 +68,7 @@ def region_graph(
         work=work,
         engine=engine,
     ) as run:
-        graph_of, halo = asked(run, offsets, histogram, boxes, spacing)
+        graph_of = asked(run, offsets, histogram, boxes, spacing)
         if len(run.grid) == 0:
             return in_memory(
                 *(np.asarray(source) for source in run.sources.values()),
@@ -76,7 +77,7 @@ def region_graph(
                 boxes=boxes,
                 spacing=spacing,
             )
-        return RegionGraph.total(run.map("graph", graph_of, run.sources, halo=halo))
+        return RegionGraph.total(run.map("graph", graph_of, **read_by(run, graph_of.steps, run.sources["fragments"])))
 
 
 class GraphOf:
@@ -94,16 +95,20 @@ def place_of(block: Block) -> dict[str, Any]:
     return {"core": block.inner, "origin": [o.start for o in block.outer], "whole_shape": block.whole}
 
 
-def reach_of(steps: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
-    """How far edges reach before and after a block along each axis: at least a voxel before it."""
-    along = zip(*steps, strict=True)
-    return [(max(0, -min(s)), max(0, *s)) for s in along]
+def read_by(run: Run, steps: Sequence[Sequence[int]], fragments: Any) -> dict[str, Any]:
+    """The sources of the graphs of blocks, and how far their edges reach before and after a block along each axis.
+
+    Affinities lie at the sources of edges, so none around the block is looked at.
+    """
+    halo = [(max(0, -min(along)), max(0, *along)) for along in zip(*steps, strict=True)]
+    affinities = spared(run.sources["affinities"], run.grid.block, halo, [(0, 0)] * len(halo))
+    return {"source": {"affinities": affinities, "fragments": fragments}, "halo": halo}
 
 
 def asked(
     run: Run, offsets: Sequence[Sequence[int]], histogram: bool, boxes: bool, spacing: Sequence[float]
-) -> tuple[GraphOf, list[tuple[int, int]]]:
-    """The graph of a block as it was asked for, and its halo; what does not fit is refused before any work."""
+) -> GraphOf:
+    """The graph of a block as it was asked for; what does not fit is refused before any work."""
     values, labels = run.sources["affinities"], run.sources["fragments"]
     dims = len(run.shape)
     if len(values.shape) != dims + 1:
@@ -114,7 +119,7 @@ def asked(
     options: dict[str, Any] = {"histogram": bool(histogram), "boxes": bool(boxes), "spacing": spacing_of(spacing, dims)}
     one = (1,) * dims
     in_memory(np.zeros((len(steps), *one), values.dtype), np.zeros(one, labels.dtype), offsets=steps)
-    return GraphOf(steps, **options), reach_of(steps)
+    return GraphOf(steps, **options)
 
 
 def cost_of(sources: dict[str, Any]) -> float:

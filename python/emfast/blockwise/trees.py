@@ -9,6 +9,7 @@ at its surface.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,9 @@ from ..trees import MergeTree, agglomerate_block, is_reducible, needs_histograms
 from ..trees import agglomerate as in_memory
 from ._run import Run
 from ._shelf import Shelf
-from .graphs import GraphOf, asked, cost_of, place_of
+from .graphs import GraphOf, asked, cost_of, place_of, read_by
+
+_GROUP = 1 << 26  # voxels of the groups of blocks that merge first
 
 __all__ = ["Level", "agglomerate"]
 
@@ -88,7 +91,7 @@ def agglomerate(
 
     Notes
     -----
-    Exact: two segments that are each other's best, and whole, are merged by any order of work. In memory at once,
+    Exact: two segments that are whole and each other's best are merged in any order of work. In memory at once,
     beside the blocks: the graph of a group, and at the end the tree, 60 bytes for each fragment.
 
     Examples
@@ -116,14 +119,14 @@ def agglomerate(
         work=work,
         engine=engine,
     ) as run:
-        graph_of, halo = asked(run, offsets, histogram, False, (1,) * len(run.shape))
+        graph_of = asked(run, offsets, histogram, False, (1,) * len(run.shape))
         _check_rules(run, rules)
         if len(run.grid) == 0:
             voxels = (np.asarray(source) for source in run.sources.values())
             tree = in_memory(graph_in_memory(*voxels, offsets=offsets, histogram=histogram), **rules)
             return (tree, []) if return_levels else tree
         graphs = "graphs-bins" if histogram else "graphs"
-        run.map(graphs, _Kept(run.shelf, graph_of, graphs), run.sources, halo=halo)
+        run.map(graphs, _Kept(run.shelf, graph_of, graphs), **read_by(run, graph_of.steps, run.sources["fragments"]))
         tree, levels = agglomerate_graphs(run, graphs, rules)
     return (tree, levels) if return_levels else tree
 
@@ -132,7 +135,7 @@ def agglomerate_graphs(run: Run, graphs: str, rules: dict[str, Any]) -> tuple[Me
     """The tree of the graphs that blocks left on the shelf, by groups of more and more of them."""
     levels: list[Level] = []
     names: list[str] = []
-    below, grid = run.grid, Grid(run.grid.counts, 1)
+    below, grid = run.grid, Grid(run.grid.counts, _first_group(run.grid))
     while True:
         level = len(levels)
         folder = f"{graphs}-{_words(rules)}/{level}"
@@ -150,6 +153,18 @@ def agglomerate_graphs(run: Run, graphs: str, rules: dict[str, Any]) -> tuple[Me
         for i in range(level.blocks)
     ]
     return MergeTree.total(trees), levels
+
+
+def _first_group(grid: Grid) -> tuple[int, ...]:
+    """How many blocks along each axis the first groups have: small blocks have little that is whole in them."""
+    sides = [1] * len(grid.shape)
+    for axis in itertools.cycle(range(len(sides))):
+        if all(side >= n for side, n in zip(sides, grid.counts, strict=True)):
+            break
+        if math.prod(grid.block) * math.prod(sides) * 2 > _GROUP:
+            break
+        sides[axis] = min(2 * sides[axis], grid.counts[axis])
+    return tuple(sides)
 
 
 class _Kept:
