@@ -19,7 +19,7 @@ import numpy as np
 from . import _store
 from ._arrays import Host, Operand, take
 from ._checks import checked_graph
-from ._ids import cast_exactly, ids_from
+from ._ids import cast_exactly, find, ids_from
 from ._options import ids_of, spacing_of
 from ._table import Table
 from .affinities import NEAREST, offsets_of
@@ -254,8 +254,8 @@ class RegionGraph:
         def renamed(labels: np.ndarray) -> np.ndarray:
             if len(old) == 0:
                 return labels
-            place = np.minimum(np.searchsorted(old, labels), len(old) - 1)
-            return np.where(old[place] == labels, new[place], labels)
+            place, there = find(labels, old)
+            return np.where(there, new[np.where(there, place, 0)], labels)
 
         edges = np.sort(renamed(self.edges), axis=1)
         kept = edges[:, 0] != edges[:, 1]

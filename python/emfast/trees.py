@@ -17,6 +17,7 @@ from ._checks import checked_graph, checked_tree
 from ._ids import cast_exactly, find, ids_from, places_of
 from ._options import integer_of, number_of
 from .graphs import RegionGraph
+from .labels import unique
 
 _FORMAT = "emfast merge tree 1"
 _SCHEDULES = ("any", "chains", "queue")
@@ -264,7 +265,7 @@ class MergeTree:
         for start in unlike.tolist():
             run = np.flatnonzero(scores[order] == scores[order[start]])
             order[run] = sorted(order[run].tolist(), key=lambda i: (-_quotient(sums[i], counts[i]), ids[i]))
-        fragments, a, b = np.unique(together("fragments")), together("a")[order], together("b")[order]
+        fragments, a, b = unique(together("fragments")), together("a")[order], together("b")[order]
         ends = np.bincount(places_of(b, fragments, "trees must merge their own fragments"), minlength=len(fragments))
         if (ends > 1).any():
             raise ValueError(f"trees must be of different blocks, got several that merge {fragments[ends > 1][0]}")

@@ -20,6 +20,7 @@ from .._grid import Block, Grid
 from ..affinities import NEAREST
 from ..graphs import RegionGraph, open_fragments
 from ..graphs import region_graph as graph_in_memory
+from ..labels import unique
 from ..trees import MergeTree, agglomerate_block, is_reducible, needs_histograms
 from ..trees import agglomerate as in_memory
 from ._run import Run
@@ -207,7 +208,7 @@ class _Merge:
                 axis = int(side[0])
                 if place[axis] == (inside[axis].start if side[1] == "<" else inside[axis].stop - 1):
                     sides.setdefault(side, []).append(ids)
-        faces = {side: np.unique(np.concatenate(ids)) for side, ids in sides.items()}
+        faces = {side: unique(np.concatenate(ids)) for side, ids in sides.items()}
         closed = np.zeros(0, graph.nodes.dtype)
         tree, rest = agglomerate_block(graph, np.concatenate([closed, *faces.values()]), **self.rules)
         self.shelf.keep(f"{self.name}/tree/{where.index}", tree)
