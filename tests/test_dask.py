@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -218,3 +220,60 @@ def test_workers_with_a_device(processes):
     for pid in {span[0] for span in spans}:
         mine = sorted(span[1:] for span in spans if span[0] == pid)
         assert all(before[1] <= after[0] for before, after in zip(mine, mine[1:], strict=False))
+
+
+DRIVER = """
+import os, sys, time
+from functools import partial
+import numpy as np
+from distributed import Client, LocalCluster
+from emfast.blocks import Made, map_blocks
+folder = sys.argv[1]
+
+def slow(voxels, where, folder):
+    log = os.open(folder + "/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(log, b"%d\\n" % where.index)
+    os.close(log)
+    time.sleep(0.05)
+    out = voxels.astype("u4") * 3
+    out[1:] += voxels[:-1]
+    out[:, :, :-1] += voxels[:, :, 1:]
+    return Made(out, int(out.sum()))
+
+if __name__ == "__main__":
+    with LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
+        with Client(cluster) as client:
+            values = map_blocks(partial(slow, folder=folder), folder + "/in.zarr", folder + "/one.zarr",
+                                block=(8, 16, 16), halo=1, client=client, journal=True)
+    np.save(folder + "/values.npy", values)
+"""
+
+
+@pytest.mark.slow
+def test_a_driver_that_dies_goes_on(stores):
+    """With all its workers, a few blocks after its first."""
+    folder, expected, values = stores
+    (folder / "run.py").write_text(DRIVER)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    log = folder / "log"
+    for kills in range(4):
+        run = subprocess.Popen(
+            [sys.executable, str(folder / "run.py"), str(folder)], env=environment, stderr=subprocess.DEVNULL
+        )
+        before = log.stat().st_size if log.exists() else 0
+        deadline = time.monotonic() + 60
+        while kills < 3 and run.poll() is None and (log.stat().st_size if log.exists() else 0) < before + 6:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        if kills < 3 and run.poll() is None:
+            run.kill()
+        code = run.wait(120)
+        if code == 0:
+            break
+        time.sleep(0.5)  # its workers notice, and end
+    assert code == 0 and kills >= 1
+    assert np.load(folder / "values.npy").tolist() == values
+    assert np.array_equal(read(folder / "one.zarr"), expected)
+    calls = log.read_text().split()
+    assert len(set(calls)) == len(values)
+    assert len(calls) <= len(values) + 8 * kills

@@ -256,6 +256,14 @@ def test_where_a_journal_lies(tmp_path):
             map_blocks(np.negative, np.zeros(4, "i1"), block=2, **bad)
 
 
+def test_targets_that_are_not_there_yet_have_no_journal(tmp_path):
+    with emfast.open_volume(tmp_path / "a.npy", mode="w", shape=(4,), dtype="i1", axes="x") as target:
+        with pytest.raises(ValueError, match=r"target must be there already for a journal: .*a\.npy must be closed"):
+            map_blocks(np.negative, np.zeros(4, "i1"), target, block=2, journal=True)
+        map_blocks(np.negative, np.ones(4, "i1"), target, block=2)
+    assert np.load(tmp_path / "a.npy").tolist() == [-1] * 4
+
+
 # --- other jobs, other runs, other targets
 
 

@@ -116,7 +116,7 @@ def _place(volume: Any) -> str | None:
         place = f"{volume.file.filename}:{volume.name}"
     else:
         return None
-    place = re.sub(r"^file:/*/", "/", place)
+    place = re.sub(r"^\w+:///", "/", place)  # file:///… or a format before a path
     return place if "://" in place else os.path.abspath(place)
 
 

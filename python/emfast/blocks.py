@@ -6,6 +6,7 @@ The result never depends on the order of blocks, on the number of workers or on 
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -396,6 +397,10 @@ def _journal_path(journal: Any, targets: Mapping[str, Any]) -> str | None:
     for name, target in targets.items():
         if in_memory(target):
             raise ValueError(f"{name} must lie in a file for a journal, got an array in memory")
+        try:
+            pickle.dumps(target)
+        except TypeError as error:  # a file that appears when it is closed
+            raise ValueError(f"{name} must be there already for a journal: {error}") from error
     if journal is not True:
         return os.fspath(journal)
     place = local_path(next(iter(targets.values()))) if targets else None
