@@ -120,6 +120,9 @@ def test_samples_are_cut_where_they_say(tmp_path):
             sample.cut(at)
     with pytest.raises(ValueError, match="names must be of x, got 'y'"):
         sample.aligned("y")
+    other = data.Sample("b", sample.raw, {"x": volume(tmp_path, "y", image, (1, 1, 1))})
+    with pytest.raises(ValueError, match="must have volumes that all say their spacing, or none"):
+        other.aligned()
     with sample:
         pass
     with pytest.raises(ValueError, match="is closed"):

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -70,6 +71,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", how.get("type", "application/octet-stream"))
         if tag:
             self.send_header("ETag", tag)
+        if "packed" in how:
+            self.send_header("Content-Encoding", how["packed"])
         self.end_headers()
         breaks = how.get("breaks", [])
         end = start + breaks.pop(0) if breaks else len(data)
@@ -178,6 +181,7 @@ def test_a_part_that_is_too_long_is_begun_anew(site, tmp_path):
         (dict(data=DATA[:-1]), "it has 700000 bytes, not 700001"),
         (dict(data=DATA[:-1], length=False), "it has 700000 bytes, not 700001"),
         (dict(type="text/html; charset=utf-8"), "it sent a page, not the file"),
+        (dict(packed="gzip"), "it packs the file as gzip"),
     ],
 )
 def test_other_mirrors_are_asked_in_turn(site, tmp_path, how, words):
@@ -229,6 +233,12 @@ class Full:
         if self.room < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         return self.file.write(piece)
+
+
+def test_certificates_are_asked_for_unless_a_checksum_stands_for_them():
+    assert _download._context(False).verify_mode == ssl.CERT_REQUIRED
+    assert _download._context(True).verify_mode == ssl.CERT_NONE
+    assert {f.sha256 is None for d in emfast.data.DATASETS.values() for f in d.files if f.pinned} == {False}
 
 
 def test_a_full_disk_keeps_what_is_there(site, tmp_path, monkeypatch):

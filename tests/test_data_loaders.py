@@ -9,7 +9,7 @@ import pytest
 
 import emfast
 import layouts
-from emfast import data
+from emfast import cli, data
 from emfast.volumes import Volume
 from emfast.volumes._formats import FORMATS
 
@@ -160,6 +160,16 @@ def test_lucchi_pp(tmp_path):
     assert same(test.labels["mitochondria"], (~inside).astype("u1"))
 
 
+def test_lucchi_pp_as_hdf5(tmp_path):
+    image, inside = layouts.noise(0, (3, 5, 6)), layouts.noise(1, (3, 5, 6), 2)
+    for k, half in enumerate(("train", "test")):
+        layouts.hdf5(tmp_path / f"lucchi_{half}_im.h5", {"main": image + k})
+        layouts.hdf5(tmp_path / f"lucchi_{half}_mito.h5", {"main": (inside ^ k) * 255})
+    for k, sample in enumerate(data.open("lucchi++", tmp_path)):
+        assert same(sample.raw, image + k)
+        assert same(sample.labels["mitochondria"], inside ^ k)
+
+
 def test_kasthuri_pp(tmp_path):
     image, kinds = layouts.write_kasthuri_pp(tmp_path, 0)
     train, test = data.open("kasthuri++", tmp_path)
@@ -167,6 +177,9 @@ def test_kasthuri_pp(tmp_path):
     assert same(train.labels["mitochondria"], (kinds == 1).astype("u1"))
     assert same(train.mask["mitochondria"], kinds != 2)  # (2, 2, 2) is not black
     assert same(test.labels["mitochondria"], (kinds[..., ::-1] == 1).astype("u1"))
+    names = {v.uri for v in (train.labels["mitochondria"], train.mask["mitochondria"], test.mask["mitochondria"])}
+    assert len(names) == 3  # by which journals tell volumes apart
+    assert pickle.loads(pickle.dumps(train.mask["mitochondria"])).uri in names
 
 
 def test_mitoem(tmp_path):
@@ -385,6 +398,23 @@ def test_emd_8594(tmp_path, dtype, axes):
 
 
 # ---- any data
+
+
+def test_what_was_brought_by_hand_is_checked_by_opening_it(tmp_path, capsys):
+    layouts.write_nucmm(tmp_path, 0)
+    assert cli.main(["data", "check", "nucmm-z", "--to", str(tmp_path)]) == 0
+    assert "3 samples can be opened; no checksums are known" in capsys.readouterr().out
+    assert cli.main(["data", "check", "xiao", "--to", str(tmp_path / "none")]) == 2
+
+
+def test_stores_are_not_looked_into(tmp_path):
+    layouts.write_zarr(tmp_path / "raw.zarr", layouts.noise(0, (2, 3, 4)))
+    layouts.write_zarr(tmp_path / "seg.zarr", layouts.noise(1, (2, 3, 4)))
+    (tmp_path / "raw.zarr" / "images").mkdir()
+    layouts.png(tmp_path / "raw.zarr" / "images" / "0.png", layouts.noise(0, (3, 4)))
+    [sample] = data.open("xiao", tmp_path)
+    assert same(sample.raw, layouts.noise(0, (2, 3, 4)))
+    assert same(sample.labels["mitochondria"], layouts.noise(1, (2, 3, 4)))
 
 
 def test_two_folders_of_slices(tmp_path):

@@ -172,6 +172,8 @@ def _take(answer: Any, url: str, file: File, path: str, part: BinaryIO, start: i
     elif answer.status == 200:
         if answer.headers.get_content_type() == "text/html" and not path.endswith((".html", ".htm")):
             raise _Unusable("it sent a page, not the file: fetch it with a browser")
+        if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise _Unusable(f"it packs the file as {answer.headers['Content-Encoding']}, which was not asked for")
         if start:  # no Range here, or the file has changed
             _drop(path, part)
             start = 0

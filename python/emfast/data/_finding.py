@@ -11,19 +11,26 @@ _SKIPPED = ("__MACOSX",)
 
 
 def walk(folder: str) -> Iterator[str]:
-    """All files below, in the order of their names; hidden ones and what is unfinished are left out."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _SKIPPED)
-        for name in sorted(names):
-            if not name.startswith(".") and not name.endswith((".part", ".part.json")):
-                yield os.path.join(place, name)
+    """All files below, in the order of their names; hidden ones, unfinished ones and those of stores are left out."""
+    for place in folders(folder):
+        if place != folder and _is_store(place):
+            continue
+        for name in sorted(os.listdir(place)):
+            path = os.path.join(place, name)
+            if not name.startswith(".") and not name.endswith((".part", ".part.json")) and os.path.isfile(path):
+                yield path
 
 
 def folders(folder: str) -> Iterator[str]:
-    """The folder and all below it, in order."""
+    """The folder and all below it, in order. A store of chunks is one, whatever is in it."""
     for place, below, _ in os.walk(folder):
-        below[:] = sorted(f for f in below if not f.startswith(".") and f not in _SKIPPED)
+        leaf = place != folder and _is_store(place)
+        below[:] = [] if leaf else sorted(f for f in below if not f.startswith(".") and f not in _SKIPPED)
         yield place
+
+
+def _is_store(place: str) -> bool:
+    return place.endswith((".zarr", ".n5"))
 
 
 def find(folder: str, *patterns: str) -> str | None:

@@ -78,6 +78,8 @@ class Sample:
         """
         chosen = self._chosen(names)
         volumes = chosen.volumes()
+        if len({volume.spacing is None for volume in volumes}) > 1:
+            raise ValueError(f"{self.name} must have volumes that all say their spacing, or none: give it with add")
         boxes = [_box(volume) for volume in volumes]
         if len({len(box) for box in boxes}) > 1:
             raise ValueError(f"{self.name} must have volumes of as many axes each, got {[v.axes for v in volumes]}")

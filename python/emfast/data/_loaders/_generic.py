@@ -25,9 +25,8 @@ def generic(dataset: Dataset, folder: str) -> list[Sample]:
     if images is not None and _has_pictures(images):
         return [_of_slices(dataset, folder, images)]
     stores = [p for p in folders(folder) if ending_of(p) in (".zarr", ".n5")]
-    inside = tuple(f"{p}{os.sep}" for p in stores)
     files = [p for p in walk(folder) if ending_of(p) and not p.lower().endswith((".png", ".jpg", ".jpeg"))]
-    volumes = sorted([*stores, *(p for p in files if not p.startswith(inside))], key=natural)
+    volumes = sorted([*stores, *files], key=natural)
     truths = [p for p in volumes if _LABEL_WORDS.search(os.path.basename(p))]
     raws = [p for p in volumes if p not in truths]
     if not raws:

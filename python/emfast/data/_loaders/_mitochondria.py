@@ -45,13 +45,28 @@ def lucchi(dataset: Dataset, folder: str) -> list[Sample]:
 
 
 def lucchi_pp(dataset: Dataset, folder: str) -> list[Sample]:
-    """Folders of slices; outputs are grey, or coloured with white for mitochondria."""
+    """Folders of slices, outputs grey or coloured with white for mitochondria; or the HDF5 copy."""
     samples = []
+    if find(folder, "*train_im.h5") is not None:
+        return _of_hdf5(dataset, folder)
     for split, inputs, outputs in _HALVES:
         raw, out, files = _halves(dataset, folder, inputs, outputs)
         step = White() if out.axes.startswith("c") else Positive()
         labels = {"mitochondria": same_shape(raw, Derived(out, step))}
         samples.append(Sample(split, raw, labels, split=split, provenance=provenance(dataset, folder, *files)))
+    return samples
+
+
+def _of_hdf5(dataset: Dataset, folder: str) -> list[Sample]:
+    """train_im.h5 with train_mito.h5, and test, of one array each."""
+    samples = []
+    for split in ("train", "test"):
+        image = needed(find(folder, f"*{split}_im.h5"), folder, f"{split}_im.h5")
+        truth = needed(find(folder, f"*{split}_mito.h5"), folder, f"{split}_mito.h5")
+        raw = opened(image, spacing_of(dataset))
+        labels = {"mitochondria": Derived(same_shape(raw, opened(truth, spacing_of(dataset))), Positive())}
+        said = provenance(dataset, folder, image, truth)
+        samples.append(Sample(split, raw, labels, split=split, provenance=said))
     return samples
 
 
