@@ -142,10 +142,10 @@ def write_lucchi_pp(folder, seed):
 
 
 def write_kasthuri_pp(folder, seed):
-    image, kinds = noise(seed, (11, 12, 16)), noise(seed + 1, (11, 12, 16), 3)
+    image, kinds = noise(seed, (11, 12, 16)), noise(seed + 1, (11, 12, 16), 5)
     base = folder / "Kasthuri++"
-    for k in range(11):
-        colours = np.array([0, 255, 2], np.uint8)[kinds[k]][..., None].repeat(3, -1)
+    for k in range(11):  # the last two colours are neither white nor (2, 2, 2), if in one part only
+        colours = np.array([(0, 0, 0), (255,) * 3, (2, 2, 2), (2, 2, 7), (255, 255, 2)], np.uint8)[kinds[k]]
         for half, step in (("Train", 1), ("Test", -1)):
             png(base / f"{half}_In" / f"{half}_in{k}.png", image[k][:, ::step])
             png(base / f"{half}_Out" / f"{half}_out{k}.png", colours[:, ::step])

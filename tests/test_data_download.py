@@ -152,6 +152,12 @@ def test_a_wrong_piece_is_not_taken(site, tmp_path):
     assert (tmp_path / "a.bin").read_bytes() == DATA
 
 
+@pytest.mark.parametrize("shift", [7, -7])
+def test_a_wrong_piece_is_not_taken_where_no_checksum_tells(site, tmp_path, shift):
+    url = site.put("/a.bin", breaks=[100_000], shift=shift)
+    assert fetch(File("a.bin", (url,)), str(tmp_path / "a.bin"), QUICK) == SHA
+
+
 def test_halves_of_two_files_are_noticed_and_fetched_anew(site, tmp_path):
     (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)  # of who knows what
     url = site.put("/a.bin")
