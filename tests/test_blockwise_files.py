@@ -1,5 +1,8 @@
 """Operations in blocks on volumes in files: what is written, what is left, and what a second run does with it."""
 
+import logging
+import os
+
 import numpy as np
 import pytest
 
@@ -112,3 +115,63 @@ def test_a_kept_folder_is_not_taken_for_another_job(tmp_path, source, labels, be
             assert "journal" in str(error)
         else:
             assert np.array_equal(found[...], emfast.dust(labels, below=most))
+
+
+# ---- on a cluster
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two processes of one thread each."""
+    distributed = pytest.importorskip("distributed")
+    address = "127.0.0.1:0"
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=address,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def on_a_cluster(test):
+    """Slow, and with Dask's own warnings and threads."""
+    for mark in (
+        pytest.mark.slow,
+        pytest.mark.skipif("EMFAST_SANITIZER" in os.environ, reason="Dask brings unsanitized threads and processes"),
+        pytest.mark.filterwarnings("default"),
+    ):
+        test = mark(test)
+    return test
+
+
+@on_a_cluster
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_on_a_cluster(tmp_path, source, labels, name, client, monkeypatch):
+    monkeypatch.setattr(blockwise.distance, "_VOXELS", 60_000)
+    call = OPERATIONS[name]
+    found = call(
+        blockwise, source, tmp_path / "out.zarr", block=(40, 48, 56) if name == "sections" else BLOCK, client=client
+    )
+    wanted = call(emfast, labels)
+    assert found.dtype == wanted.dtype and np.array_equal(found[...], wanted)
+
+
+@on_a_cluster
+def test_tables_and_lines_on_a_cluster(tmp_path, source, labels, client):
+    options = {"spacing": (40, 4, 4), "moments": True, "surface": True, "radius": True}
+    blocks = {"block": BLOCK, "client": client, "work": tmp_path / "work"}
+    assert blockwise.statistics(source, **options, **blocks) == emfast.statistics(labels, **options)
+    ids, counts = blockwise.unique(source, counts=True, **{**blocks, "work": tmp_path / "ids"})
+    assert np.array_equal(ids, emfast.unique(labels)) and counts.sum() == labels.size
+    blocks["work"] = tmp_path / "lines"
+    found = blockwise.skeletonize(source, spacing=(40, 4, 4), **blocks)
+    assert found == emfast.skeletonize(labels, spacing=(40, 4, 4))
+    blocks["work"] = tmp_path / "pieces"
+    pieces = blockwise.skeletonize(source, spacing=(40, 4, 4), largest=8000, **blocks)
+    assert pieces == blockwise.skeletonize(labels, spacing=(40, 4, 4), largest=8000)
+    assert pieces != found
