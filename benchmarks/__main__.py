@@ -43,6 +43,7 @@ GROUPS = (
     "sites",
     "skeletons",
     "surfaces",
+    "blockwise",
 )
 PEERS = (
     "connected-components-3d",

@@ -184,17 +184,24 @@ def contacts(
     a, b = (ids_of(operand.library.to_numpy(raw), operand.dtype) for raw in (raw_a, raw_b))
     cells = operand.library.to_numpy(raw_cells)
     faces = cells[:, 3 - dims : 3][:, np.argsort(operand.axes)]
-    areas = [math.prod(nm[:axis] + nm[axis + 1 :]) for axis in range(dims)]
     return Table(
         {
             "a": a,
             "b": b,
             "faces": faces,
             "neighbours": cells[:, 3].copy(),
-            "area" if dims == 3 else "length": sum((faces[:, k] * areas[k] for k in range(dims)), np.zeros(len(a))),
+            **contact_area(faces, nm),
         },
         keys=2,
     )
+
+
+def contact_area(faces: np.ndarray, nm: tuple[float, ...]) -> dict[str, np.ndarray]:
+    """The column ``area`` (in 2D ``length``) of contacts with these faces along each axis."""
+    dims = len(nm)
+    areas = [math.prod(nm[:axis] + nm[axis + 1 :]) for axis in range(dims)]
+    total = sum((faces[:, k] * areas[k] for k in range(dims)), np.zeros(len(faces)))
+    return {"area" if dims == 3 else "length": total}
 
 
 def _measure(

@@ -12,11 +12,14 @@ from .labels import remap, renumber, unique
 from .measurement import statistics
 from .objects import dust, fill_holes, largest_k
 from .skeletons import skeletonize
+from .tables import contacts, contingency
 from .trees import agglomerate
 
 __all__ = [
     "agglomerate",
     "connected_components",
+    "contacts",
+    "contingency",
     "dust",
     "edt",
     "fill_holes",

@@ -199,6 +199,7 @@ class _LookUp:
         shelf.put_column("new", new)
 
     def __call__(self, labels: np.ndarray) -> Any:
+        labels = np.ascontiguousarray(labels)  # it is read twice
         ids = unique_of(labels)
         old, new = self.shelf.column("old"), self.shelf.column("new")
         places = np.searchsorted(old, ids)
