@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
-SECTIONS = ("The engine", "The journal", "On a Dask cluster", "What can go wrong")
+SECTIONS = (
+    "The engine",
+    "The journal",
+    "On a Dask cluster",
+    "What can go wrong",
+    "Labels, distances, objects and lines",
+)
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="docs/scale.md is beside a checkout only")
