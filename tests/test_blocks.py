@@ -598,10 +598,11 @@ def test_plans_stay_within_the_memory(data):
         assert side == n or side % s == 0
 
 
-def test_plans_fill_the_memory():
+def test_plans_fill_the_memory(monkeypatch):
     """Blocks grow with what they may take, and are alike in all axes; no workers stand idle for it."""
     source = Files((2048, 2048, 2048), chunks=(64, 64, 64))
-    base = _plan._resident()
+    base = 10**8
+    monkeypatch.setattr(_plan, "_resident", lambda: base)
     plans = [plan_blocks(source, cost=10, workers=2, memory=base + n * 10**8) for n in (2, 20, 200)]
     sizes = [math.prod(plan.block) for plan in plans]
     assert sizes == sorted(set(sizes))
@@ -613,6 +614,18 @@ def test_plans_fill_the_memory():
     assert math.prod(plan_blocks(source).block) == 2**24
     one = plan_blocks(source, cost=200, workers=8, memory=base + 120 * 10**6)
     assert (one.workers, one.block) == (2, (64, 64, 64))
+
+
+def test_blocks_do_not_depend_on_what_is_held(monkeypatch):
+    """A run that goes on must find the blocks it began with."""
+    source = Files((2048, 2048, 2048), chunks=(64, 64, 64))
+    blocks = set()
+    for held in (40, 97, 130, 244):
+        monkeypatch.setattr(_plan, "_resident", lambda held=held: held * 10**6)
+        plan = plan_blocks(source, cost=11, workers=2, memory="2GB")
+        assert plan.base == held * 10**6
+        blocks.add(plan.block)
+    assert len(blocks) == 1
 
 
 def test_plans_in_words():

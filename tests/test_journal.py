@@ -12,6 +12,7 @@ import time
 import zlib
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -79,10 +80,11 @@ def test_a_journal_holds_what_was_done(tmp_path_factory, data):
     """Through any number of runs, each ending with a torn line."""
     path = str(tmp_path_factory.mktemp("journal") / "a.journal")
     n = data.draw(st.integers(1, 12))
+    at_once = data.draw(st.integers(1, 5))
     value = st.one_of(st.none(), st.binary(max_size=4), st.integers(), st.just(np.float32(0.1)))
     expected = {}
     for _ in range(data.draw(st.integers(1, 4))):
-        with Journal(path, ABOUT, n) as journal:
+        with mock.patch("emfast._journal._AT_ONCE", at_once), Journal(path, ABOUT, n) as journal:
             assert {i for i, done in enumerate(journal.done) if done} == set(expected)
             assert dict(journal.all_values()) == {i: v for i, (v, _, _) in sorted(expected.items())}
             assert all(journal.sums[i].tolist() == [s] for i, (_, s, _) in expected.items())

@@ -12,6 +12,7 @@ One run at a time: the file is locked, by the kernel, so a killed run leaves no 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import math
 import os
@@ -20,7 +21,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from ._job import Outcome
 from .errors import CorruptData
 
 _BETWEEN = 1.0  # seconds from one fsync to the next; what a power failure may take back
+_AT_ONCE = 1 << 14  # lines
 _FORMAT = "emfast journal 1"
 
 
@@ -51,10 +53,30 @@ class Finished:
         self.lost: dict[int, tuple[tuple[str, Window], ...]] = {}
         self.places = np.zeros((n, 3), np.int64)  # of the values: start, length, checksum; a length of 0 is None
 
-    def note(self, line: Any, size: int) -> None:
-        """A line of the file, None where it is damaged: that block is done again. ``size`` is that of the values."""
-        if line is None:
-            return
+    def read(self, file: BinaryIO, size: int) -> int:
+        """The lines of a file after its first; those that are damaged say nothing, their blocks are done again. Gives
+        back how many bytes were whole lines. ``size`` is that of the values."""
+        whole = 0
+        while lines := list(itertools.islice(file, _AT_ONCE)):
+            whole += sum(len(line) for line in lines if line.endswith(b"\n"))
+            found = json.loads(b"[%s]" % b",".join(line[9:-1] for line in lines if _is_sound(line)))
+            usual = [line for line in found if len(line) == 2 or (len(line) == 3 and sum(line[2][:2]) <= size)]
+            if len(usual) == len(found):
+                self._note_usual(usual)
+            else:
+                for line in found:
+                    self._note(line, size)
+        return whole
+
+    def _note_usual(self, lines: list[Any]) -> None:
+        """The same as one by one, many times faster."""
+        indices = np.array([line[0] for line in lines], np.int64)
+        self.sums[indices] = np.array([line[1] for line in lines], np.uint32).reshape(len(lines), self.sums.shape[1])
+        np.frombuffer(self.done, np.uint8)[indices] = 1
+        if valued := [line for line in lines if len(line) == 3]:
+            self.places[[line[0] for line in valued]] = [line[2] for line in valued]
+
+    def _note(self, line: Any, size: int) -> None:
         index = line[0]
         if len(line) == 1:
             self.done[index] = 0
@@ -151,11 +173,7 @@ class Journal(Finished):
                 raise ValueError(f"journal must be a journal of emfast or a new file, got {self.path}")
             if found is not None:
                 _check_same(self.path, found, json.loads(json.dumps(about)))
-                sound = len(first)
-                for line in file:
-                    if line.endswith(b"\n"):
-                        sound += len(line)
-                        self.note(_parsed(line), size)
+                sound = len(first) + self.read(file, size)
         os.ftruncate(self.lines, sound)
         if not sound:
             os.ftruncate(self.values, 0)
@@ -197,8 +215,7 @@ def finished(path: str) -> tuple[dict[str, Any], Finished]:
     found = Finished(math.prod(counts), len(about["targets"]))
     with open(path, "rb") as file:
         file.readline()
-        for line in file:
-            found.note(_parsed(line), sys.maxsize)
+        found.read(file, sys.maxsize)
     return about, found
 
 
@@ -215,10 +232,14 @@ def _line(content: Any) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
+def _is_sound(line: bytes) -> bool:
+    """Whether it is as it was written."""
+    return line.endswith(b"\n") and line[:9] == b"%08x " % zlib.crc32(line[9:-1])
+
+
 def _parsed(line: bytes) -> Any:
-    """The content of a line, or None where it is not as it was written."""
-    text = line[9:-1]
-    return json.loads(text) if line[:9] == b"%08x " % zlib.crc32(text) and line.endswith(b"\n") else None
+    """The content of a line, or None where it is damaged."""
+    return json.loads(line[9:-1]) if _is_sound(line) else None
 
 
 def _write(file: int, data: bytes) -> None:

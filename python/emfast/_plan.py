@@ -112,23 +112,25 @@ def make_plan(
     base = NEW if team.base is None else team.base
     counts = (team.of_one,) if team.fixed else range(team.of_one, 0, -1)
 
-    def fits(sides: Sequence[int], at_once: int) -> bool:
+    def fits(sides: Sequence[int], at_once: int, held: int) -> bool:
         largest = math.prod(Grid(shape, sides, halo).largest)
-        return bound is None or base + at_once * (files + per_voxel * largest) <= bound
+        return bound is None or held + at_once * (files + per_voxel * largest) <= bound
 
     if isinstance(block, str):
         if block != "auto":
             raise ValueError(f"block must be 'auto' or sides of a block, got {block!r}")
+        # A share of the bound, so that the blocks do not differ from run to run by what a process happens to hold.
+        held = base if bound is None else next((bound // k for k in (8, 4, 2) if base <= bound // k), base)
         unit = _unit_of(targets, shape)
         chunked = _with_chunks(unit, sources, shape)
-        unit = chunked if fits(chunked, counts[-1]) else unit
-        at_once = next((k for k in counts if fits(unit, k)), counts[-1])
+        unit = chunked if fits(chunked, counts[-1], held) else unit
+        at_once = next((k for k in counts if fits(unit, k, held)), counts[-1])
         together = at_once * (team.all // team.of_one)
-        sides = _grown(unit, shape, MOST if bound else AIM, lambda s: fits(s, at_once), together)
+        sides = _grown(unit, shape, MOST if bound else AIM, lambda s: fits(s, at_once, held), together)
     else:
         sides = sides_of_block(block, len(shape))
         _check_aligned(sides, shape, targets)
-        at_once = next((k for k in counts if fits(sides, k)), counts[-1])
+        at_once = next((k for k in counts if fits(sides, k, base)), counts[-1])
     grid = Grid(shape, sides, halo)
     at_once = max(1, min(at_once, len(grid)))
     plan = Plan(grid, at_once, max(1, _native.get_threads() // at_once), per_voxel, files, base, bound)

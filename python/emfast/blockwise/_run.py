@@ -88,6 +88,8 @@ class Run:
             self.shelf = Shelf(self.folder)
             targets = target if hasattr(target, "shape") else None
             self.cost = cost(self.sources) if callable(cost) else cost
+            if isinstance(block, str) and self.shelf.has("blocks"):  # a run that goes on keeps the blocks it chose
+                block = self.shelf.get("blocks")["block"].tolist()
             plan = plan_blocks(
                 self.sources or None,
                 targets,
@@ -100,6 +102,8 @@ class Run:
                 client=self.engine.client,
             )
             self.grid = Grid(self.shape, plan.block)
+            if self.folder is not None:
+                self.shelf.put("blocks", block=np.array(self.grid.block))
             self._stack = self._stack.pop_all()
 
     def __enter__(self) -> Run:
