@@ -6,7 +6,7 @@ import ast
 import os
 import threading
 import zipfile
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from .._files import beside
 from ._places import Place
 from ._scratch import Scratch, check_new
 from ._source import About, Source, Whole, Window, product
+from ._stores import Reader, open_store, read_all
 
 _MOST_RATIO = 1100  # deflate packs no tighter
 DEFAULT = "array"
@@ -40,8 +41,6 @@ def _remote(place: Place) -> Source:
     """At an address: read whole."""
     import io
 
-    from ._stores import open_store, read_all
-
     data = read_all(open_store(place.path), "")
     if data is None:
         raise FileNotFoundError(f"no such file: {place.path}")
@@ -51,7 +50,7 @@ def _remote(place: Place) -> Source:
     return Whole(array, About(shape, dtype.newbyteorder("=")))
 
 
-def read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+def read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran's order, and dtype; the file has as many bytes as that takes."""
     major, _ = np.lib.format.read_magic(file)
     if major not in (1, 2, 3):
@@ -87,20 +86,18 @@ class _Member(Source):
             if info.file_size > (info.compress_size + 1) * _MOST_RATIO:
                 raise ValueError(f"{info.compress_size} packed bytes cannot hold {info.file_size}")
             with archive.open(info) as file:
-                shape, self.fortran, self.dtype = read_header(file, info.file_size)  # type: ignore[arg-type]
+                shape, self.fortran, self.dtype = read_header(file, info.file_size)
         self.about = About(shape, self.dtype.newbyteorder("="))
 
     def _archive(self) -> zipfile.ZipFile:
         if self.place.remote:
             import io
 
-            from ._stores import open_store, read_all
-
             data = read_all(open_store(self.place.path), "")
             if data is None:
                 raise FileNotFoundError(f"no such file: {self.place.path}")
             return zipfile.ZipFile(io.BytesIO(data))
-        return zipfile.ZipFile(self.place.path)
+        return zipfile.ZipFile(Reader(self.place.path))
 
     def read(self, window: Window) -> np.ndarray:
         with self.lock:

@@ -14,6 +14,7 @@ from ._places import PICTURES, Place, is_pattern
 from ._pool import each
 from ._scratch import Scratch
 from ._source import About, Source, Window, lengths, library, product, telling
+from ._stores import Reader
 
 _MOST_RATIO = 1 << 15
 _NUMBERS = re.compile(r"\d+")
@@ -133,8 +134,8 @@ def read_picture(path: str) -> np.ndarray:
 
 def _read_pillow(path: str) -> np.ndarray:
     plugins = _plugins(path)
-    with open(path, "rb") as file, plugins(file) as picture:  # opened as what it is called: no guess, no limit but ours
-        size = os.fstat(file.fileno()).st_size
+    with Reader(path) as file, plugins(file) as picture:  # opened as what it is called: no guess, no limit but ours
+        size = file.handle.size
         if product(picture.size) > size * _MOST_RATIO:
             raise ValueError(f"a picture of {picture.size} cannot come from a file of {size} bytes")
         array = np.array(picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import threading
@@ -111,6 +112,39 @@ class LocalFile:
         return _complete(data, length, self.name)
 
 
+class Reader(io.RawIOBase):
+    """A local file for libraries that read one. It gives no more than there is, whatever a header asks for: Python's
+    own files make room first. It may be left to the garbage collector, as arrays may."""
+
+    def __init__(self, path: str) -> None:
+        self.handle, self.at = LocalFile(path), 0
+        self.name = path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(0, self.handle.size - self.at)
+        data = self.handle.read(min(self.at, self.handle.size), left if size is None or size < 0 else min(size, left))
+        self.at += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.handle.size}[whence]
+        if self.at < 0:
+            raise ValueError(f"it is damaged: it points to byte {self.at}")
+        return self.at
+
+
 class Remote:
     """Through fsspec: http, https, s3, gs and what else it knows."""
 
@@ -178,4 +212,4 @@ def _complete(data: bytes, length: int, name: str) -> bytes:
     return data
 
 
-__all__ = ["Handle", "Local", "LocalFile", "Remote", "Store", "open_store", "read_all"]
+__all__ = ["Handle", "Local", "LocalFile", "Reader", "Remote", "Store", "open_store", "read_all"]

@@ -5,7 +5,6 @@ Stacks that are not packed are memory mapped; of others the pages that a window 
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import xml.etree.ElementTree as ElementTree
@@ -30,7 +29,7 @@ from ._source import (
     product,
     usual_axes,
 )
-from ._stores import LocalFile
+from ._stores import Reader
 from ._zarr import codec_of
 
 _LETTERS = {"S": "c", "C": "c", "I": "z", "Q": "z", "Z": "z", "Y": "y", "X": "x", "T": "t"}
@@ -47,7 +46,7 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
         file: Any = files.open(path)
         size = file.size
     else:
-        file = io.BufferedReader(_Raw(place.path))
+        file = Reader(place.path)
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
     try:
@@ -69,31 +68,6 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
         file.close()
         raise ValueError(f"{place.path} is packed: mode 'r+' takes files that are not")
     return _Pages(file, tif, series, about, size)
-
-
-class _Raw(io.RawIOBase):
-    """A file that may be left to the garbage collector, as arrays may."""
-
-    def __init__(self, path: str) -> None:
-        self.handle, self.at = LocalFile(path), 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.handle.read(self.at, max(0, min(len(buffer), self.handle.size - self.at)))
-        buffer[: len(data)] = data
-        self.at += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self.at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.handle.size}[whence]
-        if self.at < 0:
-            raise ValueError(f"it is damaged: it points to byte {self.at}")
-        return self.at
 
 
 def check_chain(file: Any, size: int) -> None:
@@ -256,6 +230,9 @@ class _Pages(Source):
             page = self.pages[number]
             if page is None:
                 raise ValueError(f"page {number} is missing")
+            pieces = len(page.dataoffsets)
+            if pieces != product(page.chunked) or sum(page.databytecounts) > self.size:
+                raise ValueError(f"page {number} is damaged: {pieces} pieces of {product(page.chunked)}, or too large")
             for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
                 if start <= 0 or count <= 0 or start + count > page.parent.filehandle.size:
                     raise ValueError(f"page {number} is cut short: bytes {start} to {start + count} of {self.size}")
