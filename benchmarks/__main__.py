@@ -44,6 +44,7 @@ GROUPS = (
     "skeletons",
     "surfaces",
     "blockwise",
+    "volumes",
 )
 PEERS = (
     "connected-components-3d",
@@ -59,6 +60,8 @@ PEERS = (
     "mwatershed",
     "diplib",
     "fastmorph",
+    "tensorstore",
+    "zarr",
     "cupy-cuda12x",
     "cupy-cuda13x",
     "cucim-cu12",
