@@ -81,7 +81,8 @@ def write_vnc(folder, seed):
 
 def write_cremi(folder, seed):
     """Padded: labels begin two sections, four rows and four columns inside."""
-    image, ids = noise(seed, (12, 48, 48)), noise(seed, (8, 40, 40), 5, "u8") + np.uint64(2**40)
+    image = noise(seed, (12, 48, 48))
+    ids = noise(seed, (8, 2, 2), 5, "u8").repeat(20, 1).repeat(20, 2) + np.uint64(2**40)
     clefts = np.full((8, 40, 40), 2**64 - 1, np.uint64)
     clefts[2, 3:6] = 0
     clefts[3, 3:6] = 7

@@ -296,6 +296,31 @@ def test_damaged_archives_leave_nothing(tmp_path, name):
         assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
+@given(
+    name=st.sampled_from(["a.zip", "a.tar", "a.gz", "a.tgz", "a.tar.bz2"]),
+    at=st.integers(0, 400),
+    byte=st.integers(0, 255),
+)
+def test_a_changed_byte_changes_nothing_outside(tmp_path_factory, name, at, byte):
+    folder = tmp_path_factory.mktemp("law")
+    if name == "a.gz":
+        (folder / name).write_bytes(gzip.compress(b"content"))
+    elif name == "a.zip":
+        made_zip(folder / name, [("x/1", b"one"), ("x/2", b"two")])
+    else:
+        made_tar(folder / name, [("x/1", b"one"), ("x/2", b"two")], {"a.tgz": "w:gz", "a.tar": "w"}.get(name, "w:bz2"))
+    content = bytearray((folder / name).read_bytes())
+    content[at % len(content)] = byte
+    (folder / name).write_bytes(content)
+    try:
+        found = unpack(str(folder / name))
+    except ValueError:
+        assert [p.name for p in folder.iterdir()] == [name]
+    else:
+        there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+        assert there == {name, *found}
+
+
 def test_archives_that_grow_beyond_measure_are_refused(tmp_path):
     made_zip(tmp_path / "a.zip", [("x", b"\0" * 1000)])
     content = bytearray((tmp_path / "a.zip").read_bytes())

@@ -5,7 +5,10 @@ import hashlib
 import json
 import os
 import ssl
+import subprocess
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -77,6 +80,9 @@ class Handler(BaseHTTPRequestHandler):
         breaks = how.get("breaks", [])
         end = start + breaks.pop(0) if breaks else len(data)
         self.wfile.write(data[start:end])
+        if end < len(data) and "waits" in how:
+            self.wfile.flush()
+            how["waits"].wait(60)
 
     def log_message(self, *_):
         pass
@@ -281,6 +287,34 @@ def test_progress_is_told(site, tmp_path):
     fetch(File("a.bin", (site.put("/a.bin", breaks=[400_000]),), SHA), str(tmp_path / "a.bin"), settings)
     assert told == sorted(told)
     assert told[-1] == (len(DATA), len(DATA))
+
+
+KILLED = """
+import sys
+from emfast.data import File, _download
+_download.fetch(File("a.bin", (sys.argv[1],), sys.argv[2]), sys.argv[3])
+"""
+
+
+def test_a_process_that_is_killed_leaves_what_it_has(site, tmp_path):
+    path, more = tmp_path / "a.bin", threading.Event()
+    url = site.put("/a.bin", breaks=[300_000], waits=more)
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    command = [sys.executable, "-c", KILLED, url, SHA, str(path)]
+    with subprocess.Popen(command, env=environment) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "a.bin.part").exists() or not os.path.getsize(f"{path}.part"):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+    more.set()
+    have = os.path.getsize(f"{path}.part")
+    assert not path.exists()
+    fetch(File("a.bin", (url,), SHA), str(path), QUICK)
+    assert path.read_bytes() == DATA
+    assert site.asked[-1] == ("/a.bin", f"bytes={have}-")
+    assert left(tmp_path) == ["a.bin"]
 
 
 @given(breaks=st.lists(st.integers(0, 2000), max_size=6), known=st.booleans(), ranges=st.booleans(), tag=st.booleans())

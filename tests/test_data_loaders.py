@@ -107,6 +107,19 @@ def test_cremi(tmp_path):
     assert np.array_equal(crop[...], ids[1:3, 5:9])
 
 
+def test_cremi_stands_where_its_protocols_take_it(tmp_path):
+    _, ids, clefts, _ = layouts.write_cremi(tmp_path, 0)
+    [padded] = [s for s in data.open("cremi", tmp_path) if s.labels]
+    both = padded.aligned()
+    assert np.array_equal(both.labels["clefts"].origin[...], clefts)
+    assert np.array_equal(padded.labels["clefts"].origin[3], clefts[3])
+    scores = emfast.evaluate(both.labels["clefts"].origin, clefts, protocol="cremi-clefts", spacing=both.spacing)
+    assert scores["cremi_clefts"] == 0
+    mask = both.mask["neurons"]
+    scores = emfast.evaluate(both.labels["neurons"], ids, protocol="cremi", spacing=both.spacing, mask=mask)
+    assert scores["voi_split"] == scores["voi_merge"] == 0
+
+
 def test_cremi_without_resolution_is_refused(tmp_path):
     layouts.hdf5(tmp_path / "sample_B.hdf", {"volumes/raw": np.zeros((2, 3, 4), "u1")})
     with pytest.raises(ValueError, match=r"sample_B\.hdf:volumes/raw must have the attribute resolution"):
@@ -177,6 +190,8 @@ def test_kasthuri_pp(tmp_path):
     assert same(train.labels["mitochondria"], (kinds == 1).astype("u1"))
     assert same(train.mask["mitochondria"], kinds != 2)  # (2, 2, 2) is not black
     assert same(test.labels["mitochondria"], (kinds[..., ::-1] == 1).astype("u1"))
+    part = train.mask["mitochondria"].crop(np.s_[2:4, 3:9, :])
+    assert part.origin.shape == (3, 2, 6, 16)  # in colours
     names = {v.uri for v in (train.labels["mitochondria"], train.mask["mitochondria"], test.mask["mitochondria"])}
     assert len(names) == 3  # by which journals tell volumes apart
     assert pickle.loads(pickle.dumps(train.mask["mitochondria"])).uri in names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import lzma
@@ -17,6 +18,10 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_DAMAGE = (  # RuntimeError: encrypted, or packed in a way that Python does not know
+    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError),
+    *(RuntimeError, UnicodeError),
+)
 _MOST = 1 << 20  # members
 _MOST_RATIO = 1100  # deflate packs no tighter
 
@@ -61,10 +66,16 @@ def unpack(path: str, told: Callable[[int, int], None] | None = None, *, folder:
 def _telling(path: str) -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(
-            f"{path} must be an archive of its kind, got another file or a damaged one ({error})"
-        ) from None
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # of bz2, and of places beyond a file; others are the disk's
+            raise _damaged(path, error) from None
+        raise
+
+
+def _damaged(path: str, error: Exception) -> ValueError:
+    return ValueError(f"{path} must be an archive of its kind, got another file or a damaged one ({error})")
 
 
 def _members(path: str, told: Callable[[int, int], None] | None) -> Iterator[tuple[str, IO[bytes]]]:
@@ -120,7 +131,7 @@ def _check_size(path: str, count: int, total: int) -> None:
         raise ValueError(f"{path} of {size} bytes cannot hold {count} files of {total} bytes")
     free = shutil.disk_usage(os.path.dirname(path) or ".").free
     if total > free:
-        raise OSError(f"{path} unpacks to {total} bytes, the disk has {free}")
+        raise OSError(errno.ENOSPC, f"{path} unpacks to {total} bytes, the disk has {free}")
 
 
 def _below(folder: str, name: str, path: str) -> str:

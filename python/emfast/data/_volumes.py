@@ -242,6 +242,14 @@ class Derived(Volume):
         self._part, self._step = part, step
 
     @property
+    def origin(self) -> Volume:
+        """The same box as the file has it, sentinels and all: what protocols take that know these themselves."""
+        if self._whole:
+            return self._part
+        lead = (slice(None),) if self._step.colours else ()
+        return self._part.crop((*lead, *self._window))
+
+    @property
     def uri(self) -> str:
         words = f"{type(self._step).__name__} {crc32(pickle.dumps(self._step, 4)):08x}"
         return f"{self._part.uri} [{words}]"
