@@ -111,7 +111,7 @@ def test_a_label_that_is_not_in_the_table_is_named():
 def test_errors_name_the_argument():
     with pytest.raises(TypeError, match="labels must be integers or bool, got float64"):
         blockwise.unique(np.zeros((3, 3)))
-    with pytest.raises(ValueError, match="labels must have one to three axes"):
+    with pytest.raises(ValueError, match="labels must be 1D or 2D or 3D, got 4D"):
         blockwise.unique(np.zeros((1, 1, 1, 1), int))
     with pytest.raises(ValueError, match="missing must be"):
         blockwise.remap(np.zeros((3, 3), int), {0: 0}, missing="no")

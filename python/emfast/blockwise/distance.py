@@ -21,6 +21,7 @@ from .._arrays import take
 from .._grid import Block, Grid
 from .._plan import _resident, bytes_of, file_sides
 from ..distance import fractions_of, limits_of, metric_of
+from ._labels import labels_run
 from ._run import Engine, Run
 
 __all__ = ["edt", "signed_distance"]
@@ -178,9 +179,7 @@ class _LastColumns(_Pass):
 def _distances(
     labels: Any, target: Any, spacing: Sequence[float], style: Style, block: Any, work: Any, engine: dict[str, Any]
 ) -> Any:
-    with Run(
-        {"labels": labels}, target, shape=lambda of: of["labels"].shape, cost=1, block=block, work=work, engine=engine
-    ) as run:
+    with labels_run(labels, target, block=block, work=work, engine=engine, cost=1) as run:  # it cuts by itself
         source = run.sources["labels"]
         out = distances(run, source, lambda: run.target("distances", "f4", like=source), spacing, style, block)
         return run.result(out)
@@ -189,10 +188,6 @@ def _distances(
 def distances(run: Run, labels: Any, target: Any, spacing: Any, style: Style, block: Any) -> Any:
     """The passes; ``target()`` makes what the last one writes to."""
     shape = run.shape
-    if len(shape) not in (2, 3):
-        raise ValueError(f"labels must be 2D or 3D, got {len(shape)}D of shape {shape}")
-    if np.dtype(labels.dtype).kind not in "biu":
-        raise TypeError(f"labels must be integers or bool, got {labels.dtype}")
     spacings = fractions_of(spacing, len(shape))
     metric = metric_of(spacings, shape)
     wide = sum(w * n * n for w, n in zip(metric[0], shape, strict=True)) >= _NARROW

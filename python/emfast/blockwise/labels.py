@@ -17,6 +17,7 @@ from ..errors import BlocksFailed
 from ..labels import LabelMap, check_numbering, numbers_dtype, table_of
 from ..labels import remap as remap_array
 from ..labels import unique as unique_of
+from ._labels import labels_run
 from ._run import Run
 from ._shelf import Shelf
 from ._unite import _global
@@ -225,15 +226,4 @@ def _look_up(run: Run, old: np.ndarray, new: np.ndarray, missing: str | int) -> 
 
 
 def _run(labels: Any, target: Any, block: Any, work: Any, engine: dict[str, Any]) -> Run:
-    run = Run({"labels": labels}, target, shape=_shape, cost=40, block=block, work=work, engine=engine)
-    dtype = np.dtype(run.sources["labels"].dtype)
-    if dtype.kind not in "biu":
-        raise TypeError(f"labels must be integers or bool, got {dtype}")
-    return run
-
-
-def _shape(sources: dict[str, Any]) -> tuple[int, ...]:
-    shape = tuple(sources["labels"].shape)
-    if not 1 <= len(shape) <= 3:
-        raise ValueError(f"labels must have one to three axes, got shape {shape}")
-    return shape
+    return labels_run(labels, target, block=block, work=work, engine=engine, dims=(1, 2, 3))

@@ -14,6 +14,7 @@ from .._grid import Block
 from .._options import background_of, spacing_of
 from ..measurement import Statistics, _added, _cells_of, _columns, _measure, _overlaps
 from ..measurement import statistics as statistics_of
+from ._labels import labels_run
 from ._run import Run
 from .distance import Style, distances
 
@@ -62,15 +63,9 @@ def statistics(
     >>> table.voxels.tolist(), table.volume.tolist()
     ([16], [30720.0])
     """
-    with Run(
-        {"labels": labels}, None, shape=lambda of: of["labels"].shape, cost=40, block=block, work=work, engine=engine
-    ) as run:
+    with labels_run(labels, block=block, work=work, engine=engine) as run:
         source = run.sources["labels"]
         shape, dtype = run.shape, np.dtype(source.dtype)
-        if len(shape) not in (2, 3):
-            raise ValueError(f"labels must be 2D or 3D, got {len(shape)}D of shape {shape}")
-        if dtype.kind not in "biu":
-            raise TypeError(f"labels must be integers or bool, got {dtype}")
         nm = spacing_of(spacing, len(shape))
         pattern = background_of(background, dtype)
         options: dict[str, Any] = {"background": background, "moments": moments, "surface": surface}

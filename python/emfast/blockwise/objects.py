@@ -22,6 +22,7 @@ from ..components import connected_components as label
 from ..labels import check_k, remap, sieve_of
 from ..labels import fill_holes as fill
 from ..measurement import contacts
+from ._labels import labels_run
 from ._run import Run
 from ._shelf import Shelf
 from ._unite import United, _pairs, keep_part, touching, unite
@@ -171,7 +172,7 @@ def fill_holes(
            [5, 5, 5],
            [5, 5, 5]]), 1)
     """
-    with _run(labels, target, block, work, engine) as run:
+    with labels_run(labels, target, block=block, work=work, engine=engine) as run:
         source = run.sources["labels"]
         if per_section and len(run.shape) == 3:
             sections = Grid(run.shape, (run.grid.block[0], *(max(1, n) for n in run.shape[1:])))
@@ -201,7 +202,7 @@ def _keep(
     engine: dict[str, Any],
 ) -> Any:
     """The components that are chosen, by number, with the labels they had; 0 elsewhere."""
-    with _run(labels, target, block, work, engine) as run:
+    with labels_run(labels, target, block=block, work=work, engine=engine) as run:
         source = run.sources["labels"]
         parts = _Parts(run, source, connectivity_of(connectivity, len(run.shape)))
         stays = chosen(parts)
@@ -371,18 +372,3 @@ class _Written:
 
 def _fill_sections(labels: np.ndarray) -> Made:
     return Made(*fill(labels, per_section=True, return_count=True))
-
-
-def _run(labels: Any, target: Any, block: Any, work: Any, engine: dict[str, Any]) -> Run:
-    run = Run({"labels": labels}, target, shape=_shape, cost=40, block=block, work=work, engine=engine)
-    dtype = np.dtype(run.sources["labels"].dtype)
-    if dtype.kind not in "biu":
-        raise TypeError(f"labels must be integers or bool, got {dtype}")
-    return run
-
-
-def _shape(sources: dict[str, Any]) -> tuple[int, ...]:
-    shape = tuple(sources["labels"].shape)
-    if len(shape) not in (2, 3):
-        raise ValueError(f"labels must be 2D or 3D, got {len(shape)}D of shape {shape}")
-    return shape

@@ -26,6 +26,7 @@ from ..components import connected_components as label
 from ..labels import remap
 from ..measurement import _HIGH, _LOW
 from ..skeletons import Skeletons, by_label, rules_of, trees_of
+from ._labels import labels_run
 from ._run import Engine, Run
 from ._shelf import Shelf
 from .components import Renamed, find_components
@@ -94,14 +95,8 @@ def skeletonize(
     >>> line.voxels[:3].tolist(), round(line.length)
     ([[3, 17], [2, 16], [2, 15]], 158)
     """
-    with Run(
-        {"labels": labels}, None, shape=lambda of: of["labels"].shape, cost=40, block=block, work=work, engine=engine
-    ) as run:
+    with labels_run(labels, block=block, work=work, engine=engine) as run:
         source, shape = run.sources["labels"], run.shape
-        if len(shape) not in (2, 3):
-            raise ValueError(f"labels must be 2D or 3D, got {len(shape)}D of shape {shape}")
-        if np.dtype(source.dtype).kind not in "biu":
-            raise TypeError(f"labels must be integers or bool, got {source.dtype}")
         nm = spacing_of(spacing, len(shape))
         rules = rules_of(nm, scale, const, penalty, exponent, dust)
         min_length = number_of(min_length, "min_length", 0)

@@ -15,6 +15,7 @@ from .._table import Table
 from ..measurement import _overlaps, contact_area
 from ..measurement import contacts as contacts_of
 from ..metrics.tables import Contingency, _counted, _listed
+from ._labels import labels_run
 from ._run import Run
 
 __all__ = ["contacts", "contingency"]
@@ -100,12 +101,8 @@ def contacts(
     >>> list(table), table[1, 7]["faces"].tolist(), table[1, 7]["area"].item()
     ([(1, 2), (1, 7), (2, 7)], [0, 1, 1], 540.0)
     """
-    with Run(
-        {"labels": labels}, None, shape=lambda of: of["labels"].shape, cost=40, block=block, work=work, engine=engine
-    ) as run:
+    with labels_run(labels, block=block, work=work, engine=engine) as run:
         source, dims = run.sources["labels"], len(run.shape)
-        if dims not in (2, 3):
-            raise ValueError(f"labels must be 2D or 3D, got {dims}D of shape {run.shape}")
         nm = spacing_of(spacing, dims)
         options: dict[str, Any] = {"connectivity": connectivity_of(connectivity, dims), "background": background}
         found = run.map("contacts", _Touch(**options), source, halo=[(0, 1)] * dims, reduce="+")
