@@ -65,11 +65,20 @@ def test_from_file_to_file(tmp_path, source, labels, name, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.zarr", "out.zarr"]
 
 
-@pytest.mark.parametrize("memory", ["1KB", "1TB"])
-def test_distances_of_any_number_of_passes(tmp_path, source, labels, memory, monkeypatch):
-    monkeypatch.setattr(blockwise.distance, "bytes_of", lambda _: 2**62 if memory == "1TB" else 1)
-    found = blockwise.edt(source, tmp_path / "out.zarr", spacing=(40, 4, 4), block=BLOCK, memory="1TB")
+@pytest.mark.parametrize("voxels", [1, 60_000, 1 << 20])
+def test_distances_in_any_number_of_passes(tmp_path, source, labels, voxels, monkeypatch):
+    monkeypatch.setattr(blockwise.distance, "_VOXELS", voxels)
+    found = blockwise.edt(source, tmp_path / "out.zarr", spacing=(40, 4, 4), block=BLOCK)
     assert np.array_equal(found[...], emfast.edt(labels, spacing=(40, 4, 4)))
+
+
+def test_distances_in_little_memory(tmp_path, source, labels):
+    """Lines as short as memory asks for; what it cannot hold at all is refused."""
+    held = emfast._plan._resident()
+    found = blockwise.edt(source, tmp_path / "out.zarr", spacing=(40, 4, 4), memory=held + 50_000_000)
+    assert np.array_equal(found[...], emfast.edt(labels, spacing=(40, 4, 4)))
+    with pytest.raises(ValueError, match="memory must be at least"):
+        blockwise.edt(labels, memory="1KB")
 
 
 def test_statistics_of_a_file(tmp_path, source, labels):

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ._run import Run
+from .._native import get_threads
+from .._plan import _resident, bytes_of
+from ._run import Engine, Run
 
 _COST = 40  # bytes for each voxel of a block: 64-bit labels, parts and what is written, in and out
 
@@ -37,4 +39,12 @@ def labels_run(
     return Run({"labels": labels}, target, shape=shape, cost=cost, block=block, work=work, engine=engine)
 
 
-__all__ = ["labels_run"]
+def most_voxels(engine: Engine, cost: float, otherwise: int) -> int:
+    """How many voxels a block may have at so many bytes each, so that all that are worked on fit into memory."""
+    if engine.memory is None:
+        return otherwise
+    workers = engine.workers or get_threads()
+    return max(1, int((bytes_of(engine.memory) - _resident()) / (workers * cost)))
+
+
+__all__ = ["labels_run", "most_voxels"]

@@ -123,10 +123,15 @@ class Run:
         *,
         grid: Grid | None = None,
         halo: Any = 0,
+        cost: float | None = None,
         **options: Any,
     ) -> Any:
-        """:func:`emfast.map_blocks` over the run's blocks, or those of another grid, with the journal of that name."""
+        """:func:`emfast.map_blocks` over the run's blocks, or those of another grid, with the journal of that name.
+
+        Without a ``cost`` memory is not looked at where the grid is another.
+        """
         grid = self.grid if grid is None else grid
+        cost = self.cost if grid is self.grid and cost is None else cost
         engine = self.engine
         if grid is self.grid and engine.order is not None:
             options["order"] = engine.order
@@ -141,8 +146,8 @@ class Run:
             shape=grid.shape,
             block=grid.block,
             halo=halo,
-            memory=engine.memory if grid is self.grid else None,
-            cost=self.cost if grid is self.grid else None,
+            memory=None if cost is None else engine.memory,
+            cost=cost,
             workers=engine.workers,
             retries=engine.retries,
             progress=f"{name}" if engine.progress is True else engine.progress,

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import _native
 from .._arrays import take
 from .._grid import Block, Grid
-from .._plan import _resident, bytes_of, file_sides
+from .._plan import file_sides
 from ..distance import fractions_of, limits_of, metric_of
-from ._labels import labels_run
-from ._run import Engine, Run
+from ._labels import labels_run, most_voxels
+from ._run import Run
 
 __all__ = ["edt", "signed_distance"]
 
@@ -194,28 +193,29 @@ def distances(run: Run, labels: Any, target: Any, spacing: Any, style: Style, bl
     word = 8 if wide else 4
     cost = np.dtype(labels.dtype).itemsize + 3 * word + 4
     unit = file_sides(run.wanted, len(shape)) if hasattr(run.wanted, "shape") else None
-    sides, passes = _layout(shape, unit, block, _most_voxels(run.engine, cost))
+    sides, passes = _kept_layout(run, unit, block, cost)
     run.grid = Grid(shape, sides)
     halo = _halo(spacings, style)
     if len(passes) > 1 and halo is not None:
-        run.map("distances", _Whole(*metric, style), labels, out := target(), halo=halo)
+        run.map("distances", _Whole(*metric, style), labels, out := target(), halo=halo, cost=cost)
         return out
 
     def over(axes: Sequence[int]) -> Grid:
         return Grid(shape, [max(1, n) if a in axes else s for a, (n, s) in enumerate(zip(shape, sides, strict=True))])
 
     if len(passes) == 1:
-        run.map("distances", _Whole(*metric, style), labels, out := target(), grid=over(passes[0]))
+        run.map("distances", _Whole(*metric, style), labels, out := target(), grid=over(passes[0]), cost=cost)
         return out
     last = len(shape) - 1
     both = last - 1 in passes[0]
     words = run.volume("rows", f"u{word}")
     beyond = [(0, 0) if a in passes[0] else (0, 1) for a in range(len(shape))]
-    run.map("rows", _Rows(*metric, style, wide, both), labels, words, grid=over(passes[0]), halo=beyond)
+    rows = _Rows(*metric, style, wide, both)
+    run.map("rows", rows, labels, words, grid=over(passes[0]), halo=beyond, cost=cost)
     if len(passes) == 3:
-        rows, words = words, run.volume("columns", f"u{word}")
-        run.map("columns", _Columns(*metric, style), rows, words, grid=over(passes[1]))
-    run.map("distances", _LastColumns(*metric, style), words, out := target(), grid=over(passes[-1]))
+        along_x, words = words, run.volume("columns", f"u{word}")
+        run.map("columns", _Columns(*metric, style), along_x, words, grid=over(passes[1]), cost=cost)
+    run.map("distances", _LastColumns(*metric, style), words, out := target(), grid=over(passes[-1]), cost=cost)
     return out
 
 
@@ -228,20 +228,30 @@ def _halo(spacings: Sequence[Any], style: Style) -> tuple[int, ...] | None:
     return halo if max(halo) <= _WIDEST else None
 
 
-def _most_voxels(engine: Engine, cost: int) -> int:
-    if engine.memory is None:
-        return _VOXELS
-    workers = engine.workers or _native.get_threads()
-    return max(1, (bytes_of(engine.memory) - _resident()) // (workers * cost))
+def _kept_layout(
+    run: Run, unit: Sequence[int] | None, block: Any, cost: int
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """The layout that a run before chose, whatever memory there is now; or a new one."""
+    if not run.shelf.has("lines"):
+        most = most_voxels(run.engine, cost, _VOXELS)
+        sides, passes = _layout(run.shape, unit, block, most)
+        run.shelf.put("lines", sides=np.array(sides), passes=np.array(len(passes)))
+    found = run.shelf.get("lines")
+    return tuple(found["sides"].tolist()), _ways(len(run.shape))[int(found["passes"]) - 1]
+
+
+def _ways(dims: int) -> list[list[tuple[int, ...]]]:
+    """The axes of which each pass holds whole lines: in one pass, in two, in three."""
+    axes = tuple(range(dims))
+    lines: list[tuple[int, ...]] = [(axis,) for axis in reversed(axes)]
+    return [[axes], [axes[-2:], axes[:1]], lines] if dims == 3 else [[axes], lines]
 
 
 def _layout(
     shape: tuple[int, ...], unit: Sequence[int] | None, block: Any, most: int
 ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """Sides of blocks, and the axes of which each pass holds whole lines: as few passes as ``most`` voxels allow."""
-    axes = tuple(range(len(shape)))
-    lines: list[tuple[int, ...]] = [(axis,) for axis in reversed(axes)]
-    ways: list[list[tuple[int, ...]]] = [[axes], [axes[-2:], axes[:1]], lines] if len(axes) == 3 else [[axes], lines]
+    """Sides of blocks, and as few passes as ``most`` voxels of a pass's blocks allow."""
+    axes, ways = range(len(shape)), _ways(len(shape))
     fixed = not isinstance(block, str)
     first = Grid(shape, block).block if fixed else tuple(unit or (1,) * len(shape))
 

@@ -18,16 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import _native
 from .._grid import Block, Grid
 from .._options import integer_of, number_of, spacing_of
-from .._plan import _resident, bytes_of
 from ..components import connected_components as label
 from ..labels import remap
 from ..measurement import _HIGH, _LOW
 from ..skeletons import Skeletons, by_label, rules_of, trees_of
-from ._labels import labels_run
-from ._run import Engine, Run
+from ._labels import labels_run, most_voxels
+from ._run import Run
 from ._shelf import Shelf
 from .components import Renamed, find_components
 from .distance import Style, distances
@@ -100,7 +98,7 @@ def skeletonize(
         nm = spacing_of(spacing, len(shape))
         rules = rules_of(nm, scale, const, penalty, exponent, dust)
         min_length = number_of(min_length, "min_length", 0)
-        most = _most_voxels(run.engine) if largest is None else integer_of(largest, "largest", 1)
+        most = most_voxels(run.engine, _COST, _VOXELS) if largest is None else integer_of(largest, "largest", 1)
         scene, low, high, sizes, names = _scene(run, source, spacing, nm, border)
         boxes = np.prod(high - low + 1, axis=1, dtype=np.float64)
         wanted = sizes >= rules[-1]
@@ -176,13 +174,6 @@ def _scene(
     cells = np.zeros((0, _HIGH + 3), np.int64) if boxes is None else boxes.cells
     low, high = (cells[:, at + 3 - dims : at + 3] for at in (_LOW, _HIGH))
     return _Scene(components, radii, nm), low, high, sizes, np.zeros(0, labels.dtype) if names is None else names
-
-
-def _most_voxels(engine: Engine) -> int:
-    if engine.memory is None:
-        return _VOXELS
-    workers = engine.workers or _native.get_threads()
-    return max(1, (bytes_of(engine.memory) - _resident()) // (workers * _COST))
 
 
 # ---- objects that fit into memory
