@@ -79,7 +79,7 @@ class Dataset:
     cut : int or None
         The section at which training volumes are commonly cut in two, for training and validation: ``Sample.cut``.
     protocols : tuple of str
-        Of ``emfast.metrics.PROTOCOLS``, the official one first.
+        Of ``emfast.metrics.PROTOCOLS``, the official one first; where there is none, one that measures the same.
     evaluation : str
         How results are measured.
     home : str

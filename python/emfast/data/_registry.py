@@ -625,7 +625,7 @@ _ALL = (
         by_hand="Its host, a national data service, could not be seen: put the HDF5 file with raw and the one with the "
         "labels (HDF5, or MATLAB v7.3 with final_lbl) into the folder.",
         traps=("The survey gives the address of another dataset, and mouse for rat.",),
-        unverified=("host", "licence", "voxel size: 30 to 50 nm at low magnification, finer sets exist"),
+        unverified=("host", "licence", "doi", "voxel size: 30 to 50 nm at low magnification, finer sets exist"),
     ),
     Dataset(
         "cdeep3m-s",
@@ -666,7 +666,7 @@ _ALL = (
         protocols=("lucchi",),
         home="https://www.ebi.ac.uk/empiar/EMPIAR-10094/",
         by_hand="From EMPIAR by Aspera or Globus: DM or TIFF sections into a folder images; labels beside it, if any.",
-        unverified=("licence", "where the envelopes are"),
+        unverified=("licence", "doi", "where the envelopes are"),
     ),
     Dataset(
         "cem500k",
@@ -714,10 +714,10 @@ _ALL = (
         22,
         "A tomogram of a cell, annotated by a network in the paper.",
         "Chen et al. 2017, Convolutional neural networks for automated annotation of cellular cryo-electron tomograms, "
-        "Nature Methods 14: 983-985, doi:10.1038/nmeth.4405 (not verified)",
+        "Nature Methods 14: 983-985, doi:10.1038/nmeth.4405",
         "CC0 as EMDB's default (not verified)",
         "cryo-ET",
-        NOT_VERIFIED,
+        "rat, PC12 cells",
         (2.8, 2.8, 2.8),
         "81 x 850 x 850 by the survey's text",
         (),
@@ -735,7 +735,7 @@ _ALL = (
             ),
         ),
         traps=("The header says the order of axes and the origin; its voxel size counts, not the table's.",),
-        unverified=("citation", "licence", "shape", "dtype: float32 or int8"),
+        unverified=("licence", "shape", "dtype: float32 or int8", "addresses of the file"),
     ),
     Dataset(
         "mitolab",
