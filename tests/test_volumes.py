@@ -328,3 +328,75 @@ def test_cremi_files_say_where_they_are(tmp_path):
     volume = open_volume(tmp_path / "a.hdf:volumes/labels/neuron_ids")
     assert (volume.spacing, volume.offset) == ((40, 4, 4), (1480, 3644, 3644))
     assert open_volume(tmp_path / "a.hdf:volumes/raw").spacing is None
+
+
+def by_library(place):
+    """How others write and read a file."""
+    ending = place.rpartition(".")[2].partition(":")[0]
+    if ending == "h5":
+        h5py = pytest.importorskip("h5py")
+
+        def write(path, array):
+            with h5py.File(path, "w") as file:
+                file.create_dataset("x", data=array, chunks=(2, 4, 4), compression="lzf")
+
+        def read(path):
+            with h5py.File(path) as file:
+                return file["x"][...]
+
+        return write, read
+    if ending == "npz":
+        return lambda path, array: np.savez_compressed(path, x=array), lambda path: np.load(path)["x"]
+    if ending == "npy":
+        return lambda path, array: np.save(path, np.asfortranarray(array)), np.load
+    tifffile = pytest.importorskip("tifffile")
+    return lambda path, array: tifffile.imwrite(path, array, photometric="minisblack"), tifffile.imread
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("place", ["a.h5:x", "a.npz:x", "a.npy", "a.tif"])
+def test_libraries_and_we_read_one_another(place, dtype, tmp_path):
+    write, read = by_library(place)
+    array = noise((5, 13, 7), dtype)
+    if place == "a.tif" and dtype == "?":
+        pytest.skip("TIFF has single bits, which need more")
+    with open_volume(tmp_path / place, mode="x", like=array, spacing=(3, 2, 1)) as volume:
+        volume[...] = array
+    path = tmp_path / place.partition(":")[0]
+    assert np.array_equal(read(path), array)
+    write(path, array)
+    with open_volume(tmp_path / place) as volume:
+        assert volume.dtype == array.dtype
+        assert np.array_equal(volume[...], array)
+        assert np.array_equal(volume[1:4, ::3, 2], array[1:4, ::3, 2])
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "u2"])
+def test_pictures_and_we_read_one_another(dtype, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    array = noise((3, 13, 7), dtype)
+    with open_volume(tmp_path / "s" / "*.png", mode="x", like=array) as volume:
+        volume[...] = array
+    for k, picture in enumerate(array):
+        with image.open(tmp_path / "s" / f"{k:04d}.png") as file:
+            assert np.array_equal(np.array(file), picture)
+        image.fromarray(picture[::-1].copy()).save(tmp_path / "s" / f"{k:04d}.png")
+    assert np.array_equal(open_volume(tmp_path / "s")[...], array[:, ::-1])
+
+
+def test_pictures_in_colour_and_jpeg(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    colour = noise((2, 8, 9, 3), "u1")
+    for k, picture in enumerate(colour):
+        image.fromarray(picture).save(tmp_path / f"c{k}.png")
+        image.fromarray(picture[..., 0]).save(tmp_path / f"grey{k}.jpg", quality=95)
+    volume = open_volume(tmp_path / "c*.png")
+    assert volume.axes == "czyx"
+    assert np.array_equal(volume[...], np.moveaxis(colour, -1, 0))
+    for k in range(2):
+        with image.open(tmp_path / f"grey{k}.jpg") as file:
+            assert np.array_equal(open_volume(tmp_path / "grey*.jpg")[k], np.array(file))
+    with pytest.raises(ValueError, match=r"must hold slices of one kind, got \.jpg, \.png"):
+        open_volume(tmp_path)
+    with pytest.raises(ValueError, match="JPEG changes values"):
+        open_volume(tmp_path / "new.jpg", mode="x", shape=(4, 4), dtype="u1")

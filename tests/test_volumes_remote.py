@@ -1,5 +1,6 @@
 """Volumes at an address, over a web server of this machine: only what is asked for is fetched, and no less is taken."""
 
+import itertools
 import re
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, folder):
         self.folder, self.ranges, self.cut, self.sent = folder, True, None, []
+        self.failing = iter(())  # truth values: whether a request fails
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -41,6 +43,9 @@ class Handler(SimpleHTTPRequestHandler):
         self.answer(True)
 
     def answer(self, body):
+        if next(self.server.failing, False):
+            self.send_error(503)
+            return
         path = Path(self.server.folder) / self.path.strip("/")
         if not path.is_file():
             self.send_error(404)
@@ -134,6 +139,22 @@ def test_short_answers_are_noticed(server, shards):
     server.cut = "c/0/0/0"
     with pytest.raises(CorruptData, match=r"a\.zarr.*(cut short|damaged)"):
         open_volume(f"{server.address}/a.zarr")[0, 0, 0]
+
+
+def test_busy_servers_are_asked_again_and_make_no_chunk_empty(server, tmp_path, monkeypatch):
+    from emfast.volumes import _stores
+
+    zarr = pytest.importorskip("zarr", minversion="3")
+    array = np.arange(1, 65, dtype="u4").reshape(4, 4, 4)
+    zarr.create_array(tmp_path / "a.zarr", data=array, chunks=(2, 2, 2), fill_value=0)  # where missing would be 0
+    monkeypatch.setattr(_stores, "_WAITS", (0.0, 0.0))
+    server.failing = itertools.cycle([False] * 5 + [True] * 2)
+    assert np.array_equal(open_volume(f"{server.address}/a.zarr")[...], array)
+    server.failing = iter(())
+    volume = open_volume(f"{server.address}/a.zarr")
+    server.failing = itertools.repeat(True)
+    with pytest.raises(ConnectionError, match=r"a\.zarr/c/0/0/0 could not be reached.*503"):
+        volume[0, 0, 0]
 
 
 @pytest.mark.parametrize("place", ["none.zarr", "none.n5", "none.npy", "none.h5", "none.tif", "none"])

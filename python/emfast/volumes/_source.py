@@ -25,6 +25,7 @@ _TOLD = (
     NotADirectoryError,
     ModuleNotFoundError,
     MemoryError,
+    ConnectionError,
     CorruptData,
 )
 

@@ -6,11 +6,15 @@ import io
 import os
 import stat
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import CorruptData
 from ._places import is_remote
 from ._source import library
+
+_WAITS = (0.1, 0.4, 1.6)  # seconds before a store is asked again
 
 
 class Handle(Protocol):
@@ -158,19 +162,19 @@ class Remote:
 
     def open(self, key: str) -> Handle | None:
         path = f"{self.path}/{key}" if key else self.path
-        try:
-            found = self.files.info(path)
-        except FileNotFoundError:
+        name = f"{self.root}/{key}" if key else self.root
+        found = _tried(lambda: self.files.info(path), name)
+        if found is None:
             return None
         if found.get("type", "file") != "file":
             return None
-        return _RemoteFile(self.files, path, f"{self.root}/{key}" if key else self.root, found.get("size"))
+        return _RemoteFile(self.files, path, name, found.get("size"))
 
     def put(self, key: str, data: bytes | list[bytes]) -> None:
         whole = data if isinstance(data, bytes) else b"".join(data)
         path = f"{self.path}/{key}"
         self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self.files.pipe_file(path, whole)
+        _tried(lambda: self.files.pipe_file(path, whole), f"{self.root}/{key}")
 
     def below(self, key: str) -> list[str]:
         try:
@@ -183,7 +187,7 @@ class Remote:
 class _RemoteFile:
     def __init__(self, files: Any, path: str, name: str, size: int | None) -> None:
         self.files, self.path, self.name = files, path, name
-        self.whole: bytes | None = files.cat_file(path) if size is None else None
+        self.whole: bytes | None = _tried(lambda: files.cat_file(path), name) if size is None else None
         self.size: int = (size or 0) if self.whole is None else len(self.whole)
 
     def read(self, start: int, length: int) -> bytes:
@@ -194,10 +198,36 @@ class _RemoteFile:
             return b""
         partial = (start, length) != (0, self.size)
         limits = {"start": start, "end": start + length} if partial else {}
-        data: bytes = self.files.cat_file(self.path, **limits)
+        data: bytes | None = _tried(lambda: self.files.cat_file(self.path, **limits), self.name)
+        if data is None:
+            raise CorruptData(f"{self.name} is not there any more")
         if len(data) == self.size != length:  # a server that knows no ranges gives all
             data = data[start : start + length]
         return _complete(data, length, self.name)
+
+
+def _tried(call: Callable[[], Any], name: str) -> Any:
+    """What a store answers, or None where it has no such file. What fails is asked again, a few times.
+
+    fsspec says "not found" of every failure over http, and what it was by its cause alone: a server that is busy must
+    not make a chunk empty.
+    """
+    for wait in (*_WAITS, None):
+        try:
+            return call()
+        except FileNotFoundError as error:
+            cause = error.__cause__
+            if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (404, 410):
+                return None
+            found: BaseException = cause
+        except (PermissionError, NotImplementedError, MemoryError):
+            raise
+        except Exception as error:  # each store has its own
+            found = error
+        if wait is None:
+            raise ConnectionError(f"{name} could not be reached ({found or type(found).__name__})") from found
+        time.sleep(wait)
+    raise AssertionError("not reached")
 
 
 def _check_range(start: int, length: int, size: int, name: str) -> None:
