@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import emfast
-from emfast import blocks
+from emfast import _values, blocks
 from emfast._engine import Ended
 from emfast._grid import Grid
 from emfast._identity import job_words
@@ -69,11 +69,11 @@ def dry(n: int, kept: bool = False, value: bytes | None = None, resumed: bool = 
         def go(engine: Dry) -> float:
             begun = time.perf_counter()
             if not kept:
-                values: Any = blocks._Values(n, None if value is None else lambda a, b: a)
+                values: Any = _values.Values(n, None if value is None else lambda a, b: a)
                 blocks._run(job, engine, values, None, None, 2, False, lambda done, total: None)
                 return begun
             with Journal(path, job_words(job, emfast.__version__), n) as journal:
-                values = blocks._Kept(journal, lambda a, b: a)
+                values = _values.Kept(journal, lambda a, b: a)
                 blocks._run(job, engine, values, None, None, 2, False, lambda done, total: None)
             return begun
 

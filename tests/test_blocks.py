@@ -1,5 +1,6 @@
 """Volumes in blocks: the answer never depends on the blocks, their order, the workers, or on what fails meanwhile."""
 
+import io
 import itertools
 import math
 import operator
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 import emfast
 from emfast import _grid, _plan, blocks
+from emfast._progress import Progress
 from emfast._reduce import Pairs
 from emfast.blocks import Block, Grid, Made, Results, map_blocks, plan_blocks
 from emfast.errors import BlocksFailed, CorruptData
@@ -237,6 +239,8 @@ def test_sources_by_place_and_by_name():
     a, b = np.arange(8), np.arange(8) * 10
     assert map_blocks(lambda a, b: int((a + b).sum()), (a, b), block=4) == [66, 242]
     assert map_blocks(lambda *, one, two: int((two - one).sum()), {"one": a, "two": b}, block=4) == [54, 198]
+    with pytest.raises(ValueError, match="source 'target' must end in the axes"):
+        map_blocks(lambda *, target: target, {"target": np.zeros(9)}, np.zeros(8), shape=(8,), block=4)
     assert map_blocks(lambda where: where.offset, None, shape=(8,), block=4) == [(0,), (4,)]
     assert map_blocks(lambda: 1, None, shape=(8,), block=4, reduce="+") == 2
     assert map_blocks(partial(np.add, 1), a, block=4)[1].tolist() == [5, 6, 7, 8]
@@ -507,6 +511,19 @@ def test_no_more_than_the_workers_at_once():
     assert most == [3]
 
 
+@pytest.mark.parametrize("workers, each", [(1, 6), (2, 3), (4, 1), (5, 1), (20, 1)])
+def test_workers_share_the_threads(workers, each):
+    """Calls in a block use as many as leave the others theirs; outside all is as it was."""
+    emfast.set_threads(6)
+    try:
+        found = map_blocks(emfast.get_threads, None, shape=(40,), block=1, workers=workers)
+        assert found == [each] * 40
+        assert map_blocks(emfast.get_threads, None, shape=(2,), block=1, workers=workers)[0] == max(3, each)
+        assert emfast.get_threads() == 6
+    finally:
+        emfast.set_threads(0)
+
+
 def test_blocks_in_blocks():
     """A pool of threads must not wait for itself."""
     volume = np.arange(64)
@@ -710,6 +727,35 @@ def test_progress_is_told():
     map_blocks(np.sum, np.zeros(50), block=5, progress=lambda *at: seen.append(at))
     assert seen[-1] == (10, 10)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Notebook(io.StringIO):
+    __module__ = "ipykernel.iostream"
+
+
+@pytest.mark.parametrize("stream, wipe", [(Screen, "\r\x1b[K"), (Notebook, "\r"), (io.StringIO, None)])
+def test_bars_are_shown_where_somebody_looks(monkeypatch, stream, wipe):
+    monkeypatch.setattr(sys, "stderr", stream())
+    map_blocks(np.sum, np.zeros(50), block=5, progress="adding")
+    text = sys.stderr.getvalue()
+    if wipe is None:
+        assert text == ""
+    else:
+        assert text.startswith(f"{wipe}adding [") and "100 %" in text and text.endswith(wipe)
+
+
+def test_the_time_left_counts_what_this_run_has_done():
+    bar = Progress("adding", io.StringIO())
+    assert bar.line(50, 100, 10).endswith("50 %, 10 s, 10 s left")
+    bar.begin(40)
+    assert bar.line(50, 100, 10).endswith("50 %, 10 s, 50 s left")
+    assert bar.line(40, 100, 0).endswith("40 %, 0 s")
+    assert bar.line(100, 100, 10).endswith("100 %, 10 s")
 
 
 def test_names():

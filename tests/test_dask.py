@@ -157,6 +157,14 @@ def test_what_fails_on_a_cluster_is_told(client, stores):
         map_blocks(np.copy, folder / "in.zarr", block=8, client=client, workers=3)
 
 
+def test_workers_share_the_threads_of_their_host(client):
+    emfast.set_threads(6)
+    try:
+        assert map_blocks(emfast.get_threads, None, shape=(9,), block=1, client=client) == [3] * 9
+    finally:
+        emfast.set_threads(0)
+
+
 def test_plans_of_clusters(client, stores):
     folder, _, _ = stores
     plan = plan_blocks(folder / "in.zarr", folder / "one.zarr", client=client, memory="1GB", cost=10)

@@ -69,11 +69,6 @@ class Job:
             value = pickle.dumps(value, protocol=5)
         return Outcome(value, sums, tuple(lost))
 
-    def sums(self, index: int) -> tuple[int, ...]:
-        """The checksums of what the targets hold in a block."""
-        window = last(self.grid[index].core)
-        return tuple(checksum(np.asarray(target[window])) for target in self.targets.values())
-
     def _read(self, name: str, source: Any, block: Block, lost: list[tuple[str, Window]]) -> Any:
         try:
             part = source[last(block.outer)]

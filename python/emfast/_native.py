@@ -52,7 +52,7 @@ def get_threads() -> int:
 @contextmanager
 def limited_threads(n: int) -> Iterator[None]:
     """No more than ``n`` threads in calls of this Python thread, whatever was set for all; 0 is no limit."""
-    modules = [module for module in {_core, host} if hasattr(module, "limit_threads")]  # not in older builds
+    modules = {_core, host}
     before = [module.limit_threads(n) for module in modules]
     try:
         yield

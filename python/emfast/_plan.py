@@ -105,7 +105,7 @@ def make_plan(
 ) -> Plan:
     """The blocks asked for, else as large as memory lets; fewer at once where even the smallest are too many."""
     bound = None if memory is None else bytes_of(memory)
-    per_voxel = _cost_of({**sources, **targets}, len(shape)) if cost is None else float(cost)
+    per_voxel = _cost_of([*sources.values(), *targets.values()], len(shape)) if cost is None else float(cost)
     files = _files_of(targets, len(shape)) if cost is None else 0
     if not per_voxel > 0:
         raise ValueError(f"cost must be above 0 bytes for each voxel, got {cost!r}")
@@ -160,9 +160,9 @@ def in_words(n: float) -> str:
     return f"{n:.0f} bytes"
 
 
-def _cost_of(volumes: Mapping[str, Any], dims: int) -> float:
+def _cost_of(volumes: Sequence[Any], dims: int) -> float:
     """What is read and written for each voxel, and a quarter of that for a little scratch."""
-    per_voxel = sum(np.dtype(v.dtype).itemsize * math.prod(v.shape[: len(v.shape) - dims]) for v in volumes.values())
+    per_voxel = sum(np.dtype(v.dtype).itemsize * math.prod(v.shape[: len(v.shape) - dims]) for v in volumes)
     return max(1.0, 1.25 * per_voxel)
 
 

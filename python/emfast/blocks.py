@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,30 +15,16 @@ from typing import Any
 import numpy as np
 
 from ._engine import Engine, Queue, drive, threads_engine
-from ._grid import Block, Grid, Window, words_of
+from ._grid import Block, Grid
 from ._identity import in_memory, job_words, local_path, volume_words
 from ._job import Job, Made, Outcome, takes_where
 from ._journal import Journal, about_of, lock
 from ._options import integer_of
 from ._plan import Plan, Team, make_plan, team_here
 from ._progress import Progress
-from ._reduce import Pairs, combiner
-from .errors import BlocksFailed, CorruptData, Failure
-
-
-class Results(list[Any]):
-    """The values of blocks in block order: a list, and what else there is to say about a run.
-
-    Attributes
-    ----------
-    failed : tuple of Failure
-        The blocks that could not be done, where the run went on without them; their value is None.
-    lost : tuple of (str, tuple of slice)
-        Which source was damaged and in which boxes of the volume, where these were read as zeros.
-    """
-
-    failed: tuple[Failure, ...] = ()
-    lost: tuple[tuple[str, Window], ...] = ()
+from ._reduce import combiner
+from ._values import Kept, Results, Values, wrong_block
+from .errors import BlocksFailed
 
 
 def map_blocks(
@@ -148,29 +133,21 @@ def map_blocks(
         called, sources = _named_sources(source, stack)
         targets = _named_targets(target, stack)
         path = _journal_path(journal, targets)
-        whole = _common_shape({**sources, **targets}, shape, block)
+        whole = _common_shape(_all(sources, targets), shape, block)
         if isinstance(block, str) and path and (before := about_of(path)):
             block = before.get("block", block)  # "auto" goes on with the blocks that it chose
-        team = _team_of(client, {**sources, **targets}, workers)
+        team = _team_of(client, _all(sources, targets), workers)
         plan = make_plan(sources, targets, whole, block, halo, memory, cost, team)
         job = Job(fn, called, sources, targets, plan.grid, takes_where(fn), on_corrupt == "skip", path is not None)
         for name, volume in targets.items():
             _lock(name, volume, stack)
-        values: _Values | _Kept = _Values(len(plan.grid), combine)
+        values: Values | Kept = Values(len(plan.grid), combine)
         if path:
-            values = _Kept(stack.enter_context(_journal_of(job, path)), combine)
+            values = Kept(stack.enter_context(_journal_of(job, path)), combine)
             values.check(job)
         engine = threads_engine(job, plan) if client is None else _dask_engine(client, job, stack)
-        return _run(
-            job,
-            engine,
-            values,
-            order,
-            after,
-            retries,
-            keep_going,
-            stack.enter_context(_shown(progress, values.done.count(1))),
-        )
+        show = stack.enter_context(_shown(progress, values.done.count(1)))
+        return _run(job, engine, values, order, after, retries, keep_going, show)
 
 
 def plan_blocks(
@@ -198,8 +175,8 @@ def plan_blocks(
     with ExitStack() as stack:
         _, sources = _named_sources(source, stack)
         targets = _named_targets(target, stack)
-        whole = _common_shape({**sources, **targets}, shape, block)
-        team = _team_of(client, {**sources, **targets}, workers)
+        whole = _common_shape(_all(sources, targets), shape, block)
+        team = _team_of(client, _all(sources, targets), workers)
         return make_plan(sources, targets, whole, block, halo, memory, cost, team)
 
 
@@ -230,13 +207,12 @@ def check_blocks(
         if path is None or about is None:
             raise FileNotFoundError(f"journal must be that of a run, there is none at {path}")
         grid = Grid(about["shape"], about["block"])
-        job = Job(print, "one", {}, targets, grid)
         about["targets"] = {name: volume_words(volume) for name, volume in targets.items()}
         kept = stack.enter_context(Journal(path, about, len(grid)))
         show = stack.enter_context(_shown(progress, 0))
         wrong = []
         for index, done in enumerate(kept.done):
-            if done and _wrong(job, kept, index):
+            if done and wrong_block(targets, grid, kept, index):
                 wrong.append(index)
             show(index + 1, len(grid))
         if forget:
@@ -268,7 +244,7 @@ def verified(volume: Any, *, journal: str | os.PathLike[str] | bool = True) -> A
 def _run(
     job: Job,
     engine: Engine,
-    values: _Values | _Kept,
+    values: Values | Kept,
     order: Iterable[int] | None,
     after: Callable[[Block], Iterable[int]] | None,
     retries: int,
@@ -278,7 +254,6 @@ def _run(
     n = len(job.grid)
     first = _order_of(order, n)
     queue = Queue(first, values.done, None if after is None else lambda index: after(job.grid[index]))
-
     count = values.done.count(1)
 
     def record(ended: list[tuple[int, Outcome]]) -> None:
@@ -295,74 +270,6 @@ def _run(
     if failed and not isinstance(result, Results):
         raise BlocksFailed(failed, n, result) from failed[0].cause
     return result
-
-
-class _Values:
-    """What comes of the values of blocks: a list of them, or one."""
-
-    def __init__(self, n: int, combine: Callable[[Any, Any], Any] | None) -> None:
-        self.done = bytearray(n)
-        self.list = Results([None] * n) if combine is None else None
-        self.pairs = None if combine is None else Pairs(n, combine)
-        self.lost: dict[int, tuple[tuple[str, Window], ...]] = {}
-
-    def add(self, ended: list[tuple[int, Outcome]]) -> None:
-        for index, outcome in ended:
-            self.put(index, outcome.value)
-            if outcome.lost:
-                self.lost[index] = outcome.lost
-
-    def put(self, index: int, value: Any) -> None:
-        if self.list is not None:
-            self.list[index] = value
-        if self.pairs is not None:
-            self.pairs.put(index, value)
-
-    def result(self, failed: list[Failure]) -> Any:
-        boxes = [box for index in sorted(self.lost) for box in self.lost[index]]
-        lost = list({repr(box): box for box in boxes}.values())  # once each, where blocks have read the same
-        if lost:
-            words = "; ".join(f"{name} {words_of(window)}" for name, window in lost)
-            warnings.warn(f"damaged, read as zeros: {words}", stacklevel=4)
-        if self.pairs is not None:
-            for failure in failed:
-                self.pairs.skip(failure.index)
-            return self.pairs.result()
-        assert self.list is not None
-        self.list.failed, self.list.lost = tuple(failed), tuple(lost)
-        return self.list
-
-
-class _Kept:
-    """The same out of a journal: values wait there, and are brought together in the end."""
-
-    def __init__(self, journal: Journal, combine: Callable[[Any, Any], Any] | None) -> None:
-        self.journal, self.combine, self.done = journal, combine, journal.done
-        self.add = journal.add
-
-    def result(self, failed: list[Failure]) -> Any:
-        values = _Values(len(self.done), self.combine)
-        values.lost = self.journal.lost
-        for index, value in self.journal.all_values():
-            values.put(index, value)
-        return values.result(failed)
-
-    def check(self, job: Job) -> None:
-        """A few of the finished blocks: a target that was made anew does not hold what the journal says."""
-        done = np.flatnonzero(np.frombuffer(self.done, np.uint8))
-        for index in np.unique(done[np.linspace(0, len(done) - 1, 4).astype(int)]) if len(done) else ():
-            if wrong := _wrong(job, self.journal, int(index)):
-                raise CorruptData(f"{wrong}: remove the journal to start anew, or emfast.blocks.check_blocks")
-
-
-def _wrong(job: Job, journal: Journal, index: int) -> str | None:
-    """What is wrong with a finished block, in words."""
-    try:
-        if job.sums(index) == tuple(journal.sums[index]):
-            return None
-    except CorruptData as error:
-        return f"target is damaged in {job.grid[index]} ({error})"
-    return f"target does not hold in {job.grid[index]} what {journal.path} says was written"
 
 
 def _team_of(client: Any, volumes: Mapping[str, Any], workers: int | None) -> Team:
@@ -454,6 +361,12 @@ def _opened(volume: Any, name: str, mode: str, stack: ExitStack) -> Any:
     if not (hasattr(volume, "shape") and hasattr(volume, "dtype") and hasattr(volume, "__getitem__")):
         raise TypeError(f"{name} must be an array, a volume or where it lies, got {type(volume).__name__}")
     return volume
+
+
+def _all(sources: Mapping[str, Any], targets: Mapping[str, Any]) -> dict[str, Any]:
+    """By names that tell them apart, whatever the user's are."""
+    named = {f"source {name!r}" if name in targets else name: volume for name, volume in sources.items()}
+    return {**named, **targets}
 
 
 def _common_shape(volumes: Mapping[str, Any], shape: Sequence[int] | None, block: Any) -> tuple[int, ...]:
