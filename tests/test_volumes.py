@@ -283,6 +283,15 @@ def test_like_gives_what_is_not_said(tmp_path):
         assert (volume.offset, volume.chunks, volume.mode) == ((16, 8, 4), (4, 4, 4), "w")
 
 
+def test_chunks_of_stores_alone_are_kept(tmp_path):
+    pytest.importorskip("PIL")
+    with open_volume(tmp_path / "s" / "*.png", mode="w", shape=(3, 70, 80), dtype="u1") as volume:
+        volume[...] = 1
+    assert open_volume(tmp_path / "s").chunks == (1, 70, 80)
+    with open_volume(tmp_path / "a.zarr", mode="w", like=open_volume(tmp_path / "s")) as volume:
+        assert (volume.chunks, volume.shards) == ((3, 64, 64), (3, 128, 128))
+
+
 def test_slices_are_sorted_by_number_and_none_is_missing(tmp_path):
     pytest.importorskip("PIL")
     array = noise((12, 3, 4), "u1")

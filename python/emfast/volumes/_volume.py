@@ -402,7 +402,8 @@ def _wanted(
         if space_in(axes) == space_in(like.axes):
             spacing = like.spacing if spacing is None else spacing
             offset = like.offset if offset is None else offset
-        if chunks is None and shards is None and _formats.has_chunks(place.format):
+        chunked = _formats.has_chunks(place.format) and _formats.has_chunks(like.format)  # slices are no chunks to keep
+        if chunks is None and shards is None and chunked:
             chunks, shards = like.chunks, like.shards
     axes = usual_axes(len(shape)) if axes is None else axes_of(axes, len(shape))
     if order_of(axes) != tuple(range(len(axes))):
