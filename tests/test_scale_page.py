@@ -14,6 +14,8 @@ SECTIONS = (
     "The journal",
     "On a Dask cluster",
     "What can go wrong",
+    "From affinities to segments",
+    "Operations in blocks",
     "Labels, distances, objects and lines",
 )
 
@@ -25,7 +27,7 @@ def test_the_page_runs(tmp_path):
     parts = re.split(r"^## (.*)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     blocks = [code for name in SECTIONS for code in re.findall(r"```python\n(.*?)```", sections[name], re.DOTALL)]
-    assert len(blocks) >= 7
+    assert len(blocks) >= 9
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "EMFAST_THREADS": "2"}
     done = subprocess.run(  # as -c: the processes of a cluster do not run it again
         [sys.executable, "-c", "\n".join(blocks)],
