@@ -266,7 +266,8 @@ class _Steps:
         """Of all merges down to the recipe's ``until``."""
         rules = _settings.to_dict(self.recipe.agglomeration)
         shared: dict[str, Any] = {"block": self._sides(fragments), **self.engine}
-        if self.folder is None:
+        if self.folder is None:  # nobody asks for other thresholds
+            rules["until"] = min(self.recipe.thresholds)
             tree: MergeTree = blockwise.agglomerate(self.source, fragments, **rules, **shared)
             return tree
         path = self._path(f"tree-{self._name()}.npz")
