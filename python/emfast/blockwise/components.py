@@ -11,7 +11,6 @@ import numpy as np
 
 from .._grid import Block
 from .._options import connectivity_of
-from ..blocks import Made
 from ..components import connected_components as label
 from ._run import Run
 from ._shelf import Shelf
@@ -80,7 +79,7 @@ def connected_components(
         wanted = np.dtype(dtype) if dtype is not None else _smallest(united.count)
         if wanted.kind not in "iu" or united.count > np.iinfo(wanted).max:
             raise ValueError(f"dtype must hold {united.count} components, got {wanted}")
-        out = run.target("components", wanted, like=source, over=local)
+        out = run.target("components", wanted, like=source)
         run.map("components", Renamed(united, wanted.str), local, out)
         out = run.result(out)
     return (out, united.count) if return_count else out
@@ -95,15 +94,14 @@ def find_components(
     periodic: bool = False,
     sizes: bool = False,
 ) -> tuple[Any, United]:
-    """The components of each block, a volume of uint32, and what they are in the whole.
+    """The components of each block, a source of uint32 for the run's blocks, and what they are in the whole.
 
     The parts have the column ``values``, and with ``sizes`` that too.
     """
     connectivity = connectivity_of(connectivity, len(run.shape))
-    local = run.volume("local", "u4")
-    counts = run.map("local", _Label(run.shelf, connectivity, background, sizes), labels, local)
+    local = _Local(labels, {"connectivity": connectivity, "background": background})
+    counts = run.map("parts", _Part(run.shelf, local.options, sizes), labels)
     seams = run.map("seams", _Touch(run, connectivity, periodic))
-    local = run.written("local", local)
     return local, unite(run.shelf, counts, seams)
 
 
@@ -119,14 +117,35 @@ class Renamed:
         return remap(local, self.united.table(where.index).astype(self.dtype))
 
 
-class _Label:
-    def __init__(self, shelf: Shelf, connectivity: int, background: int | None, sizes: bool) -> None:
-        self.shelf, self.connectivity, self.background, self.sizes = shelf, connectivity, background, sizes
+class _Local:
+    """The components of blocks, found again when they are read: that is quicker than to write and read them."""
 
-    def __call__(self, labels: np.ndarray, where: Block) -> Made:
-        options: dict[str, Any] = {"connectivity": self.connectivity, "background": self.background}
-        local = label(labels, dtype="u4", **options)
-        return Made(local, keep_part(self.shelf, where, local, values=labels, sizes=self.sizes))
+    dtype = np.dtype("u4")
+
+    def __init__(self, labels: Any, options: dict[str, Any]) -> None:
+        self.labels, self.options = labels, options
+        self.shape, self.ndim = tuple(labels.shape), len(labels.shape)
+
+    @property
+    def uri(self) -> str:
+        return str(getattr(self.labels, "uri", type(self.labels).__name__))
+
+    def __getitem__(self, block: tuple[Any, ...]) -> np.ndarray:
+        return _components(np.asarray(self.labels[block]), self.options)
+
+
+class _Part:
+    def __init__(self, shelf: Shelf, options: dict[str, Any], sizes: bool) -> None:
+        self.shelf, self.options, self.sizes = shelf, options, sizes
+
+    def __call__(self, labels: np.ndarray, where: Block) -> int:
+        local = _components(labels, self.options)
+        return keep_part(self.shelf, where, local, values=labels, sizes=self.sizes)
+
+
+def _components(labels: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+    found: np.ndarray = label(labels, dtype="u4", **options)
+    return found
 
 
 class _Touch:
