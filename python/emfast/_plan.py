@@ -17,6 +17,7 @@ from ._grid import Grid, is_lazy, sides_of_block
 from ._options import integer_of
 
 NEW = 200 * 10**6  # bytes of a worker before its first block: the interpreter, NumPy, Dask
+KEPT = 1 << 25  # bytes: glibc gives larger arrays back to the system, and keeps smaller ones of each thread for later
 AIM = 1 << 24  # voxels of a block where nothing else decides: 256³
 MOST = 1 << 27  # and where there is memory for more: 512³; larger ones save nothing any more
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
@@ -80,7 +81,7 @@ class Plan:
     @property
     def bytes(self) -> int:
         """The most that the process will hold."""
-        return self.base + math.ceil(self.workers * (self.files + self.cost * math.prod(self.grid.largest)))
+        return self.base + self.workers * _of_one(self.grid, self.cost, self.files)
 
     def __str__(self) -> str:
         sides = " x ".join(map(str, self.block))
@@ -113,8 +114,7 @@ def make_plan(
     counts = (team.of_one,) if team.fixed else range(team.of_one, 0, -1)
 
     def fits(sides: Sequence[int], at_once: int, held: int) -> bool:
-        largest = math.prod(Grid(shape, sides, halo).largest)
-        return bound is None or held + at_once * (files + per_voxel * largest) <= bound
+        return bound is None or held + at_once * _of_one(Grid(shape, sides, halo), per_voxel, files) <= bound
 
     if isinstance(block, str):
         if block != "auto":
@@ -140,6 +140,12 @@ def make_plan(
             f"{in_words(base)} are held already and a block takes {in_words(plan.bytes - base)}"
         )
     return plan
+
+
+def _of_one(grid: Grid, cost: float, files: int) -> int:
+    """Bytes of one worker: its largest block, its files, and what the C library keeps of what was given back."""
+    block = cost * math.prod(grid.largest)
+    return math.ceil(block + min(block, KEPT)) + files
 
 
 def bytes_of(memory: str | float) -> int:
