@@ -409,3 +409,32 @@ def test_pictures_in_colour_and_jpeg(tmp_path):
         open_volume(tmp_path)
     with pytest.raises(ValueError, match="JPEG changes values"):
         open_volume(tmp_path / "new.jpg", mode="x", shape=(4, 4), dtype="u1")
+
+
+@pytest.mark.parametrize("dtype", [">i2", ">u4", ">i8", ">f4", ">f8"])
+def test_arrays_are_in_the_byte_order_of_the_machine(dtype, tmp_path):
+    """Whatever the file's: native code takes no other."""
+    values = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    np.save(tmp_path / "a.npy", values)
+    np.savez(tmp_path / "a.npz", values)
+    places = ["a.npy", "a.npz"]
+    if h5py := importorskip_or_none("h5py"):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["x"] = values
+        places.append("a.h5")
+    if tifffile := importorskip_or_none("tifffile"):
+        tifffile.imwrite(tmp_path / "a.tif", values, byteorder=">", photometric="minisblack")
+        places.append("a.tif")
+    for place in places:
+        with emfast.open_volume(tmp_path / place) as volume:
+            assert volume.dtype.isnative and volume.dtype == values.dtype.newbyteorder("=")
+            for array in (volume[...], volume[1, :, 2], np.asarray(volume), volume[:0]):
+                assert array.dtype.isnative and array.dtype == volume.dtype
+            assert np.array_equal(volume[...], values)
+
+
+def importorskip_or_none(name):
+    try:
+        return __import__(name)
+    except ModuleNotFoundError:
+        return None

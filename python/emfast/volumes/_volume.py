@@ -142,6 +142,7 @@ class Volume:
             self._check_open()
             with telling(self._place.path):
                 array = self._source.read(_within(self._window, window))
+            array = array.astype(self.dtype, copy=False)  # the file's byte order may be another
         return array.reshape([n for n, gone in zip(shape, squeezed, strict=True) if not gone])
 
     def __setitem__(self, key: Any, values: Any) -> None:
