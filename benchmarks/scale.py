@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -105,21 +105,32 @@ def size_of(path: str) -> int:
     return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
 
 
-def levels_of(shape: tuple[int, ...], block: int) -> Iterator[dict[str, int]]:
-    """What each level of groups does in a volume that memory holds: how the rests grow with a group."""
-    with tempfile.TemporaryDirectory() as folder:
-        make(f"{folder}/a.zarr", shape)
-        affinities = np.asarray(emfast.open_volume(f"{folder}/a.zarr"))
+def group_of(affinities: np.ndarray) -> dict[str, Any]:
+    """A group of blocks amid a volume, all its faces open: what it takes in, what it hands on, how long it takes."""
+    side = affinities.shape[1]
     fragments = emfast.watershed(affinities, low=0.1, high=0.98)
-    _, levels = emfast.blockwise.agglomerate(affinities, fragments, block=(block,) * 3, return_levels=True)
-    for k, level in enumerate(levels):
-        yield {
-            "side": block * 2**k,
-            "groups": level.blocks,
-            "edges": level.edges,
-            "fragments": level.fragments,
-            "largest": level.largest,
-        }
+    core = (slice(1, side - 1),) * 3  # a face of voxels around it is read too
+    place: dict[str, Any] = {"core": core, "origin": (side,) * 3, "whole_shape": (3 * side,) * 3}
+    graph = emfast.region_graph(affinities, fragments, **place)
+    start = time.perf_counter()
+    tree, rest = emfast.agglomerate_block(graph, emfast.open_fragments(fragments, **place))
+    seconds = time.perf_counter() - start
+    return {
+        "side": side,
+        "fragments": len(graph.nodes),
+        "edges": len(graph),
+        "merges": len(tree),
+        "rest": len(rest),
+        "seconds": seconds,
+    }
+
+
+def groups_of(sides: Iterable[int]) -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        sides = sorted(sides)
+        make(f"{folder}/a.zarr", (sides[-1],) * 3)
+        with emfast.open_volume(f"{folder}/a.zarr") as volume:
+            return [group_of(volume[:, :side, :side, :side]) for side in sides]
 
 
 def child(arguments: list[str]) -> dict[str, Any]:
@@ -143,43 +154,39 @@ def measure(shape: tuple[int, ...], memory: str | None, folder: str) -> dict[str
 # ---- a cubic millimetre
 
 
-def simulate(rows: list[dict[str, Any]], levels: list[dict[str, int]], seconds_per_edge: float) -> dict[str, Any]:
-    """A run over MILLIMETRE: blocks are worked on as workers are free, groups once their eight are done.
+def simulate(rows: list[dict[str, Any]], groups: list[dict[str, Any]]) -> dict[str, Any]:
+    """A run over MILLIMETRE: blocks are worked on as workers are free; groups of eight, level by level, once the level
+    below is done.
 
-    Stages of voxels cost what they cost in the largest volume. What a group takes in grows with its surface, as the
-    levels show; its time is in proportion.
+    Stages of voxels cost what they cost in the largest volume. What a group hands on grows with its side as from the
+    second largest measured group to the largest; merging takes its time for each edge taken in.
     """
     largest = max(rows, key=lambda row: math.prod(row["shape"]))
-    voxels = math.prod(largest["shape"])
-    per_voxel = {name: largest["seconds"][name] * 2 / voxels for name in STAGES}  # of one core
-    counts = [-(-n // BLOCK) for n in MILLIMETRE]
-    per_area = [row["largest"] / row["side"] ** 2 for row in levels[1:]]
-    growth = max(per_area)
-    groups, side, tree = [math.prod(counts)], BLOCK, []
-    while groups[-1] > 1:
-        counts = [-(-n // 2) for n in counts]
-        groups.append(math.prod(counts))
-        side *= 2
-        edges = growth * min(side**2 * 6, _surface(MILLIMETRE, side)) / 6
-        tree.append({"groups": groups[-1], "edges": edges, "seconds": edges * seconds_per_edge})
+    per_voxel = {name: largest["seconds"][name] * 2 / math.prod(largest["shape"]) for name in STAGES}  # of one core
+    small, large = groups[-2:]
+    power = math.log(large["rest"] / small["rest"]) / math.log(large["side"] / small["side"])
+    per_edge = large["seconds"] / large["edges"]
+    counts, side = [-(-n // BLOCK) for n in MILLIMETRE], BLOCK
+    levels = []
+    while math.prod(counts) > 1:
+        above = [-(-n // 2) for n in counts]
+        inside = math.prod(counts) / math.prod(above)
+        edges = inside * large["rest"] * (side / large["side"]) ** power
+        levels.append({"groups": math.prod(above), "edges": edges, "seconds": edges * per_edge})
+        counts, side = above, 2 * side
     total = {}
     for workers in WORKERS:
         stages = sum(math.prod(MILLIMETRE) * cost / workers for cost in per_voxel.values())
-        merging = sum(math.ceil(level["groups"] / workers) * level["seconds"] for level in tree)
+        merging = sum(math.ceil(level["groups"] / workers) * level["seconds"] for level in levels)
         total[workers] = {"voxels": stages, "merging": merging}
-    return {"per_voxel": per_voxel, "levels": tree, "total": total, "blocks": groups[0]}
-
-
-def _surface(shape: tuple[int, ...], side: int) -> float:
-    """Of a group of that side, as far as the volume goes."""
-    a, b, c = (min(n, side) for n in shape)
-    return 2.0 * (a * b + b * c + a * c)
+    blocks = math.prod(-(-n // BLOCK) for n in MILLIMETRE)
+    return {"power": power, "levels": levels, "total": total, "blocks": blocks}
 
 
 # ---- the page
 
 
-def page(rows: list[dict[str, Any]], levels: list[dict[str, int]], plan: dict[str, Any]) -> str:
+def page(rows: list[dict[str, Any]], groups: list[dict[str, Any]], plan: dict[str, Any]) -> str:
     about = machine()
     lines = [
         "# Scale",
@@ -205,23 +212,25 @@ def page(rows: list[dict[str, Any]], levels: list[dict[str, int]], plan: dict[st
         )
     lines += [
         "",
-        "What a level of groups takes in (blocks of "
-        f"{levels[0]['side']}³ in {levels[-1]['side']}³, in memory): edges grow with the surface of a group.",
+        "What a group of blocks amid a volume takes in and hands on, if all is merged (`agglomerate_block`): fragments "
+        "that touch its faces are not whole, and what they are best for waits for them. In this phantom cells are "
+        "longer than a group, and most of what lies in them waits.",
         "",
-        "| side of a group | groups | largest graph, edges | per square of the side | handed on, fragments |",
-        "|---|---|---|---|---|",
+        "| side | fragments | edges in | merges | edges on | on / side² | seconds |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for level in levels:
+    for group in groups:
         lines.append(
-            f"| {level['side']} | {level['groups']} | {level['largest']} | "
-            f"{level['largest'] / level['side'] ** 2:.3f} | {level['fragments']} |"
+            f"| {group['side']} | {group['fragments']} | {group['edges']} | {group['merges']} | {group['rest']} | "
+            f"{group['rest'] / group['side'] ** 2:.2f} | {group['seconds']:.2f} |"
         )
     lines += [
         "",
         f"## 1 mm³ at 40 x 4 x 4 nm, simulated: {math.prod(MILLIMETRE):.3g} voxels, {plan['blocks']} blocks",
         "",
         f"Voxels cost what they cost above on one core; blocks of {BLOCK}³ are merged in an octree, each level once "
-        "the one below is done. A worker is one core.",
+        f"the one below is done; what a group hands on grows with its side to the power of {plan['power']:.2f}. "
+        "A worker is one core.",
         "",
         "| workers | stages of voxels | merging | the last group |",
         "|---|---|---|---|",
@@ -235,7 +244,7 @@ def page(rows: list[dict[str, Any]], levels: list[dict[str, int]], plan: dict[st
     lines += [
         "",
         f"The critical path, one group of each level: {_span(sum(level['seconds'] for level in plan['levels']))}. "
-        f"The last group holds {last['edges'] * 40 / 1e9:.3g} GB of edges at 40 bytes each: that must fit one machine.",
+        f"The last group holds {last['edges'] * 40 / 1e12:.3g} TB of edges at 40 bytes each: the global step.",
         "",
     ]
     return "\n".join(lines)
@@ -248,35 +257,26 @@ def _span(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def seconds_per_edge() -> float:
-    """Of adding up graphs and merging them, by the graph of one volume."""
-    made = emfast.phantom.make((TILE,) * 3, seed=1)
-    fragments = emfast.watershed(made.affinities, low=0.1, high=0.98)
-    graph = emfast.region_graph(made.affinities, fragments)
-    start = time.perf_counter()
-    emfast.agglomerate_block(emfast.RegionGraph.total([graph]), np.zeros(0, graph.nodes.dtype))
-    return (time.perf_counter() - start) / len(graph)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[2])
     parser.add_argument("--size", action="append", metavar="Z,Y,X", help="instead of the three; may be given again")
     parser.add_argument("--memory", help="a bound like 4GB")
     parser.add_argument("--folder", help="for the volumes (default: a temporary one)")
-    parser.add_argument("--levels", type=int, default=512, help="side of the volume whose levels are measured")
+    parser.add_argument("--groups", default="64,128,256,512", help="sides of groups (default: 64,128,256,512)")
+    parser.add_argument("--rows", help="a file of former rows, a line of JSON each: volumes are not measured again")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.child:
         print(json.dumps(segment(*chosen.child, chosen.memory)))
         return
     sizes = [tuple(map(int, size.split(","))) for size in chosen.size] if chosen.size else SIZES
-    rows = []
+    rows = [json.loads(line) for line in Path(chosen.rows).read_text().splitlines()] if chosen.rows else []
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-        for shape in sizes:
+        for shape in () if chosen.rows else sizes:
             rows.append(measure(shape, chosen.memory, folder))
             print(json.dumps(rows[-1]), flush=True)
-    levels = list(levels_of((chosen.levels,) * 3, chosen.levels // 8))
-    text = page(rows, levels, simulate(rows, levels, seconds_per_edge()))
+    groups = groups_of(map(int, chosen.groups.split(",")))
+    text = page(rows, groups, simulate(rows, groups))
     PAGE.write_text(text, encoding="utf-8")
     print(text)
 
