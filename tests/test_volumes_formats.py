@@ -277,6 +277,7 @@ def neuroglancer(path, **spec):
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "f4"])
 def test_precomputed_is_read_by_tensorstore(dtype, codec, tmp_path):
     array = noise(dtype=dtype)
+    pytest.importorskip("tensorstore")
     written(f"precomputed://{tmp_path}/a", array, codec=codec)
     store = neuroglancer(tmp_path / "a")
     assert store.domain.origin[:3] == (100, 2, -2)
@@ -323,6 +324,7 @@ def test_precomputed_of_tensorstore_is_read(dtype, encoding, sharded, tmp_path):
 
 
 def test_precomputed_with_channels(tmp_path):
+    pytest.importorskip("tensorstore")
     array = noise((3, 5, 6, 7))
     written(f"precomputed://{tmp_path}/a", array)
     same(tmp_path / "a", array)

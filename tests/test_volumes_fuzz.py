@@ -24,7 +24,7 @@ MOST = 32 << 20  # bytes, of files of some hundred
 
 def needs(kind):
     pytest.importorskip(mutations.LIBRARIES.get(kind, "numpy"))
-    if kind.startswith("zarr 2") or kind == "zarr lz4":
+    if kind.startswith(("zarr", "ome")):  # a damaged header may name a codec that only the library knows
         pytest.importorskip("zarr", minversion="3")
 
 
