@@ -6,7 +6,7 @@ and on the device of the input, and never depend on the number of threads or on 
 
 from typing import TYPE_CHECKING, Any
 
-from . import compat, cuda, phantom, segmentation
+from . import compat, cuda, phantom
 from ._native import get_threads, set_threads
 from ._table import Table
 from .affinities import NEAREST, affinities, boundaries, convert_affinities
@@ -35,20 +35,20 @@ from .labels import (
 )
 from .measurement import contacts, statistics
 from .morphology import dilate, erode
-from .multicuts import Multicut, multicut, multicut_costs
-from .mutex import mutex_watershed, mutex_watershed_graph
 from .seeds import distance_peaks, h_maxima, seeded_watershed
-from .segmentation import segment_affinities
-from .skeletons import Skeleton, Skeletons, skeletonize
 from .trees import MergeTree, agglomerate, agglomerate_block
 
 if TYPE_CHECKING:
-    from . import blocks, blockwise, conversion, data, meshes, metrics, pipeline, viewing, volumes
+    from . import blocks, blockwise, conversion, data, meshes, metrics, pipeline, segmentation, viewing, volumes
     from .blocks import map_blocks
     from .conversion import convert
     from .meshes import Mesh, mesh
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
+    from .multicuts import Multicut, multicut, multicut_costs
+    from .mutex import mutex_watershed, mutex_watershed_graph
     from .pipeline import segment
+    from .segmentation import segment_affinities
+    from .skeletons import Skeleton, Skeletons, skeletonize
     from .volumes import Volume, open_volume
 
 __version__ = "0.1.0"
@@ -142,9 +142,13 @@ _LATER: dict[str, tuple[str, ...]] = {
     "blockwise": (),
     "conversion": ("convert",),
     "data": (),
-    "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
     "meshes": ("Mesh", "mesh"),
+    "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
+    "multicuts": ("Multicut", "multicut", "multicut_costs"),
+    "mutex": ("mutex_watershed", "mutex_watershed_graph"),
     "pipeline": ("segment",),
+    "segmentation": ("segment_affinities",),
+    "skeletons": ("Skeleton", "Skeletons", "skeletonize"),
     "viewing": (),
     "volumes": ("Volume", "open_volume"),
 }
