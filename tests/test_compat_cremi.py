@@ -109,3 +109,12 @@ def test_shapes_and_resolutions_must_agree():
         scores.adapted_rand(volume([[[1, 2]]], (1.0, 1.0, 1.0)))
     with pytest.raises(AssertionError, match="resolutions along y and x must be the same"):
         cremi.NeuronIds(volume([[[1]]], (1.0, 1.0, 2.0)))
+
+
+def test_comments_belong_to_annotations():
+    made = annotations([((0, 0, 0), (0, 0, 4))])
+    known = next(iter(made.ids()))
+    made.add_comment(known, "a synapse")
+    assert made.comments[known] == b"a synapse"
+    with pytest.raises(KeyError, match="12345"):
+        made.add_comment(12345, "nobody's")

@@ -598,3 +598,10 @@ def test_the_native_door_refuses_what_is_outside(backend):
 def test_bounds_of_more_voxels_than_there_are():
     found = metrics.by_size(vector("K"), [1, 2], spacing=(1e-30, 1e-30, 1))
     assert found.truth.tolist() == [metrics.by_size(vector("K"), []).truth[0], 0, 0]
+
+
+def test_the_mean_of_f1_is_over_the_thresholds():
+    table = emfast.contingency(np.array([1, 1, 1, 2, 2, 0]), np.array([7, 7, 7, 7, 8, 9]))  # IoU 3/4 and 1/2
+    found = table.average_precision(thresholds=[0.5, 0.6])
+    assert found.f1.tolist() == [4 / 5, 2 / 5]  # two, then one right; one, then two segments are nothing's
+    assert found.mean_f1 == (4 / 5 + 2 / 5) / 2

@@ -74,6 +74,17 @@ def test_csv_reads_back(tmp_path):
     assert [int(row["where_x"]) for row in rows] == [2, 5, 8]
 
 
+def test_structured_arrays_have_the_columns():
+    table = pairs()
+    records = table.to_records()
+    assert records.dtype.names == table.columns and len(records) == len(table)
+    for name in table.columns:
+        assert records[name].dtype == table[name].dtype
+        np.testing.assert_array_equal(records[name], table[name])  # NaN is where it was
+    assert records[1]["where"].tolist() == table.where[1].tolist()
+    assert len(Table({}).to_records()) == 0
+
+
 def test_pandas_when_it_is_there():
     pandas = pytest.importorskip("pandas")
     frame = pairs().to_pandas()

@@ -124,6 +124,14 @@ class Table:
                 out["_".join([name, "".join(map(str, names))]) if part else name] = values[where]
         return out
 
+    def to_records(self) -> np.ndarray:
+        """A structured array of NumPy, a field for each column, with a value per axis where the column has that."""
+        columns = self._columns.items()
+        out = np.empty(len(self), [(name, values.dtype, values.shape[1:]) for name, values in columns])
+        for name, values in columns:
+            out[name] = values
+        return out
+
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a header and a line per row; floats so that they read back equal."""
         flat = self.flat()

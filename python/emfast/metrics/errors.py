@@ -136,7 +136,7 @@ class Errors:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what :meth:`load` reads back equal: an .npz file, or after its ending a Zarr group (``.zarr``) or a
         folder of Parquet tables (``.parquet``). Each table by itself: ``errors.events.to_csv(path)``,
-        ``.to_parquet(path)``, ``.to_pandas()``."""
+        ``.to_parquet(path)``, ``.to_pandas()``, ``.to_records()``."""
         about = {name: getattr(self, name) for name in _OPTIONS}
         about["columns"] = {name: getattr(self, name).columns for name in _TABLES}
         arrays = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
