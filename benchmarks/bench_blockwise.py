@@ -22,6 +22,7 @@ BLOCK = 128
 
 
 def cases(inputs: Inputs) -> Iterator[Case]:
+    yield from segmentation(inputs)
     yield from distances(inputs)
     yield from objects(inputs)
 
@@ -33,6 +34,42 @@ def _case(name: str, labels: np.ndarray, ours: Callable[[], Any], whole: Callabl
 
 def _equal(ours: Any, theirs: Any) -> bool:
     return same(np.asarray(ours), np.asarray(theirs)) if hasattr(theirs, "shape") else bool(ours == theirs)
+
+
+def segmentation(inputs: Inputs) -> Iterator[Case]:
+    """From affinities to segments, step by step and whole; between Zarr volumes: ``python -m benchmarks.scale``."""
+    affinities, fragments, limits = inputs.affinities, inputs.fragments, {"low": 0.1, "high": 0.98}
+    blocks = {"block": BLOCK}
+    yield _case(
+        "components, cells",
+        inputs.cells,
+        lambda: blockwise.connected_components(inputs.cells, **blocks),
+        lambda: emfast.connected_components(inputs.cells),
+    )
+    yield _case(
+        "watershed",
+        fragments,
+        lambda: blockwise.watershed(affinities, **limits, **blocks),
+        lambda: emfast.watershed(affinities, **limits),
+    )
+    yield _case(
+        "region graph",
+        fragments,
+        lambda: blockwise.region_graph(affinities, fragments, **blocks),
+        lambda: emfast.region_graph(affinities, fragments),
+    )
+    yield _case(
+        "region graph and mean tree",
+        fragments,
+        lambda: blockwise.agglomerate(affinities, fragments, **blocks),
+        lambda: emfast.agglomerate(emfast.region_graph(affinities, fragments)),
+    )
+    yield _case(
+        "affinities to segments",
+        fragments,
+        lambda: emfast.segment(affinities, thresholds=0.5, **blocks),
+        lambda: emfast.segment_affinities(affinities, threshold=0.5, **limits),
+    )
 
 
 def distances(inputs: Inputs) -> Iterator[Case]:
