@@ -92,6 +92,41 @@ def in_memory(volume: Any) -> bool:
     return isinstance(volume, np.ndarray) and not isinstance(volume, np.memmap)
 
 
+def check_apart(target: Any, name: str, sources: Mapping[str, Any]) -> None:
+    """Refuse a target that a source lies in, or the other way round: what is read would be gone before it is read."""
+    for source, volume in sources.items():
+        if _overlap(target, volume):
+            raise ValueError(f"{name} must not be where {source} is, got {_told(target)} for both")
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.shares_memory(a, b):
+        return True
+    places = _resolved(a), _resolved(b)
+    if None in places:
+        return a is b
+    (path, words), (other, others) = places  # type: ignore[misc]
+    return path == other and (words[: len(others)] == others or others[: len(words)] == words)
+
+
+def _resolved(volume: Any) -> tuple[str, list[str]] | None:
+    """The real path or the address of what holds a volume, and the words of its name within."""
+    if isinstance(volume, (str, os.PathLike)):
+        from .volumes._places import parse
+
+        place: str | None = str(parse(volume, new=not os.path.exists(volume)))
+    else:
+        place = _place(volume)
+    if place is None:
+        return None
+    path, name = parted(place)
+    return path if "://" in path else os.path.realpath(path), [word for word in name.split("/") if word]
+
+
+def _told(volume: Any) -> str:
+    return os.fspath(volume) if isinstance(volume, (str, os.PathLike)) else str(getattr(volume, "uri", "one array"))
+
+
 def local_path(volume: Any) -> tuple[str, str] | None:
     """The file or folder that holds a volume, and its name within; None where it is not one of this machine."""
     place = _place(volume)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._engine import Engine, Queue, drive, threads_engine
 from ._grid import Block, Grid
-from ._identity import in_memory, job_words, local_path, volume_words
+from ._identity import check_apart, in_memory, job_words, local_path, volume_words
 from ._job import Job, Made, Outcome, takes_where
 from ._journal import Journal, about_of, lock
 from ._options import integer_of
@@ -139,7 +139,11 @@ def map_blocks(
         team = _team_of(client, _all(sources, targets), workers)
         plan = make_plan(sources, targets, whole, block, halo, memory, cost, team)
         job = Job(fn, called, sources, targets, plan.grid, takes_where(fn), on_corrupt == "skip", path is not None)
+        wide = any(side for pair in plan.grid.halo for side in pair)
+        # In memory each block may be written where it was read, as long as no other block reads it too.
+        around = {name: source for name, source in sources.items() if not in_memory(source) or wide}
         for name, volume in targets.items():
+            check_apart(volume, name, around)
             _lock(name, volume, stack)
         values: Values | Kept = Values(len(plan.grid), combine)
         if path:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ._identity import check_apart
 from ._journal import about_of, remove
 from .blocks import Block, map_blocks
 from .errors import BlocksFailed
@@ -82,6 +83,7 @@ def convert(
     told = {name: value for name, value in told.items() if value is not None}
     with ExitStack() as stack:
         opened = _source_of(source, told, stack)
+        check_apart(target, "target", {"source": opened})
         taken = opened if window is None else _cropped(opened, window, told)
         wanted = np.dtype(taken.dtype if dtype is None else dtype)
         places = {} if isinstance(opened, Volume) else told

@@ -20,7 +20,7 @@ import numpy as np
 
 from . import __version__, _settings, blockwise
 from ._files import beside as written_beside
-from ._identity import parted, volume_words
+from ._identity import check_apart, parted, volume_words
 from ._options import integer_of, number_of
 from ._plan import Plan, in_words
 from ._progress import span
@@ -176,6 +176,10 @@ def segment(
         "progress": progress,
     }
     targets = _targets(target, settings.thresholds)
+    read = {name: volume for name, volume in (("source", source), ("mask", mask)) if volume is not None}
+    for each in targets:
+        if each is not None:
+            check_apart(each, "target", read)
     steps = _Steps(source, mask, settings, block, _folder(work, targets), engine)
     fragments = steps.fragments()
     tree = steps.tree(fragments)

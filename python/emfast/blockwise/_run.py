@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._identity import parted
+from .._identity import check_apart, parted
 from ..blocks import Grid, map_blocks, plan_blocks, verified
 from ._shelf import Shelf
 
@@ -74,6 +74,8 @@ class Run:
         self._stack = ExitStack()
         with self._stack:
             self.sources = {name: self._opened(source) for name, source in sources.items() if source is not None}
+            if target is not None:
+                check_apart(target, "target", self.sources)
             self.wanted = target
             self.shape = tuple(int(n) for n in shape(self.sources))
             self._made = work is None and is_place(target)
