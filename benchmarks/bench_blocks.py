@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 
 import emfast
-from emfast import _values, blocks
-from emfast._engine import Ended
-from emfast._grid import Grid
-from emfast._identity import job_words
-from emfast._job import Job, Outcome
-from emfast._journal import Journal
+from emfast import blocks
+from emfast._engine import values as _values
+from emfast._engine.grid import Grid
+from emfast._engine.identity import job_words
+from emfast._engine.job import Job, Outcome
+from emfast._engine.journal import Journal
+from emfast._engine.threads import Ended
 
 
 class Dry:

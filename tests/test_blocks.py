@@ -21,9 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import emfast
-from emfast import _grid, _plan, blocks
+from emfast import blocks
+from emfast._engine import grid as _grid
+from emfast._engine import plan as _plan
+from emfast._engine.reduce import Pairs
 from emfast._progress import Progress
-from emfast._reduce import Pairs
 from emfast.blocks import Block, Grid, Made, Results, map_blocks, plan_blocks
 from emfast.errors import BlocksFailed, CorruptData
 

@@ -74,7 +74,7 @@ def test_distances_in_any_number_of_passes(tmp_path, source, labels, voxels, mon
 
 def test_distances_in_little_memory(tmp_path, source, labels):
     """Lines as short as memory asks for; what it cannot hold at all is refused."""
-    held = emfast._plan._resident()
+    held = emfast._engine.plan._resident()
     found = blockwise.edt(source, tmp_path / "out.zarr", spacing=(40, 4, 4), memory=held + 50_000_000)
     assert np.array_equal(found[...], emfast.edt(labels, spacing=(40, 4, 4)))
     with pytest.raises(ValueError, match="memory must be at least"):

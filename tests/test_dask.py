@@ -111,7 +111,7 @@ def test_a_cluster_makes_what_threads_make(client, stores):
 
 
 def test_the_job_goes_once_and_few_tasks_are_under_way(client, monkeypatch):
-    from emfast import _dask
+    from emfast._engine import cluster as _dask
 
     sent, most, tasks = [], [0], []
     dumps, submit = _dask.dumps, _dask.Dask.submit

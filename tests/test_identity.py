@@ -9,7 +9,7 @@ import pytest
 
 import emfast
 from emfast import blockwise, cli
-from emfast._identity import check_apart
+from emfast._engine.identity import check_apart
 
 pytest.importorskip("zarr")
 

@@ -20,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import emfast
-from emfast import _journal
-from emfast._identity import function_words, local_path, volume_words
-from emfast._job import Outcome, checksum
-from emfast._journal import Journal
+from emfast._engine import journal as _journal
+from emfast._engine.identity import function_words, local_path, volume_words
+from emfast._engine.job import Outcome, checksum
+from emfast._engine.journal import Journal
 from emfast.blocks import Made, check_blocks, map_blocks
 from emfast.errors import BlocksFailed, CorruptData
 from strategies import hnp, layouts, shapes
@@ -84,7 +84,7 @@ def test_a_journal_holds_what_was_done(tmp_path_factory, data):
     value = st.one_of(st.none(), st.binary(max_size=4), st.integers(), st.just(np.float32(0.1)))
     expected = {}
     for _ in range(data.draw(st.integers(1, 4))):
-        with mock.patch("emfast._journal._AT_ONCE", at_once), Journal(path, ABOUT, n) as journal:
+        with mock.patch("emfast._engine.journal._AT_ONCE", at_once), Journal(path, ABOUT, n) as journal:
             assert {i for i, done in enumerate(journal.done) if done} == set(expected)
             assert dict(journal.all_values()) == {i: v for i, (v, _, _) in sorted(expected.items())}
             assert all(journal.sums[i].tolist() == [s] for i, (_, s, _) in expected.items())

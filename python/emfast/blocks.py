@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from ._engine import Engine, Queue, drive, threads_engine
-from ._grid import Block, Grid
-from ._identity import check_apart, in_memory, job_words, local_path, volume_words
-from ._job import Job, Made, Outcome, takes_where
-from ._journal import Journal, about_of, lock
+from ._engine.grid import Block, Grid
+from ._engine.identity import check_apart, in_memory, job_words, local_path, volume_words
+from ._engine.job import Job, Made, Outcome, takes_where
+from ._engine.journal import Journal, about_of, lock
+from ._engine.plan import Plan, Team, make_plan, team_here
+from ._engine.reduce import combiner
+from ._engine.threads import Engine, Queue, drive, threads_engine
+from ._engine.values import Kept, Results, Values, wrong_block
 from ._options import integer_of
-from ._plan import Plan, Team, make_plan, team_here
 from ._progress import Progress
-from ._reduce import combiner
-from ._values import Kept, Results, Values, wrong_block
 from .errors import BlocksFailed
 
 
@@ -237,7 +237,7 @@ def verified(volume: Any, *, journal: str | os.PathLike[str] | bool = True) -> A
     journal : path or True
         Of the run that wrote it.
     """
-    from ._verified import Verified
+    from ._engine.verified import Verified
 
     opened = _opened(volume, "volume", "r", ExitStack())
     path = _journal_path(journal, {"volume": opened})
@@ -295,7 +295,7 @@ def _dask() -> Any:
     from importlib import import_module
 
     try:
-        return import_module(f"{__package__}._dask")
+        return import_module(f"{__package__}._engine.cluster")
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith(__package__):
             raise

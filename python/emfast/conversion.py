@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ._identity import check_apart
-from ._journal import about_of, remove
+from ._engine.identity import check_apart
+from ._engine.journal import about_of, remove
 from .blocks import Block, map_blocks
 from .errors import BlocksFailed
 from .volumes import Volume, open_volume

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Operand, take
-from ._grid import is_lazy
+from ._engine.grid import is_lazy
 from ._options import background_of, connectivity_of, ids_of, periodic_of, spacing_of
 from ._table import Table
 from .distance import _metric

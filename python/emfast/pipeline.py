@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from . import __version__, _settings, blockwise
+from ._engine.identity import check_apart, parted, volume_words
+from ._engine.plan import Plan, in_words
 from ._files import beside as written_beside
-from ._identity import check_apart, parted, volume_words
 from ._options import integer_of, number_of
-from ._plan import Plan, in_words
 from ._progress import span
 from .blocks import plan_blocks, verified
 from .blockwise._run import Run, beside, is_place

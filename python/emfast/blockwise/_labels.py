@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._engine.plan import _resident, bytes_of
 from .._native import get_threads
-from .._plan import _resident, bytes_of
 from ._run import Engine, Run
 
 _COST = 40  # bytes for each voxel of a block: 64-bit labels, parts and what is written, in and out

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._identity import check_apart, parted
+from .._engine.identity import check_apart, parted
 from ..blocks import Grid, map_blocks, plan_blocks, verified
 from ._shelf import Shelf
 

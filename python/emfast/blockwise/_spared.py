@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .._grid import is_lazy
-from .._job import last
+from .._engine.grid import is_lazy
+from .._engine.job import last
 
 Pairs = Sequence[tuple[int, int]]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import _native
 from .._arrays import Host
-from .._grid import Block, Grid
+from .._engine.grid import Block, Grid
 from ._shelf import Shelf
 
 _ALWAYS = 1 << 62  # a size that no object has: all pairs are joined

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._grid import Block
+from .._engine.grid import Block
 from .._options import connectivity_of
 from ..components import connected_components as label
 from ._run import Run

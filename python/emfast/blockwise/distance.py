@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from .._arrays import take
-from .._grid import Block, Grid
-from .._plan import file_sides
+from .._engine.grid import Block, Grid
+from .._engine.plan import file_sides
 from ..distance import fractions_of, limits_of, metric_of
 from ._labels import labels_run, most_voxels
 from ._run import Run

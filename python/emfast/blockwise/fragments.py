@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._grid import Block
+from .._engine.grid import Block
 from ..affinities import NEAREST, offsets_of
 from ..blocks import Made
 from ..fragments import above, affinities_of, linked

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._grid import Block
+from .._engine.grid import Block
 from .._options import spacing_of
 from ..affinities import NEAREST, offsets_of
 from ..graphs import RegionGraph

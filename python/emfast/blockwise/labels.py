@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from .._arrays import take
-from .._grid import Block
-from .._job import checksum
+from .._engine.grid import Block
+from .._engine.job import checksum
 from ..errors import BlocksFailed
 from ..labels import LabelMap, check_numbering, numbers_dtype, table_of
 from ..labels import remap as remap_array

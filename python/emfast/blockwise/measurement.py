@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import take
-from .._grid import Block
+from .._engine.grid import Block
 from .._options import background_of, spacing_of
 from ..measurement import Statistics, _added, _cells_of, _columns, _measure, _overlaps
 from ..measurement import statistics as statistics_of

@@ -14,8 +14,8 @@ import numpy as np
 
 from .. import _native
 from .._arrays import Host
-from .._grid import Block, Grid
-from .._job import checksum
+from .._engine.grid import Block, Grid
+from .._engine.job import checksum
 from .._options import connectivity_of
 from ..blocks import Made
 from ..components import connected_components as label

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .._grid import Block, Grid
+from .._engine.grid import Block, Grid
 from .._options import integer_of, number_of, spacing_of
 from ..components import connected_components as label
 from ..labels import remap

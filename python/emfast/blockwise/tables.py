@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._grid import Block
+from .._engine.grid import Block
 from .._options import connectivity_of, spacing_of
 from .._table import Table
 from ..measurement import _overlaps, contact_area

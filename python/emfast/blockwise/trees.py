@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .._grid import Block, Grid
+from .._engine.grid import Block, Grid
 from ..affinities import NEAREST
 from ..graphs import RegionGraph, open_fragments
 from ..graphs import region_graph as graph_in_memory

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._grid import Block, Grid, Window, is_lazy, sides_of_block
+from .._engine.grid import Block, Grid, Window, is_lazy, sides_of_block
 
 _BLOCK_VOXELS = 1 << 24
 _ARRAY_VOXELS = 1 << 28  # of a block in memory: long enough to pay, short enough to tell that it goes on

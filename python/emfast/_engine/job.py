@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._grid import Block, Grid, Window, is_lazy
-from ._ids import cast_exactly
-from .errors import CorruptData
+from .._ids import cast_exactly
+from ..errors import CorruptData
+from .grid import Block, Grid, Window, is_lazy
 
 
 class Made(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._job import Job, checksum
+from .job import Job, checksum
 
 _ARCHIVE = re.compile(r"\.(zarr|n5|h5|hdf5|hdf|npz|zip)(?=[:/]|$)", re.IGNORECASE)
 
@@ -112,7 +112,7 @@ def _overlap(a: Any, b: Any) -> bool:
 def _resolved(volume: Any) -> tuple[str, list[str]] | None:
     """The real path or the address of what holds a volume, and the words of its name within."""
     if isinstance(volume, (str, os.PathLike)):
-        from .volumes._places import parse
+        from ..volumes._places import parse
 
         place: str | None = str(parse(volume, new=not os.path.exists(volume)))
     else:

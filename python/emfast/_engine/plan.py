@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _native
-from ._grid import Grid, is_lazy, sides_of_block
-from ._options import integer_of
+from .. import _native
+from .._options import integer_of
+from .grid import Grid, is_lazy, sides_of_block
 
 NEW = 200 * 10**6  # bytes of a worker before its first block: the interpreter, NumPy, Dask
 KEPT = 1 << 25  # bytes: glibc gives larger arrays back to the system, and keeps smaller ones of each thread for later

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ._grid import Grid, Window, words_of
-from ._job import Job, Outcome, checksum, last
-from ._journal import Journal
-from ._reduce import Pairs
-from .errors import CorruptData, Failure
+from ..errors import CorruptData, Failure
+from .grid import Grid, Window, words_of
+from .job import Job, Outcome, checksum, last
+from .journal import Journal
+from .reduce import Pairs
 
 
 class Results(list[Any]):

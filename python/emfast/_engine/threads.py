@@ -1,4 +1,4 @@
-"""Who works on blocks: the threads of this process, or others (``_dask``). An engine has
+"""Who works on blocks: the threads of this process, or others (``cluster``). An engine has
 
     slots           how many blocks may be under way at once
     submit(index)   starts one and returns at once
@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from . import _native
-from ._plan import Plan
-from .errors import Failure
+from .. import _native
+from ..errors import Failure
+from .plan import Plan
 
 _MOST_THREADS = 4096
 _pool: ThreadPoolExecutor | None = None

@@ -25,9 +25,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ._grid import Window
-from ._job import Outcome
-from .errors import CorruptData
+from ..errors import CorruptData
+from .grid import Window
+from .job import Outcome
 
 _BETWEEN = 1.0  # seconds from one fsync to the next; what a power failure may take back
 _AT_ONCE = 1 << 14  # lines

@@ -20,9 +20,9 @@ from distributed.comm import get_address_host
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.protocol.pickle import dumps
 
-from . import _native
-from ._engine import Ended
-from ._job import Job
+from .. import _native
+from .job import Job
+from .threads import Ended
 
 _PER_THREAD = 4  # tasks under way for each thread of the cluster: what keeps it busy while results travel
 _BETWEEN = 2.0  # seconds from one look at the cluster to the next
@@ -49,7 +49,7 @@ class Spec(WorkerPlugin):  # type: ignore[misc]
 
 
 class Dask:
-    """An engine: see ``_engine``. A context, at whose end the workers forget the job."""
+    """An engine: see ``threads``. A context, at whose end the workers forget the job."""
 
     def __init__(self, client: Client, job: Job) -> None:
         self.client = client

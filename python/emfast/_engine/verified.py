@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ._grid import Grid, Window, words_of
-from ._identity import volume_words
-from ._job import checksum, last
-from ._journal import finished
-from .errors import CorruptData
-from .volumes._volume import normalised
+from ..errors import CorruptData
+from ..volumes._volume import normalised
+from .grid import Grid, Window, words_of
+from .identity import volume_words
+from .job import checksum, last
+from .journal import finished
 
 
 class Verified:
