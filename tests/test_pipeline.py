@@ -61,14 +61,15 @@ def test_from_a_file_to_a_file(tmp_path, tissue, source):
         "fragments.json",
         "fragments.zarr",
         "graphs",
-        "segments-mean-0-0.6",
+        "segments-mean-0.6",
         "source.json",
-        "tree-mean-0.npz",
+        "tree-mean-0.6.npz",
     ]
 
 
 def test_other_thresholds_begin_with_the_tree(tmp_path, tissue, source, monkeypatch):
-    emfast.segment(source, tmp_path / "a.zarr", work=tmp_path / "work", block=(16, 32, 32))
+    recipe = {"agglomeration": {"until": 0.25}}
+    emfast.segment(source, tmp_path / "a.zarr", recipe=recipe, work=tmp_path / "work", block=(16, 32, 32))
     monkeypatch.setattr(emfast.blockwise, "watershed", None)
     monkeypatch.setattr(emfast.blockwise, "agglomerate", None)
     found = emfast.segment(source, tmp_path / "b.zarr", thresholds=(0.3, 0.8), work=tmp_path / "work")
@@ -80,6 +81,8 @@ def test_other_thresholds_begin_with_the_tree(tmp_path, tissue, source, monkeypa
 def test_another_score_begins_with_the_graphs(tmp_path, tissue, source, monkeypatch):
     emfast.segment(source, tmp_path / "a.zarr", work=tmp_path / "work", block=(16, 32, 32))
     monkeypatch.setattr(emfast.blockwise, "watershed", None)
+    found = emfast.segment(source, tmp_path / "c.zarr", thresholds=0.2, work=tmp_path / "work")  # the tree ends at 0.5
+    equal(found[...], emfast.segment_affinities(tissue, threshold=0.2))
     recipe = {"agglomeration": {"score": "max"}}
     found = emfast.segment(source, tmp_path / "b.zarr", recipe=recipe, work=tmp_path / "work")
     equal(found[...], emfast.segment_affinities(tissue, score="max"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emfast import _settings
@@ -53,6 +53,7 @@ outers = st.builds(
 
 
 @given(outers)
+@example(Outer("a\x85b", Inner(mask="\u2028"), other=Inner(mask="\x85")))
 def test_what_is_written_reads_back_equal(tmp_path_factory: pytest.TempPathFactory, settings: Outer) -> None:
     path = tmp_path_factory.mktemp("settings") / "a.yaml"
     _settings.write(settings, path, comment="of a run\nof today")

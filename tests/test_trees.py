@@ -415,8 +415,29 @@ def test_blocks_make_the_tree_of_the_whole(backend, volume, score, rules, data):
     trees_.append(emfast.agglomerate(rest, score=score, **rules))
     expected = emfast.agglomerate(whole, score=score, **rules)
     assert MergeTree.total(data.draw(st.permutations(trees_))) == expected
-    done = rest.contract(trees_[-1].cut(-math.inf))
-    assert done == whole.contract(expected.cut(-math.inf))
+    done, all_done = rest.contract(trees_[-1].cut(-math.inf)), whole.contract(expected.cut(-math.inf))
+    left = np.isin(all_done.nodes, done.nodes)  # out of those that were left out nothing can come
+    kept = left[np.searchsorted(all_done.nodes, all_done.edges)].all(axis=1)
+    assert np.array_equal(all_done.nodes[left], done.nodes)
+    for name in ("edges", "counts", "sums", "minima", "maxima", "ids"):
+        assert np.array_equal(getattr(all_done, name)[kept], getattr(done, name))
+    assert "big_size" not in rules or left.all()
+
+
+def test_blocks_hand_on_only_what_may_be_merged():
+    """1 and 2 are merged, 3 is whole and below the threshold: 4, which is open, needs to know of neither."""
+    fragments = np.array([[1, 2, 3, 4, 5]], np.uint32)
+    affinities = np.array([[[0] * 5], [[0, 0.9, 0.4, 0.4, 0.9]]], np.float32)
+    graph = emfast.region_graph(affinities, fragments)
+    tree, rest = emfast.agglomerate_block(graph, [4], until=0.5)
+    assert len(tree) == 1
+    assert rest.nodes.tolist() == [4, 5]
+    assert rest.edges.tolist() == [[4, 5]]
+    _, rest = emfast.agglomerate_block(graph, [4], until=0.5, big_size=3)  # sizes may let later what they forbid now
+    assert rest.nodes.tolist() == [1, 3, 4, 5]
+    _, rest = emfast.agglomerate_block(graph, [4], until=0.4)
+    assert rest.nodes.tolist() == [1, 4, 5]  # 3 has joined 1, which waits for 4
+    assert rest.edges.tolist() == [[1, 4], [4, 5]]
 
 
 def test_blocks_do_most_of_the_work():
@@ -434,6 +455,7 @@ def test_blocks_do_most_of_the_work():
     last = emfast.agglomerate(RegionGraph.total(rests), until=0.5)
     assert MergeTree.total([*trees_, last]) == emfast.agglomerate(emfast.region_graph(affinities, fragments), until=0.5)
     assert sum(map(len, trees_)) > len(last)
+    assert sum(map(len, rests)) * 4 < len(fragments.ravel()) * 3  # of three edges to a fragment
 
 
 def test_doubles_that_hide_a_difference_are_put_in_order():
@@ -679,7 +701,10 @@ def test_open_fragments_of_the_halo_do_no_harm():
     graph = emfast.region_graph(np.full((2, 1, 3), 200, "u1"), np.array([[1, 2, 255]], "u1"))
     tree, rest = emfast.agglomerate_block(graph, [257, 2**63])
     assert len(tree) == 2
-    assert rest.nodes.tolist() == [1]
+    assert rest.nodes.tolist() == []
+    tree, rest = emfast.agglomerate_block(graph, [257, 2**63, 1])
+    assert len(tree) == 0
+    assert rest.nodes.tolist() == [1, 2, 255]
 
 
 class Elsewhere(_arrays.Host):

@@ -90,6 +90,8 @@ struct Merges {
     std::vector<double> scores;
     std::vector<int64_t> rows;
     std::vector<int64_t> sums, counts;  // the mean's exact quotient; 0 for other scores
+    // Where nodes are frozen: of each segment, at its smallest node, whether it may yet be merged; 0 elsewhere.
+    std::vector<uint8_t> pending;
 };
 
 Merges run(Executor& ex, const Problem& problem, const Rules& rules);

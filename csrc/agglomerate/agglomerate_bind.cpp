@@ -24,7 +24,7 @@ py::object given(Call& call, const std::vector<T>& values, const char* dtype) {
 
 void register_agglomerate(py::module_& m) {
     // arrays: ends, ids, sums, counts, low, high, starts, bins, bin_counts, sizes, seeds, frozen; None where there is none.
-    // -> (a, b, scores, rows, sums, counts)
+    // -> (a, b, scores, rows, sums, counts, pending)
     m.def("agglomerate",
           [](const py::object& library, int64_t nodes, int64_t edges, const std::vector<py::object>& arrays, int score,
              std::pair<uint64_t, uint64_t> quantile, const std::vector<std::pair<int, double>>& program, double unit,
@@ -64,7 +64,8 @@ void register_agglomerate(py::module_& m) {
               call.run([&](Executor& ex) { merges = agglomerate::run(ex, p, r); });
               return py::make_tuple(given(call, merges.a, "uint32"), given(call, merges.b, "uint32"),
                                     given(call, merges.scores, "float64"), given(call, merges.rows, "int64"),
-                                    given(call, merges.sums, "int64"), given(call, merges.counts, "int64"));
+                                    given(call, merges.sums, "int64"), given(call, merges.counts, "int64"),
+                                    given(call, merges.pending, "uint8"));
           });
     // overlaps: fragments (numbers of nodes), truths (numbers), counts; a, b of the merges.
     // -> (split, merge, rand): merges + 1 values each

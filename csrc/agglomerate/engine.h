@@ -254,7 +254,20 @@ class Engine {
             out.sums[i] = found.sums[from];
             out.counts[i] = found.counts[from];
         }
+        if (problem_.frozen) {
+            out.pending.resize(problem_.nodes);
+            for (int64_t x = 0; x < problem_.nodes; ++x)
+                if (may_merge(static_cast<uint32_t>(x))) out.pending[root(static_cast<uint32_t>(x))] = 1;
+        }
         return out;
+    }
+
+    // Of a node that others were merged into, or none; those that were merged into others have no edges.
+    bool may_merge(uint32_t x) {
+        if (problem_.frozen[x]) return true;
+        double value = 0;
+        if constexpr (chains) return graph_.best(x, value) != no_slot;
+        else return true;
     }
 
     // All workers' merges and keys; the first has those that had to be.

@@ -401,7 +401,7 @@ class Rounds {
         ex_.for_each(n, Write<Policy>{policy_, order.data(), rows_.data(), found, a.data(), b.data(), scores.data(),
                                       rows.data(), sums.data(), counts.data()});
         return {ex_.fetch(a.data(), n),    ex_.fetch(b.data(), n),    ex_.fetch(scores.data(), n),
-                ex_.fetch(rows.data(), n), ex_.fetch(sums.data(), n), ex_.fetch(counts.data(), n)};
+                ex_.fetch(rows.data(), n), ex_.fetch(sums.data(), n), ex_.fetch(counts.data(), n), {}};
     }
 
     Ex& ex_;

@@ -78,7 +78,20 @@ def write(settings: Any, path: str | os.PathLike[str], *, comment: str = "") -> 
 
 def dumps(settings: Any) -> str:
     """The same as a string."""
-    text: str = _yaml().safe_dump(to_dict(settings), sort_keys=False, allow_unicode=True, default_flow_style=None)
+    yaml = _yaml()
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc,name-defined]
+        pass
+
+    # Line breaks of Unicode are kept only where they are escaped, between double quotes.
+    Dumper.add_representer(
+        str,
+        lambda dumper, text: dumper.represent_scalar(
+            "tag:yaml.org,2002:str", text, style='"' if set(text) & set("\x85\u2028\u2029") else None
+        ),
+    )
+    plain = to_dict(settings)
+    text: str = yaml.dump(plain, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
     return text
 
 

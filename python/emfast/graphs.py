@@ -11,7 +11,7 @@ import math
 import operator
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,10 @@ from .measurement import statistics
 
 _FORMAT = "emfast region graph 1"
 _PER_EDGE = ("counts", "sums", "minima", "maxima", "faces", "ids")
+_PER_NODE = ("nodes", "sizes", "box_starts", "box_stops")
 _TABLES = {
     "edges": ("edges", *_PER_EDGE),
-    "nodes": ("nodes", "sizes", "box_starts", "box_stops"),
+    "nodes": _PER_NODE,
     "histograms": ("bins", "bin_counts"),
     "histogram_starts": ("starts",),
 }
@@ -259,25 +260,8 @@ class RegionGraph:
 
         edges = np.sort(renamed(self.edges), axis=1)
         kept = edges[:, 0] != edges[:, 1]
-        rows = {name: getattr(self, name)[kept] for name in _PER_EDGE}
-        bins: dict[str, Any] = {}
-        if self.starts is not None and self.bins is not None and self.bin_counts is not None:
-            lengths = np.diff(self.starts)
-            inside = np.repeat(kept, lengths)
-            starts = np.r_[0, np.cumsum(lengths[kept])]
-            bins = {"starts": starts, "bins": self.bins[inside], "bin_counts": self.bin_counts[inside]}
-        parts = RegionGraph(
-            edges=edges[kept],
-            nodes=renamed(self.nodes),
-            sizes=self.sizes,
-            box_starts=self.box_starts,
-            box_stops=self.box_stops,
-            unit=self.unit,
-            spacing=self.spacing,
-            **rows,
-            **bins,
-        )
-        return _total([parts], np.maximum)
+        parts = replace(self, edges=edges, nodes=renamed(self.nodes))
+        return _total([replace(parts, **_edges_of(parts, kept))], np.maximum)
 
     # ---- files
 
@@ -563,6 +547,24 @@ def _check_halo(
                     f"the array must go on beyond core as far as offset {tuple(step)} is long, "
                     f"got {a if before else n - b} voxels {'before' if before else 'after'} it on axis {axis}"
                 )
+
+
+def part_of(graph: RegionGraph, nodes: np.ndarray, ends: np.ndarray) -> RegionGraph:
+    """Some nodes and the edges between them; nodes as bools, ends of edges as places among them."""
+    kept: dict[str, Any] = {name: getattr(graph, name) for name in _PER_NODE}
+    kept = {name: None if values is None else values[nodes] for name, values in kept.items()}
+    return replace(graph, **kept, **_edges_of(graph, nodes[ends].all(axis=1)))
+
+
+def _edges_of(graph: RegionGraph, kept: np.ndarray) -> dict[str, Any]:
+    """The arrays of some edges, given as bools."""
+    rows = {name: getattr(graph, name)[kept] for name in ("edges", *_PER_EDGE)}
+    if graph.starts is None or graph.bins is None or graph.bin_counts is None:
+        return rows
+    lengths = np.diff(graph.starts)
+    inside = np.repeat(kept, lengths)
+    starts = np.r_[0, np.cumsum(lengths[kept])]
+    return rows | {"starts": starts, "bins": graph.bins[inside], "bin_counts": graph.bin_counts[inside]}
 
 
 def _total(parts: Sequence[RegionGraph], ids: np.ufunc = np.minimum) -> RegionGraph:

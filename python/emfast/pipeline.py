@@ -1,7 +1,7 @@
 """From affinities to segments, whatever their size: the whole way in one call, from the settings of a file.
 
 What lies between, fragments, the graphs of blocks, the tree of merges, is kept in a folder beside the result. A call
-that was cut short goes on where it stood, and one with other thresholds begins with the tree.
+that was cut short goes on where it stood, and one with higher thresholds begins with the tree.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,11 +58,12 @@ class Watershed:
 class Agglomeration:
     """How fragments are merged, as :func:`emfast.agglomerate` takes it.
 
-    ``until`` is the lowest threshold that the tree serves.
+    ``until`` is the lowest threshold that the tree serves; by default the lowest of the recipe's. What cannot reach it
+    is out of the way early, so a tree down to 0 takes several times as long, and as much memory, as one to 0.5.
     """
 
     score: str = "mean"
-    until: float = 0.0
+    until: float | None = None
     big_size: int | None = None
     big_score: float = 1.0
 
@@ -70,7 +72,8 @@ class Agglomeration:
             raise ValueError(
                 f"score must be mean, min, max, median or a quantile such as quantile:0.75, got {self.score!r}"
             )
-        number_of(self.until, "until", 0, 1)
+        if self.until is not None:
+            number_of(self.until, "until", 0, 1)
         number_of(self.big_score, "big_score")
         if self.big_size is not None:
             integer_of(self.big_size, "big_size", 0)
@@ -85,7 +88,7 @@ class Recipe:
     thresholds: [0.5, 0.7]
     watershed: {low: 0.1, high: 0.98, per_section: false, quantile: false, merge_size: 0,
       merge_threshold: 0.0, dust: 0}
-    agglomeration: {score: mean, until: 0.0, big_size: null, big_score: 1.0}
+    agglomeration: {score: mean, until: null, big_size: null, big_score: 1.0}
     """
 
     thresholds: tuple[float, ...] = (0.5,)
@@ -97,13 +100,24 @@ class Recipe:
             raise ValueError("thresholds must be at least one, got none")
         for threshold in self.thresholds:
             number_of(threshold, "thresholds", 0, 1)
-        if min(self.thresholds) < self.agglomeration.until:
+        if min(self.thresholds) < self.until:
             raise ValueError(
-                f"thresholds must not be below agglomeration.until ({self.agglomeration.until}), "
+                f"thresholds must not be below agglomeration.until ({self.until}), "
                 f"got {min(self.thresholds)}"
             )
         if len(set(self.thresholds)) < len(self.thresholds):
             raise ValueError(f"thresholds must differ, got {list(self.thresholds)}")
+
+    @property
+    def until(self) -> float:
+        """The lowest threshold that the tree serves."""
+        until = self.agglomeration.until
+        return min(self.thresholds) if until is None else until
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Those of :func:`emfast.agglomerate`."""
+        return _settings.to_dict(self.agglomeration) | {"until": self.until}
 
     def to_yaml(self) -> str:
         return _settings.dumps(self)
@@ -149,7 +163,8 @@ def segment(
     block : sequence of int or "auto"
     work : path, optional
         A folder for what lies between, kept. By default ``<target>.work``, or memory where the target is no place. A
-        call with the same source and watershed finds in it what is done already.
+        call with the same source and watershed finds in it what is done already: the tree, if it goes down to the
+        threshold (see :class:`Agglomeration`), else the graphs of blocks.
     memory, workers, client, retries, order, progress
         As of :func:`emfast.map_blocks`.
 
@@ -267,23 +282,31 @@ class _Steps:
         return verified(fragments, journal=journal)
 
     def tree(self, fragments: Any) -> MergeTree:
-        """Of all merges down to the recipe's ``until``."""
-        rules = _settings.to_dict(self.recipe.agglomeration)
-        shared: dict[str, Any] = {"block": self._sides(fragments), **self.engine}
-        if self.folder is None:  # nobody asks for other thresholds
-            rules["until"] = min(self.recipe.thresholds)
-            tree: MergeTree = blockwise.agglomerate(self.source, fragments, **rules, **shared)
+        """Of all merges down to the recipe's ``until``, or further."""
+        shared: dict[str, Any] = {"block": self._sides(fragments), **self.recipe.rules, **self.engine}
+        if self.folder is None:
+            tree: MergeTree = blockwise.agglomerate(self.source, fragments, **shared)
             return tree
-        path = self._path(f"tree-{self._name()}.npz")
-        if os.path.exists(path):
-            return MergeTree.load(path)
-        tree = blockwise.agglomerate(self.source, fragments, work=self._path("graphs"), **rules, **shared)
-        tree.save(path)
+        if found := self._tree_found():
+            return MergeTree.load(found)
+        tree = blockwise.agglomerate(self.source, fragments, work=self._path("graphs"), **shared)
+        tree.save(self._path(f"tree-{self._name(self.recipe.until)}.npz"))
         return tree
+
+    def _tree_found(self) -> str | None:
+        """The smallest tree in the folder that goes down to ``until``."""
+        head, _, tail = f"tree-{self._name('*')}.npz".partition("*")
+        serving = {}
+        for name in os.listdir(self.folder):
+            if name.startswith(head) and name.endswith(tail):
+                with suppress(ValueError):
+                    serving[float(name[len(head) : len(name) - len(tail)])] = name
+        fit = [until for until in serving if until <= self.recipe.until]
+        return self._path(serving[max(fit)]) if fit else None
 
     def segments(self, fragments: Any, tree: MergeTree, threshold: float, target: Any) -> Any:
         """The cut of the tree at a threshold, at its target."""
-        name = f"segments-{self._name()}-{threshold:g}"
+        name = f"segments-{self._name(threshold)}"
         with Run(
             {"fragments": fragments},
             target,
@@ -304,7 +327,7 @@ class _Steps:
         if self.folder is None:
             return
         local = is_place(target) and "://" not in os.fspath(target)
-        path = beside(target, "yaml") if local else self._path(f"segments-{self._name()}-{threshold:g}.yaml")
+        path = beside(target, "yaml") if local else self._path(f"segments-{self._name(threshold)}.yaml")
         about = f"emfast {__version__}, Python {platform.python_version()}, numpy {np.__version__}"
         recipe = replace(self.recipe, thresholds=(threshold,))
         _settings.write(recipe, path, comment=f"{about}\nsegments at {threshold:g} of {_words(self.source)[0]}")
@@ -313,10 +336,11 @@ class _Steps:
         """Of the blocks: those that the fragments were written by."""
         return self.block if self.folder is None else getattr(fragments, "shards", None) or self.block
 
-    def _name(self) -> str:
+    def _name(self, threshold: float | str) -> str:
+        """Of a tree that goes down to a threshold, or of segments at one."""
         rules = self.recipe.agglomeration
-        others = [] if rules.big_size is None else [f"{rules.big_size}", f"{rules.big_score:g}"]
-        return "-".join([rules.score.replace(":", ""), f"{rules.until:g}", *others])
+        others = [] if rules.big_size is None else [f"{rules.big_size}", f"{rules.big_score!r}"]
+        return "-".join([rules.score.replace(":", ""), *others, str(threshold)])
 
     def _path(self, name: str) -> str:
         assert self.folder is not None
@@ -458,7 +482,7 @@ def _trial(piece: np.ndarray, recipe: Recipe) -> tuple[int, float]:
     """The fragments of a piece, and the seconds it takes."""
     start = time.perf_counter()
     fragments, count = watershed_in_memory(piece, return_count=True, **_settings.to_dict(recipe.watershed))
-    rules = _settings.to_dict(recipe.agglomeration)
+    rules = recipe.rules
     graph = region_graph(piece, fragments, histogram=needs_histograms(rules["score"]))
     tree = agglomerate(graph, **rules)
     for threshold in recipe.thresholds:

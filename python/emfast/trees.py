@@ -16,7 +16,7 @@ from ._arrays import fetch, take
 from ._checks import checked_graph, checked_tree
 from ._ids import cast_exactly, find, ids_from, places_of
 from ._options import integer_of, number_of
-from .graphs import RegionGraph
+from .graphs import RegionGraph, part_of
 from .labels import unique
 
 _FORMAT = "emfast merge tree 1"
@@ -408,7 +408,9 @@ def agglomerate_block(
     -------
     tree : MergeTree
     rest : RegionGraph
-        Of the segments that are left, each named after its smallest fragment.
+        Of the segments that may yet be merged, each named after its smallest fragment. One that is whole and has no
+        edge with a score of ``until`` or more never will be: it is left out with all its edges, for joined with others
+        these are no better. So a high ``until`` makes small graphs.
 
     Examples
     --------
@@ -433,7 +435,7 @@ def agglomerate_block(
     graph, ends = _checked(graph)
     ids = ids_from(open_fragments, "open_fragments")
     ids, held = cast_exactly(ids, graph.nodes.dtype)
-    tree = _agglomerate(
+    tree, pending = _agglomerated(
         graph,
         ends,
         score=score,
@@ -447,7 +449,11 @@ def agglomerate_block(
         constrained=False,
         frozen=np.isin(graph.nodes, ids[held]),
     )
-    return tree, graph.contract(tree.after(len(tree)))
+    fragments, segments = tree.after(len(tree))
+    if big_size is not None:  # what is too big for one edge may not be for that edge and another together
+        pending[:] = True
+    left = pending[find(segments, fragments)[0]]
+    return tree, part_of(graph, left, ends).contract((fragments, segments))
 
 
 def _checked(graph: Any) -> tuple[RegionGraph, np.ndarray]:
@@ -456,7 +462,11 @@ def _checked(graph: Any) -> tuple[RegionGraph, np.ndarray]:
     return checked_graph(graph)
 
 
-def _agglomerate(
+def _agglomerate(graph: RegionGraph, ends: np.ndarray, **rules: Any) -> MergeTree:
+    return _agglomerated(graph, ends, **rules)[0]
+
+
+def _agglomerated(
     graph: RegionGraph,
     ends: np.ndarray,
     *,
@@ -471,9 +481,10 @@ def _agglomerate(
     constrained: bool,
     frozen: np.ndarray | None = None,
     schedule: str = "any",
-) -> MergeTree:
+) -> tuple[MergeTree, np.ndarray]:
     """As :func:`agglomerate`, of what :func:`_checked` gives; ``frozen`` (bool per node) are not merged; ``schedule``
-    is for tests."""
+    is for tests. With the tree, where nodes are frozen, for each node whether it names a segment that may yet be
+    merged."""
     kind, quantile, program = _parse(score)
     if kind not in ("mean", "max", "min", "absolute", "sum") and weights is not None:
         raise ValueError(f"weights go with the scores mean, max, min, absolute and sum, got {score!r}")
@@ -543,11 +554,12 @@ def _agglomerate(
         must,
         cannot,
     )
-    a, b, scores, rows, merged_sums, merged_counts = map(library.to_numpy, merges)
+    a, b, scores, rows, merged_sums, merged_counts, pending = map(library.to_numpy, merges)
     known = rows >= 0
     ids = np.full(len(rows), -1, np.int64)
     ids[known] = graph.ids[rows[known]]
-    return MergeTree(graph.nodes, graph.nodes[a], graph.nodes[b], scores, ids, merged_sums, merged_counts)
+    tree = MergeTree(graph.nodes, graph.nodes[a], graph.nodes[b], scores, ids, merged_sums, merged_counts)
+    return tree, pending.astype(bool)
 
 
 # ---- what the user says, as the native modules read it

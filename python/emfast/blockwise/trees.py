@@ -27,7 +27,7 @@ from ._run import Run
 from ._shelf import Shelf
 from .graphs import GraphOf, asked, cost_of, place_of, read_by
 
-_GROUP = 1 << 26  # voxels of the groups of blocks that merge first
+_GROUP = 1 << 24  # voxels of the groups of blocks that merge first: most that need not wait is done in them
 
 __all__ = ["Level", "agglomerate"]
 

@@ -9,7 +9,8 @@ edge are 0 unless they hold a seed. Where results differ:
   float32, which may make ties.
 - Segments are numbered in raster order from 1, or from the largest seed on. mwatershed names them after the
   index of a voxel, so that one may be 0 as the background is, or bear the id of a seed. Where ``edges`` join seeds, the
-  segment bears the smallest of their ids; in mwatershed any one.
+  segment bears the smallest of their ids; in mwatershed any one. An edge that parts one of these seeds from a voxel
+  parts them all from it; mwatershed sometimes joins that voxel all the same.
 - ``randomized_strides`` draws the same edges every time.
 - Arrays have one to three axes; mwatershed takes six.
 - ``cluster`` and ``cluster_edges`` list ids in ascending order, and name a segment after its smallest member.
