@@ -31,6 +31,7 @@ from .harness import _status
 TILE = 256
 SHARD, CHUNK = 256, 64
 SIZES = ((256, 256, 256), (512, 512, 512), (512, 1024, 1024))
+THRESHOLD = 0.5  # that of a recipe by default
 STAGES = ("fragments", "tree", "segments")
 PAGE = Path(__file__).parent / "scale.md"
 
@@ -84,7 +85,7 @@ def segment(place: str, target: str, memory: str | None) -> dict[str, Any]:
     found["fragments"] = time.perf_counter() - start
     tree = steps.tree(fragments)
     found["tree"] = time.perf_counter() - start - found["fragments"]
-    steps.segments(fragments, tree, 0.5, target)
+    steps.segments(fragments, tree, THRESHOLD, target)
     found["segments"] = time.perf_counter() - start - found["fragments"] - found["tree"]
     return {
         "seconds": found,
@@ -113,7 +114,7 @@ def group_of(affinities: np.ndarray) -> dict[str, Any]:
     place: dict[str, Any] = {"core": core, "origin": (side,) * 3, "whole_shape": (3 * side,) * 3}
     graph = emfast.region_graph(affinities, fragments, **place)
     start = time.perf_counter()
-    tree, rest = emfast.agglomerate_block(graph, emfast.open_fragments(fragments, **place))
+    tree, rest = emfast.agglomerate_block(graph, emfast.open_fragments(fragments, **place), until=THRESHOLD)
     seconds = time.perf_counter() - start
     return {
         "side": side,
@@ -212,9 +213,10 @@ def page(rows: list[dict[str, Any]], groups: list[dict[str, Any]], plan: dict[st
         )
     lines += [
         "",
-        "What a group of blocks amid a volume takes in and hands on, if all is merged (`agglomerate_block`): fragments "
-        "that touch its faces are not whole, and what they are best for waits for them. In this phantom cells are "
-        "longer than a group, and most of what lies in them waits.",
+        f"What a group of blocks amid a volume takes in and hands on, merging down to {THRESHOLD} "
+        "(`agglomerate_block`): fragments that touch its faces are not whole, and what they are best for waits for "
+        "them; of the rest only what may yet be merged goes on. In this phantom cells are longer than a group, half "
+        "of the fragments have three voxels or fewer, and most of what waits are such at the surfaces of cells.",
         "",
         "| side | fragments | edges in | merges | edges on | on / side² | seconds |",
         "|---|---|---|---|---|---|---|",

@@ -19,7 +19,7 @@ import numpy as np
 from . import _store
 from ._arrays import Host, Operand, take
 from ._checks import checked_graph
-from ._ids import cast_exactly, find, ids_from
+from ._ids import cast_exactly, find, ids_from, places_of
 from ._options import ids_of, spacing_of
 from ._table import Table
 from .affinities import NEAREST, offsets_of
@@ -252,16 +252,12 @@ class RegionGraph:
         order = np.argsort(old, kind="stable")
         old, new = old[order], new[order]
 
-        def renamed(labels: np.ndarray) -> np.ndarray:
-            if len(old) == 0:
-                return labels
-            place, there = find(labels, old)
-            return np.where(there, new[np.where(there, place, 0)], labels)
-
-        edges = np.sort(renamed(self.edges), axis=1)
-        kept = edges[:, 0] != edges[:, 1]
-        parts = replace(self, edges=edges, nodes=renamed(self.nodes))
-        return _total([replace(parts, **_edges_of(parts, kept))], np.maximum)
+        names = self.nodes
+        if len(old):
+            place, there = find(self.nodes, old)
+            names = np.where(there, new[np.where(there, place, 0)], self.nodes)
+        ends = places_of(self.edges, self.nodes, "graph.edges must hold nodes of the graph")
+        return contracted(self, ends, names, np.ones(len(names), bool))
 
     # ---- files
 
@@ -549,11 +545,15 @@ def _check_halo(
                 )
 
 
-def part_of(graph: RegionGraph, nodes: np.ndarray, ends: np.ndarray) -> RegionGraph:
-    """Some nodes and the edges between them; nodes as bools, ends of edges as places among them."""
-    kept: dict[str, Any] = {name: getattr(graph, name) for name in _PER_NODE}
-    kept = {name: None if values is None else values[nodes] for name, values in kept.items()}
-    return replace(graph, **kept, **_edges_of(graph, nodes[ends].all(axis=1)))
+def contracted(graph: RegionGraph, ends: np.ndarray, names: np.ndarray, kept: np.ndarray) -> RegionGraph:
+    """The graph of segments: each node has the name of one, and whether that one is kept; the ends of edges as places
+    among the nodes."""
+    edges = np.sort(names[ends], axis=1)
+    inside = kept[ends].all(axis=1) & (edges[:, 0] != edges[:, 1])
+    by_node: dict[str, Any] = {name: getattr(graph, name) for name in _PER_NODE} | {"nodes": names}
+    by_node = {name: None if values is None else values[kept] for name, values in by_node.items()}
+    part = replace(replace(graph, edges=edges), **by_node)
+    return _total([replace(part, **_edges_of(part, inside))], np.maximum)
 
 
 def _edges_of(graph: RegionGraph, kept: np.ndarray) -> dict[str, Any]:

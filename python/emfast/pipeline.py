@@ -102,8 +102,7 @@ class Recipe:
             number_of(threshold, "thresholds", 0, 1)
         if min(self.thresholds) < self.until:
             raise ValueError(
-                f"thresholds must not be below agglomeration.until ({self.until}), "
-                f"got {min(self.thresholds)}"
+                f"thresholds must not be below agglomeration.until ({self.until}), got {min(self.thresholds)}"
             )
         if len(set(self.thresholds)) < len(self.thresholds):
             raise ValueError(f"thresholds must differ, got {list(self.thresholds)}")

@@ -16,7 +16,7 @@ from ._arrays import fetch, take
 from ._checks import checked_graph, checked_tree
 from ._ids import cast_exactly, find, ids_from, places_of
 from ._options import integer_of, number_of
-from .graphs import RegionGraph, part_of
+from .graphs import RegionGraph, contracted
 from .labels import unique
 
 _FORMAT = "emfast merge tree 1"
@@ -452,8 +452,7 @@ def agglomerate_block(
     fragments, segments = tree.after(len(tree))
     if big_size is not None:  # what is too big for one edge may not be for that edge and another together
         pending[:] = True
-    left = pending[find(segments, fragments)[0]]
-    return tree, part_of(graph, left, ends).contract((fragments, segments))
+    return tree, contracted(graph, ends, segments, pending[find(segments, fragments)[0]])
 
 
 def _checked(graph: Any) -> tuple[RegionGraph, np.ndarray]:
