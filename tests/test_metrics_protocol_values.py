@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import emfast
 import oracles
-from emfast.metrics.protocols import PROTOCOLS
+from emfast.metrics import PROTOCOLS
 
 NAN = math.nan
 NOTHING = 2**64 - 1  # CREMI's id of voxels of which nothing is known, and of no cleft

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 import emfast
 from emfast import metrics
 from emfast.compat import cremi
-from emfast.metrics.protocols import PROTOCOLS
+from emfast.metrics import PROTOCOLS
 
 GRADES = {"labels": np.zeros((4, 6), np.float32)}
 B_TRUTH = np.array([[int(c) for c in row] for row in ("011122", "011122", "033322", "033300")])

@@ -6,49 +6,62 @@ and on the device of the input, and never depend on the number of threads or on 
 
 from typing import TYPE_CHECKING, Any
 
-from . import compat, cuda, phantom
-from ._native import get_threads, set_threads
-from ._table import Table
-from .affinities import NEAREST, affinities, boundaries, convert_affinities
-from .components import connected_components
-from .connectivity import components_of_graph, voxel_graph
-from .distance import edt, nearest_background, signed_distance
-from .fragments import distance_watershed, watershed
-from .graphs import RegionGraph, open_fragments, region_graph
-from .labels import (
-    LabelMap,
-    PointCloud,
-    component_map,
-    dust,
-    each,
-    fill_holes,
-    inverse_component_map,
-    largest_k,
-    mask,
-    mask_except,
-    minmax,
-    point_cloud,
-    refit,
-    remap,
-    renumber,
-    unique,
-)
-from .measurement import contacts, statistics
-from .morphology import dilate, erode
-from .seeds import distance_peaks, h_maxima, seeded_watershed
-from .trees import MergeTree, agglomerate, agglomerate_block
-
-if TYPE_CHECKING:
-    from . import blocks, blockwise, conversion, data, meshes, metrics, pipeline, segmentation, viewing, volumes
+if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with _HOMES
+    from . import (
+        blocks,
+        blockwise,
+        compat,
+        conversion,
+        cuda,
+        data,
+        errors,
+        meshes,
+        metrics,
+        phantom,
+        pipeline,
+        segmentation,
+        viewing,
+        volumes,
+    )
+    from ._native import get_threads, set_threads
+    from ._table import Table
     from .blocks import map_blocks
+    from .components import connected_components
+    from .connectivity import components_of_graph, voxel_graph
     from .conversion import convert
+    from .distance import edt, nearest_background, signed_distance
+    from .edges import NEAREST, affinities, boundaries, convert_affinities
+    from .fragments import distance_watershed, watershed
+    from .graphs import RegionGraph, open_fragments, region_graph
+    from .labels import (
+        LabelMap,
+        PointCloud,
+        component_map,
+        dust,
+        each,
+        fill_holes,
+        inverse_component_map,
+        largest_k,
+        mask,
+        mask_except,
+        minmax,
+        point_cloud,
+        refit,
+        remap,
+        renumber,
+        unique,
+    )
+    from .measurement import contacts, statistics
     from .meshes import Mesh, mesh
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
+    from .morphology import dilate, erode
     from .multicuts import Multicut, multicut, multicut_costs
     from .mutex import mutex_watershed, mutex_watershed_graph
     from .pipeline import segment
+    from .seeds import distance_peaks, h_maxima, seeded_watershed
     from .segmentation import segment_affinities
     from .skeletons import Skeleton, Skeletons, skeletonize
+    from .trees import MergeTree, agglomerate, agglomerate_block
     from .volumes import Volume, open_volume
 
 __version__ = "0.1.0"
@@ -136,33 +149,70 @@ __all__ = [
     "watershed",
 ]
 
-# Modules that are imported when one of their names is first asked for, so that the package starts quickly.
-_LATER: dict[str, tuple[str, ...]] = {
+# Public names by the module that has them, which is imported when one of them is first asked for: the package starts
+# quickly. No module has the name of another's call: it would be found in the place of that.
+_HOMES: dict[str, tuple[str, ...]] = {
+    "_native": ("get_threads", "set_threads"),
+    "_table": ("Table",),
     "blocks": ("map_blocks",),
     "blockwise": (),
+    "compat": (),
+    "components": ("connected_components",),
+    "connectivity": ("components_of_graph", "voxel_graph"),
     "conversion": ("convert",),
+    "cuda": (),
     "data": (),
+    "distance": ("edt", "nearest_background", "signed_distance"),
+    "edges": ("NEAREST", "affinities", "boundaries", "convert_affinities"),
+    "errors": (),
+    "fragments": ("distance_watershed", "watershed"),
+    "graphs": ("RegionGraph", "open_fragments", "region_graph"),
+    "labels": (
+        "LabelMap",
+        "PointCloud",
+        "component_map",
+        "dust",
+        "each",
+        "fill_holes",
+        "inverse_component_map",
+        "largest_k",
+        "mask",
+        "mask_except",
+        "minmax",
+        "point_cloud",
+        "refit",
+        "remap",
+        "renumber",
+        "unique",
+    ),
+    "measurement": ("contacts", "statistics"),
     "meshes": ("Mesh", "mesh"),
     "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),
+    "morphology": ("dilate", "erode"),
     "multicuts": ("Multicut", "multicut", "multicut_costs"),
     "mutex": ("mutex_watershed", "mutex_watershed_graph"),
+    "phantom": (),
     "pipeline": ("segment",),
+    "seeds": ("distance_peaks", "h_maxima", "seeded_watershed"),
     "segmentation": ("segment_affinities",),
     "skeletons": ("Skeleton", "Skeletons", "skeletonize"),
+    "trees": ("MergeTree", "agglomerate", "agglomerate_block"),
     "viewing": (),
     "volumes": ("Volume", "open_volume"),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in (home, *names)}
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _LATER.items():
-        if name == module or name in names:
-            from importlib import import_module
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-            found = import_module(f"{__name__}.{module}")
-            globals().update({module: found, **{n: getattr(found, n) for n in names}})
-            return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{home}")
+    found = module if name == home else getattr(module, name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

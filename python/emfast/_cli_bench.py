@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import __version__, _files, _native
-from ._options import integer_of
+from . import __version__, _files
+from ._cli_options import add_threads
 from ._progress import Progress
 
 __all__ = ["add", "steps"]
 
 
-def add(verbs: Any, spacing: Any) -> None:
-    """The verb and its options; ``spacing`` is for others."""
+def add(verbs: Any) -> None:
+    """The verb and its options."""
     verb = verbs.add_parser(
         "bench",
         help="how fast the main calls are on this machine",
@@ -29,7 +26,7 @@ def add(verbs: Any, spacing: Any) -> None:
     )
     verb.add_argument("--size", type=int, default=128, metavar="N", help="voxels along each axis (default: 128)")
     verb.add_argument("--rounds", type=int, default=3, metavar="N", help="the median of so many (default: 3)")
-    verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+    add_threads(verb)
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON too")
     verb.set_defaults(run=run)
 
@@ -60,11 +57,16 @@ def steps(size: int) -> dict[str, Callable[[], Any]]:
 
 
 def run(chosen: argparse.Namespace) -> int:
+    import json
+    import platform
+    import statistics
+
+    from . import _native
+    from ._options import integer_of
+
     size, rounds = integer_of(chosen.size, "--size", 1, 4096), integer_of(chosen.rounds, "--rounds", 1)
     if chosen.json and (chosen.json.is_dir() or not chosen.json.absolute().parent.is_dir()):
         raise ValueError(f"--json must be a file in an existing folder, got {str(chosen.json)!r}")
-    if chosen.threads:
-        _native.set_threads(chosen.threads)
     found: dict[str, float] = {}
     with Progress("timing") as progress:
         calls = steps(size)

@@ -6,13 +6,13 @@ import argparse
 import time
 from typing import Any
 
-from . import _native
+from ._cli_options import add_threads, sides, spacing
 
 __all__ = ["add"]
 
 
-def add(verbs: Any, spacing: Any) -> None:
-    """The verb and its options; ``spacing`` reads the option of that name."""
+def add(verbs: Any) -> None:
+    """The verb and its options."""
     verb = verbs.add_parser(
         "convert",
         help="write a volume in another format, with other chunks or in another dtype",
@@ -23,8 +23,8 @@ def add(verbs: Any, spacing: Any) -> None:
     verb.add_argument("source", metavar="SRC")
     verb.add_argument("target", metavar="DST")
     verb.add_argument("--dtype", help="every value must be the same in it, but that floats may be rounded")
-    verb.add_argument("--chunks", type=_sides, metavar="Z,Y,X", help="of the target")
-    verb.add_argument("--shards", type=_sides, metavar="Z,Y,X", help="of the target: files of so many voxels")
+    verb.add_argument("--chunks", type=sides, metavar="Z,Y,X", help="of the target")
+    verb.add_argument("--shards", type=sides, metavar="Z,Y,X", help="of the target: files of so many voxels")
     verb.add_argument("--codec", default="zstd", help="zstd, gzip, blosc or raw, with a level as in zstd:9")
     verb.add_argument(
         "--window", type=_window, metavar="A:B,A:B,A:B", help="only this part, in voxels, a range per axis"
@@ -38,15 +38,8 @@ def add(verbs: Any, spacing: Any) -> None:
     verb.add_argument("--overwrite", action="store_true", help="replace what is at DST")
     verb.add_argument("--on-corrupt", default="error", choices=("error", "skip"), help="skip: damaged pieces become 0")
     verb.add_argument("--memory", metavar="SIZE", help="a bound like 4GB for all that is held")
-    verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+    add_threads(verb)
     verb.set_defaults(run=run)
-
-
-def _sides(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be integers like 64,64,64, got {text!r}") from None
 
 
 def _window(text: str) -> tuple[slice, ...]:
@@ -62,8 +55,6 @@ def _window(text: str) -> tuple[slice, ...]:
 def run(chosen: argparse.Namespace) -> int:
     from .conversion import convert
 
-    if chosen.threads:
-        _native.set_threads(chosen.threads)
     names = ("dtype", "chunks", "shards", "codec", "window", "spacing", "offset", "axes", "level", "overwrite")
     options = {name: getattr(chosen, name) for name in (*names, "on_corrupt", "memory")}
     start = time.perf_counter()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import textwrap
 from typing import Any
+
+from ._cli_options import spacing
 
 __all__ = ["add"]
 
 
-def add(verbs: Any, spacing: Any) -> None:
-    """The verb and what follows it; ``spacing`` reads the option of that name."""
+def add(verbs: Any) -> None:
+    """The verb and what follows it."""
     verb = verbs.add_parser(
         "data",
         help="public datasets: list, info, get, check; and add for your own",
@@ -71,6 +72,8 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _info(chosen: argparse.Namespace) -> int:
+    import textwrap
+
     from .data import _own
     from .data._fetching import info, place_of
     from .data._registry import DATASETS

@@ -4,14 +4,12 @@ of what is wrong."""
 from __future__ import annotations
 
 import argparse
-import json
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import _files, _native, _targets
-from ._options import integer_of, number_of
+from . import _files
+from ._cli_options import add_threads, numbers, sides, spacing
 from ._progress import Progress
 
 __all__ = ["add"]
@@ -19,8 +17,8 @@ __all__ = ["add"]
 _MAP = "emfast error map 1"
 
 
-def add(verbs: Any, spacing: Any) -> None:
-    """The verb and its options; ``spacing`` reads the option of that name."""
+def add(verbs: Any) -> None:
+    """The verb and its options."""
     verb = verbs.add_parser(
         "evaluate",
         help="scores of a segmentation by a named protocol, and where its errors are",
@@ -35,11 +33,11 @@ def add(verbs: Any, spacing: Any) -> None:
     verb.add_argument("--spacing", type=spacing, metavar="Z,Y,X", help="nanometres per voxel")
     verb.add_argument("--mask", metavar="FILE", help="voxels that are 0 there do not count")
     verb.add_argument(
-        "--thresholds", type=_numbers, metavar="T,T,…", help="of a probability; the best counts (ISBI 2012 has its own)"
+        "--thresholds", type=numbers, metavar="T,T,…", help="of a probability; the best counts (ISBI 2012 has its own)"
     )
     verb.add_argument("--no-checksums", action="store_true", help="do not read files once more for the card")
     verb.add_argument("--bootstrap", type=int, default=0, metavar="N", help="rounds for 95 %% intervals")
-    verb.add_argument("--block", type=_block, metavar="Z,Y,X", help="voxels that are read at a time")
+    verb.add_argument("--block", type=sides, metavar="Z,Y,X", help="voxels that are read at a time")
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the card as JSON")
     verb.add_argument("--report", type=Path, metavar="FILE.html", help="write a page with slices of the worst errors")
     verb.add_argument("--image", metavar="FILE", help="uint8, shown in the report")
@@ -56,26 +54,15 @@ def add(verbs: Any, spacing: Any) -> None:
         "--shift", type=float, metavar="NM", help="of the error map: wrong, but right so near is 5; wants --spacing"
     )
     verb.add_argument("--worst", type=int, default=12, metavar="N", help="errors in the report (default: 12)")
-    verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+    add_threads(verb)
     verb.set_defaults(run=run)
 
 
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be numbers like 0.3,0.5,0.7, got {text!r}") from None
-
-
-def _block(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be integers like 64,512,512, got {text!r}") from None
-
-
 def run(chosen: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from . import metrics
+    from ._options import integer_of
 
     if chosen.list:
         for protocol in metrics.PROTOCOLS.values():
@@ -88,8 +75,6 @@ def run(chosen: argparse.Namespace) -> int:
     objects = metrics.PROTOCOLS.get(chosen.protocol, metrics.PROTOCOLS["general"]).takes == "objects"
     _check_options(chosen, objects)
     _check_targets(chosen)
-    if chosen.threads:
-        _native.set_threads(chosen.threads)
     with ExitStack() as stack:
         truth, labels = (stack.enter_context(_files.opened(place)) for place in (chosen.truth, chosen.labels))
         mask, image = (
@@ -148,7 +133,9 @@ def _files_of(chosen: argparse.Namespace) -> dict[str, Any]:
 
 def _write_map(chosen: argparse.Namespace, truth: Any, labels: Any, errors: Any, shared: dict[str, Any]) -> None:
     """The class of every voxel, into a file that appears when all is written."""
-    from . import metrics
+    import json
+
+    from . import _targets, metrics
 
     meanings = {kind.name.lower(): int(kind) for kind in metrics.ErrorClass}
     about = {"classes": json.dumps(meanings), "protocol": chosen.protocol, "shift_nm": chosen.shift or 0.0}
@@ -161,6 +148,8 @@ def _write_map(chosen: argparse.Namespace, truth: Any, labels: Any, errors: Any,
 
 def _check_options(chosen: argparse.Namespace, objects: bool) -> None:
     """Options that want others, or objects."""
+    from ._options import number_of
+
     if chosen.image and not chosen.report:
         raise ValueError("--image needs --report, which shows it")
     if chosen.errors and chosen.errors.suffix not in (".csv", ".parquet"):
@@ -176,6 +165,8 @@ def _check_options(chosen: argparse.Namespace, objects: bool) -> None:
 
 def _check_targets(chosen: argparse.Namespace) -> None:
     """Each file that is written must be one of its own."""
+    from . import _targets
+
     taken = [place for place in (chosen.truth, chosen.labels, chosen.mask, chosen.image) if place is not None]
     if chosen.error_map:
         path = _targets.file_of(chosen.error_map)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from . import _files
+from ._cli_options import ids, spacing
 from ._progress import Progress
 
 __all__ = ["add"]
 
 
-def add(verbs: Any, spacing: Any) -> None:
-    """The verb and its options; ``spacing`` reads the option of that name."""
+def add(verbs: Any) -> None:
+    """The verb and its options."""
     verb = verbs.add_parser(
         "mesh",
         help="surfaces of labels as triangles, a file per label",
@@ -25,20 +25,13 @@ def add(verbs: Any, spacing: Any) -> None:
     verb.add_argument("labels", metavar="LABELS")
     verb.add_argument("out", metavar="OUT", type=Path)
     verb.add_argument("--format", default="ply", choices=("ply", "obj", "precomputed"), help="default: ply")
-    verb.add_argument("--ids", metavar="ID,ID,…", type=_ids, help="only these (default: all)")
+    verb.add_argument("--ids", metavar="ID,ID,…", type=ids, help="only these (default: all)")
     verb.add_argument("--spacing", type=spacing, metavar="Z,Y,X", help="nanometres per voxel (default: the file's)")
     verb.add_argument("--simplify", type=int, default=0, metavar="N", help="make N times fewer triangles, about")
     verb.add_argument("--max-error", type=float, metavar="NM", help="how far that may move a vertex (default: a voxel)")
     verb.add_argument("--open", action="store_true", help="leave surfaces open where the volume ends")
     verb.add_argument("--dust", type=int, default=0, metavar="N", help="leave out labels of fewer voxels")
     verb.set_defaults(run=run)
-
-
-def _ids(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be integers like 7,12, got {text!r}") from None
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -51,10 +44,10 @@ def run(chosen: argparse.Namespace) -> int:
     options = {name: getattr(chosen, name) for name in ("ids", "simplify", "max_error", "dust")}
     count = faces = 0
     with open_volume(chosen.labels) as labels, Progress("meshing") as progress:
-        spacing = chosen.spacing or labels.spacing
-        if spacing is None:
+        nm = chosen.spacing or labels.spacing
+        if nm is None:
             raise ValueError(f"--spacing must be given: {chosen.labels} does not say how large its voxels are")
-        options |= {"spacing": spacing, "offset": labels.offset or (0, 0, 0), "closed": not chosen.open}
+        options |= {"spacing": nm, "offset": labels.offset or (0, 0, 0), "closed": not chosen.open}
         found = meshes.each_mesh(labels, progress=progress, **options)
         out.mkdir(exist_ok=True)
         for label, mesh in found:
@@ -71,5 +64,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _write_json(path: Path, value: Any) -> None:
+    import json
+
     with _files.beside(path) as part, open(part, "w", encoding="utf-8") as file:
         json.dump(value, file)

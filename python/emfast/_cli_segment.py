@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from typing import Any
 
-from . import _native
+from ._cli_options import add_threads, numbers, sides
 
 __all__ = ["add"]
 
 
-def add(verbs: Any, spacing: Any) -> None:
-    """The verb and its options; ``spacing`` is for others."""
+def add(verbs: Any) -> None:
+    """The verb and its options."""
     verb = verbs.add_parser(
         "segment",
         help="segments from affinities, whatever their size: watershed, region graph, agglomeration, cuts",
@@ -27,7 +26,7 @@ def add(verbs: Any, spacing: Any) -> None:
     verb.add_argument("--recipe", metavar="FILE.yaml", help="settings (default: those of emfast.segment)")
     verb.add_argument(
         "--threshold",
-        type=_numbers,
+        type=numbers,
         metavar="T,T,…",
         help="merge while the score is this or more (default: of the recipe, 0.5)",
     )
@@ -37,35 +36,19 @@ def add(verbs: Any, spacing: Any) -> None:
     )
     verb.add_argument("--high", type=float, help="edges from it on join always (default: of the recipe, 0.98)")
     verb.add_argument("--mask", metavar="FILE", help="voxels that are 0 there are background")
-    verb.add_argument("--block", type=_sides, metavar="Z,Y,X", help="default: as memory lets")
+    verb.add_argument("--block", type=sides, metavar="Z,Y,X", help="default: as memory lets")
     verb.add_argument("--memory", metavar="SIZE", help="a bound like 4GB for all that is held")
     verb.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one for each thread)")
-    verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+    add_threads(verb)
     verb.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the work, as tcp://host:8786")
     verb.add_argument("--work", metavar="DIR", help="for what lies between (default: OUT.work)")
     verb.add_argument("--dry-run", action="store_true", help="only say what would be done: blocks, memory, disk, time")
     verb.set_defaults(run=run)
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be numbers like 0.5,0.7, got {text!r}") from None
-
-
-def _sides(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be integers like 256,256,256, got {text!r}") from None
-
-
 def run(chosen: argparse.Namespace) -> int:
     from . import pipeline
 
-    if chosen.threads:
-        _native.set_threads(chosen.threads)
     recipe = _recipe(chosen)
     shared = {"recipe": recipe, "block": chosen.block or "auto", "memory": chosen.memory, "workers": chosen.workers}
     if chosen.dry_run:
@@ -90,6 +73,8 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _recipe(chosen: argparse.Namespace) -> Any:
     """The recipe of the file, or the default one, with what was said beside it."""
+    from dataclasses import replace
+
     from . import pipeline
 
     recipe = pipeline.read_recipe(chosen.recipe) if chosen.recipe else pipeline.Recipe()

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from . import _files
+from ._cli_options import spacing
 
 __all__ = ["add"]
 
 
-def add(verbs: Any, spacing: Any) -> None:
-    """The verb and its options; ``spacing`` reads the option of that name."""
+def add(verbs: Any) -> None:
+    """The verb and its options."""
     verb = verbs.add_parser(
         "view",
         help="show volumes in Neuroglancer, or write a picture of that",
@@ -61,10 +62,10 @@ def run(chosen: argparse.Namespace) -> int:
         layers: list[Any] = []
         for (place, kind), volume in zip(places, volumes, strict=True):
             name = _unused(Path(place).name, [layer.name for layer in layers])
-            spacing = chosen.spacing or volume.spacing or _spacing_beside(volume, volumes)
-            layers.append(viewing.Layer(name, volume, kind=kind, spacing=spacing))
+            nm = chosen.spacing or volume.spacing or _spacing_beside(volume, volumes)
+            layers.append(viewing.Layer(name, volume, kind=kind, spacing=nm))
             if not (chosen.spacing or volume.spacing):
-                taken = "1 nm is" if spacing is None else f"that of the others, {spacing} nm, is"
+                taken = "1 nm is" if nm is None else f"that of the others, {nm} nm, is"
                 print(f"{place} does not say how large its voxels are: {taken} taken; --spacing Z,Y,X says otherwise")
         viewer = viewing.view(layers, port=chosen.port)
         if chosen.screenshot:

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from .volumes import Volume
 
 _KINDS = {"npy": "npy", "npz": "npz", "hdf5": "h5", "tiff": "tif", "zarr": "zarr"}

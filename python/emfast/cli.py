@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from . import (
     __version__,
@@ -29,11 +26,8 @@ from . import (
     _cli_segment,
     _cli_view,
     _files,
-    _native,
-    cuda,
 )
-from ._options import number_of
-from .errors import BlocksFailed, DeviceUnavailable
+from ._cli_options import add_threads, spacing
 
 __all__ = ["main"]
 
@@ -57,20 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the picture (default: here)")
     verb.add_argument("--shape", type=_shape, default=(48, 256, 256), metavar="Z,Y,X", help="default: 48,256,256")
     verb.add_argument("--seed", type=int, default=0, help="another seed is another tissue (default: 0)")
-    verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+    add_threads(verb)
     verb.set_defaults(run=demo)
 
     _add_verbs_on_files(verbs)
-    _cli_convert.add(verbs, _spacing)
-    _cli_data.add(verbs, _spacing)
-    _cli_evaluate.add(verbs, _spacing)
-    _cli_mesh.add(verbs, _spacing)
-    _cli_segment.add(verbs, _spacing)
-    _cli_bench.add(verbs, _spacing)
-    _cli_view.add(verbs, _spacing)
+    for module in (_cli_convert, _cli_data, _cli_evaluate, _cli_mesh, _cli_segment, _cli_bench, _cli_view):
+        module.add(verbs)
 
     chosen = parser.parse_args(arguments)
     try:
+        if getattr(chosen, "threads", 0):
+            from ._native import set_threads
+
+            set_threads(chosen.threads)
         return int(chosen.run(chosen))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -78,12 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `emfast info | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except BlocksFailed as error:
-        print(f"emfast {chosen.verb}: {error}", file=sys.stderr)
-        return 1
-    except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError, DeviceUnavailable) as error:
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
         print(f"emfast {chosen.verb}: {error or type(error).__name__}", file=sys.stderr)
-        return 2
+        return code
+
+
+def _code_of(error: Exception) -> int | None:
+    """The exit code of what was raised; None of what should not have been."""
+    from .errors import BlocksFailed, DeviceUnavailable
+
+    if isinstance(error, BlocksFailed):
+        return 1
+    told = (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError, DeviceUnavailable)
+    return 2 if isinstance(error, told) else None
 
 
 def _add_verbs_on_files(verbs: Any) -> None:
@@ -96,7 +99,7 @@ def _add_verbs_on_files(verbs: Any) -> None:
         )
         verb.add_argument("source", metavar=source)
         verb.add_argument("out", metavar="OUT")
-        verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+        add_threads(verb)
         verb.set_defaults(run=run)
         return verb
 
@@ -127,14 +130,14 @@ def _add_verbs_on_files(verbs: Any) -> None:
     verb.add_argument("--dtype", help="of the result (default: the smallest unsigned one)")
 
     verb = add("distance", distance, "LABELS", "distance of every voxel to the nearest one of another label")
-    verb.add_argument("--spacing", type=_spacing, default=(1, 1, 1), metavar="Z,Y,X", help="nanometres per voxel")
+    verb.add_argument("--spacing", type=spacing, default=(1, 1, 1), metavar="Z,Y,X", help="nanometres per voxel")
     verb.add_argument("--border", **flag, help="beyond the volume is another label")
     verb.add_argument("--squared", **flag)
     verb.add_argument("--signed", **flag, help="positive on labels, negative on background")
 
     text = "centre lines of labels as SWC: OUT is a new or empty folder for a file per label, or a file .swc for all"
     verb = add("skeletonize", skeletonize, "LABELS", text)
-    verb.add_argument("--spacing", type=_spacing, default=(1, 1, 1), metavar="Z,Y,X", help="nanometres per voxel")
+    verb.add_argument("--spacing", type=spacing, default=(1, 1, 1), metavar="Z,Y,X", help="nanometres per voxel")
     verb.add_argument("--scale", type=float, default=1.5, help="a path covers so many radii (default: 1.5)")
     verb.add_argument("--const", type=float, metavar="NM", help="and so far beyond (default: 4 of the longest spacing)")
     verb.add_argument("--penalty", type=float, default=100000.0, help="0 lets paths cut corners (default: 100000)")
@@ -158,13 +161,6 @@ def _background(text: str) -> int | None:
     return None if text.lower() == "none" else int(text)
 
 
-def _spacing(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be numbers like 40,4,4, got {text!r}") from None
-
-
 def _shape(text: str) -> tuple[int, int, int]:
     try:
         z, y, x = (int(part) for part in text.split(","))
@@ -176,6 +172,12 @@ def _shape(text: str) -> tuple[int, int, int]:
 
 
 def info(chosen: argparse.Namespace) -> int:
+    import platform
+
+    import numpy as np
+
+    from . import _native, cuda
+
     if chosen.places:
         for place in chosen.places:
             _show_volumes(place)
@@ -234,6 +236,8 @@ class _Remark(Exception):
 
 
 def _check_version() -> str:
+    from . import _native
+
     found = _native.host.version
     if found != __version__:
         raise RuntimeError(
@@ -244,6 +248,8 @@ def _check_version() -> str:
 
 
 def _check_components() -> str:
+    import numpy as np
+
     from .components import connected_components
 
     rng = np.random.default_rng(0)
@@ -270,13 +276,17 @@ def _check_phantom() -> str:
 
 
 def _check_threads() -> str:
-    count = _native.get_threads()
+    from ._native import get_threads
+
+    count = get_threads()
     if count == 1:
         raise _Remark("1: set EMFAST_THREADS or widen the affinity of this process to use more")
     return str(count)
 
 
 def _check_cuda() -> str:
+    from . import cuda
+
     now = cuda.status()
     if not now.available:
         raise _Remark(f"not used: {now.reason}")
@@ -330,6 +340,7 @@ def watershed(chosen: argparse.Namespace) -> int:
 
 
 def agglomerate(chosen: argparse.Namespace) -> int:
+    from ._options import number_of
     from .fragments import watershed as call
     from .graphs import region_graph
     from .labels import renumber
@@ -412,12 +423,16 @@ def _save_swc(out: str, skeletons: Any) -> str:
 
 
 def _save_array(out: str, result: Any) -> str:
+    import numpy as np
+
     array = np.asarray(result)
     _files.save(out, array)
     return f"{array.shape} {array.dtype}"
 
 
 def _watershed_options(chosen: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+
     mask = None if chosen.mask is None else _files.load(chosen.mask)
     if mask is not None:
         if np.isnan(mask.min(initial=0)):
@@ -449,8 +464,6 @@ class _Work:
         save: Callable[[str, Any], str] = _save_array,
     ) -> None:
         check(chosen)
-        if chosen.threads:
-            _native.set_threads(chosen.threads)
         self.out, self.words, self.start, self.save = chosen.out, "", time.perf_counter(), save
         self.say("reading")
         self.array = _files.load(source)
@@ -480,17 +493,17 @@ class _Work:
 
 
 def demo(chosen: argparse.Namespace) -> int:
+    import math
+
     from . import _demo
 
     if not chosen.out.is_dir():
         raise ValueError(f"--out must be an existing folder, got {str(chosen.out)!r}")
-    if chosen.threads:
-        _native.set_threads(chosen.threads)
     clock = Clock()
     report = _demo.run(chosen.shape, chosen.seed, clock)
     path = chosen.out / "emfast-demo.png"
     report.save(path)
-    voxels = int(np.prod(chosen.shape))
+    voxels = math.prod(chosen.shape)
     print(f"{'step':<34}{'seconds':>9}{'Mvoxel/s':>10}")
     for name, seconds in clock.laps:
         print(f"{name:<34}{seconds:>9.3f}{voxels / max(seconds, 1e-9) / 1e6:>10.1f}")

@@ -10,8 +10,8 @@ import numpy as np
 from . import _native
 from ._arrays import Host, Operand, take
 from ._options import number_of
-from .affinities import NEAREST, mask_of
 from .distance import edt
+from .edges import NEAREST, mask_of
 from .graphs import RegionGraph, region_graph
 from .labels import remap
 from .seeds import distance_peaks, seeded_watershed

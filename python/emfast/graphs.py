@@ -22,7 +22,7 @@ from ._checks import checked_graph
 from ._ids import cast_exactly, find, ids_from, places_of
 from ._options import ids_of, spacing_of
 from ._table import Table
-from .affinities import NEAREST, offsets_of
+from .edges import NEAREST, offsets_of
 from .labels import unique
 from .measurement import statistics
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ._arrays import Operand, fetch, take
 from ._ids import array_from, places_of
-from .affinities import mask_of, offsets_of
+from .edges import mask_of, offsets_of
 from .labels import LabelMap, remap, renumber
 
 __all__ = ["mutex_watershed", "mutex_watershed_graph"]

@@ -10,7 +10,7 @@ import numpy as np
 from . import _native
 from ._arrays import Host, Operand, take
 from ._options import connectivity_of, number_of, spacing_of
-from .affinities import mask_of
+from .edges import mask_of
 
 __all__ = ["distance_peaks", "h_maxima", "seeded_watershed"]
 

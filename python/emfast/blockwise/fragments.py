@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .._engine.grid import Block
-from ..affinities import NEAREST, offsets_of
 from ..blocks import Made
+from ..edges import NEAREST, offsets_of
 from ..fragments import above, affinities_of, linked
 from ..fragments import watershed as in_memory
 from ..graphs import RegionGraph

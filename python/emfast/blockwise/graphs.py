@@ -9,7 +9,7 @@ import numpy as np
 
 from .._engine.grid import Block
 from .._options import spacing_of
-from ..affinities import NEAREST, offsets_of
+from ..edges import NEAREST, offsets_of
 from ..graphs import RegionGraph
 from ..graphs import region_graph as in_memory
 from ._run import Run

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .._engine.grid import Block, Grid
-from ..affinities import NEAREST
+from ..edges import NEAREST
 from ..graphs import RegionGraph, open_fragments
 from ..graphs import region_graph as graph_in_memory
 from ..labels import unique

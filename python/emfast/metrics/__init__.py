@@ -4,6 +4,7 @@
 and all the others, which are also functions here, take milliseconds.
 """
 
+from ._protocols import PROTOCOLS, Protocol, border_mask, protocols
 from .classes import Binary, binary, mean_iou, per_class, threshold_curve
 from .detection import ScoreOrderedPrecision, score_ordered_precision
 from .error_maps import ErrorClass, density, error_map
@@ -31,7 +32,6 @@ from .partitions import (
     voi_per_object,
     vrand,
 )
-from .protocols import PROTOCOLS, Protocol, border_mask, protocols
 from .report import page, write_page
 from .runs import (
     RunLengths,

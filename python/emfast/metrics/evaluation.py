@@ -12,9 +12,9 @@ import numpy as np
 from .._options import integer_of, spacing_of
 from .._table import Table
 from . import _blocks, classes
+from ._protocols import PROTOCOLS, Protocol, as_mask
 from .error_maps import error_map
 from .errors import Errors, compare
-from .protocols import PROTOCOLS, Protocol, as_mask
 from .tables import Contingency, contingency
 
 __all__ = ["Scores", "compare_by", "error_map_by", "evaluate"]

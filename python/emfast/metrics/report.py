@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _files, _png
+from ._protocols import as_mask, cleft_masks
 from .evaluation import Scores
-from .protocols import as_mask, cleft_masks
 
 if TYPE_CHECKING:
     from .errors import Errors

@@ -31,8 +31,8 @@ from .._arrays import Operand, fetch, take
 from .._ids import array_from
 from .._options import background_of, number_of, spacing_of
 from .._table import Table
-from ..affinities import boundaries
 from ..distance import _metric
+from ..edges import boundaries
 from ..labels import unique
 from ..measurement import statistics
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from .._arrays import take
 from .._options import number_of
-from ..affinities import mask_of
 from ..components import connected_components
 from ..distance import edt
+from ..edges import mask_of
 from ..morphology import erode
 from ..seeds import seeded_watershed
 from ..skeletons import Skeletons, skeletonize

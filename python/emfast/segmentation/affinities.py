@@ -10,8 +10,8 @@ import numpy as np
 from .. import multicuts
 from .._arrays import take
 from .._options import number_of, spacing_of
-from ..affinities import NEAREST, convert_affinities, offsets_of
 from ..distance import edt
+from ..edges import NEAREST, convert_affinities, offsets_of
 from ..fragments import watershed
 from ..graphs import RegionGraph, region_graph
 from ..labels import remap

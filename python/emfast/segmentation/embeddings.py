@@ -10,8 +10,8 @@ import numpy as np
 
 from .._arrays import take
 from .._options import number_of, spacing_of
-from ..affinities import mask_of
 from ..components import connected_components
+from ..edges import mask_of
 from ..morphology import dilate
 from ..seeds import distance_peaks
 from ._shared import Between, Probability, Voxels, at_least, cast, probability_of, sized, whole_number
