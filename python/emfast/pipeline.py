@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,12 +22,13 @@ import numpy as np
 
 from . import __version__, _settings, blockwise
 from ._engine.identity import check_apart, parted, volume_words
+from ._engine.mended import Notes, mended
 from ._engine.plan import Plan, in_words
 from ._files import beside as written_beside
 from ._options import integer_of, number_of
 from ._progress import span
 from .blocks import plan_blocks, verified
-from .blockwise._run import Run, beside, is_place
+from .blockwise._run import Run, beside, is_local, is_place
 from .blockwise.fragments import Looked, cost_of
 from .fragments import watershed as watershed_in_memory
 from .graphs import region_graph
@@ -140,6 +142,7 @@ def segment(
     workers: int | None = None,
     client: Any = None,
     retries: int = 2,
+    on_corrupt: str = "error",
     order: Any = None,
     progress: Any = None,
 ) -> Any:
@@ -166,6 +169,9 @@ def segment(
         threshold (see :class:`Agglomeration`), else the graphs of blocks.
     memory, workers, client, retries, order, progress
         As of :func:`emfast.map_blocks`.
+    on_corrupt : "error" or "skip"
+        What a damaged piece of the affinities or the mask is: an error; or zeros, told by a warning and in what lies
+        beside the target. What emfast wrote itself is never skipped.
 
     Returns
     -------
@@ -186,6 +192,7 @@ def segment(
         "workers": workers,
         "client": client,
         "retries": retries,
+        "on_corrupt": on_corrupt,
         "order": order,
         "progress": progress,
     }
@@ -198,6 +205,8 @@ def segment(
     fragments = steps.fragments()
     tree = steps.tree(fragments)
     found = [steps.segments(fragments, tree, t, place) for t, place in zip(settings.thresholds, targets, strict=True)]
+    if lost := steps.notes.all():
+        warnings.warn(Notes.words(lost), stacklevel=2)
     return found if len(found) > 1 else found[0]
 
 
@@ -249,7 +258,10 @@ class _Steps:
         self, source: Any, mask: Any, recipe: Recipe, block: Any, folder: str | None, engine: dict[str, Any]
     ) -> None:
         self.source, self.mask, self.recipe, self.block = source, mask, recipe, block
-        self.folder, self.engine = folder, engine
+        self.folder = folder
+        self.notes = Notes(None if folder is None else self._path("lost"))  # those of calls before count too
+        skip = engine["on_corrupt"] == "skip"
+        self.engine = {**engine, "on_corrupt": self.notes} if skip else engine
 
     def fragments(self) -> Any:
         """Those of the watershed: an array, or a Volume in the folder."""
@@ -325,11 +337,11 @@ class _Steps:
         """The recipe and versions, beside a target on this machine, else in the folder."""
         if self.folder is None:
             return
-        local = is_place(target) and "://" not in os.fspath(target)
-        path = beside(target, "yaml") if local else self._path(f"segments-{self._name(threshold)}.yaml")
+        path = beside(target, "yaml") if is_local(target) else self._path(f"segments-{self._name(threshold)}.yaml")
         about = f"emfast {__version__}, Python {platform.python_version()}, numpy {np.__version__}"
-        recipe = replace(self.recipe, thresholds=(threshold,))
-        _settings.write(recipe, path, comment=f"{about}\nsegments at {threshold:g} of {_words(self.source)[0]}")
+        lines = [about, f"segments at {threshold:g} of {_words(self.source)[0]}"]
+        lines += [f"damaged, taken for zeros: {lost}" for lost in self.notes.all()]
+        _settings.write(replace(self.recipe, thresholds=(threshold,)), path, comment="\n".join(lines))
 
     def _sides(self, fragments: Any) -> Any:
         """Of the blocks: those that the fragments were written by."""
@@ -433,6 +445,8 @@ def plan_segment(
     block: Any = "auto",
     memory: str | float | None = None,
     workers: int | None = None,
+    client: Any = None,
+    on_corrupt: str = "error",
 ) -> SegmentPlan:
     """What :func:`segment` would do with the same arguments; a piece from the middle is tried.
 
@@ -458,10 +472,11 @@ def plan_segment(
             memory=memory,
             cost=cost_of({"affinities": volume}),
             workers=workers,
+            client=client,
         )
         middle = tuple(slice((n - min(n, _TRIAL)) // 2, (n + min(n, _TRIAL)) // 2) for n in shape)
         window = (slice(None), *middle)
-        piece = np.ascontiguousarray(volume[window])
+        piece = np.ascontiguousarray(mended(volume, Notes(None) if on_corrupt == "skip" else None)[window])
     voxels = math.prod(shape)
     share = voxels / max(1, math.prod(piece.shape[1:]))
     found, seconds = _trial(piece, settings)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import pickle
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import numpy as np
 from .._ids import cast_exactly
 from ..errors import CorruptData
 from .grid import Block, Grid, Window, is_lazy
+from .pieces import read_sound
 
 
 class Made(NamedTuple):
@@ -156,27 +156,11 @@ def _kind(value: Any) -> str:
 
 
 def _read_sound(name: str, source: Any, window: Window, lost: list[tuple[str, Window]]) -> np.ndarray:
-    """A box of which some pieces are damaged: these are zeros, and noted."""
+    """A box of which some pieces are damaged: these are zeros, and noted by what they are in the axes that are cut."""
     lead = source.ndim - len(window)
-    found = np.zeros((*source.shape[:lead], *(w.stop - w.start for w in window)), source.dtype)
-    for piece in pieces_of(window, source, lead):
-        at = tuple(slice(p.start - w.start, p.stop - w.start) for p, w in zip(piece, window, strict=True))
-        try:
-            found[last(at)] = source[last(piece)]
-        except CorruptData:
-            lost.append((name, piece))
+    found, pieces = read_sound(source, (*(slice(0, n) for n in source.shape[:lead]), *window))
+    lost += {repr(piece[lead:]): (name, piece[lead:]) for piece, _ in pieces}.values()
     return found
 
 
-def pieces_of(window: Window, source: Any, lead: int) -> Iterator[Window]:
-    """A box cut at the borders of chunks."""
-    chunks = getattr(source, "chunks", None) or source.shape
-
-    def cuts(w: slice, side: int) -> Sequence[slice]:
-        at = [w.start, *range((w.start // side + 1) * side, w.stop, side), w.stop]
-        return [slice(a, b) for a, b in itertools.pairwise(at)]
-
-    yield from itertools.product(*(cuts(w, side) for w, side in zip(window, chunks[lead:], strict=True)))
-
-
-__all__ = ["Job", "Made", "Outcome", "checksum", "last", "pieces_of", "takes_where"]
+__all__ = ["Job", "Made", "Outcome", "checksum", "last", "takes_where"]

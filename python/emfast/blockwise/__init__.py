@@ -4,6 +4,7 @@ Each takes arrays, Volumes or places of volumes, and a target to write to. They 
 on a Dask client, and a run that was cut short goes on where it stood (see :func:`emfast.map_blocks`).
 """
 
+from ._run import plan
 from .components import connected_components
 from .distance import edt, signed_distance
 from .fragments import watershed
@@ -24,6 +25,7 @@ __all__ = [
     "edt",
     "fill_holes",
     "largest_k",
+    "plan",
     "region_graph",
     "remap",
     "renumber",

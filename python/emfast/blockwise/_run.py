@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from .._engine.identity import check_apart, parted
+from .._engine.mended import Notes, mended
+from .._engine.plan import Plan
 from ..blocks import Grid, map_blocks, plan_blocks, verified
 from ._shelf import Shelf
 
@@ -21,22 +23,58 @@ _CHUNK = 64  # voxels along an axis
 
 @dataclass(frozen=True)
 class Engine:
-    """The options of :func:`emfast.map_blocks` that every operation in blocks has."""
+    """The options of :func:`emfast.map_blocks` that every operation in blocks has.
+
+    ``on_corrupt`` is "error", "skip" or the notes of a caller who tells by itself what was skipped. With ``planned``
+    the first pass is planned instead of done.
+    """
 
     client: Any = None
     memory: str | float | None = None
     workers: int | None = None
     retries: int = 2
+    on_corrupt: str | Notes = "error"
     order: Iterable[int] | None = None
     progress: Any = None
+    planned: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.on_corrupt, Notes) and self.on_corrupt not in ("error", "skip"):
+            raise ValueError(f"on_corrupt must be 'error' or 'skip', got {self.on_corrupt!r}")
 
     @staticmethod
     def of(options: dict[str, Any]) -> Engine:
-        names = [field.name for field in fields(Engine)]
+        names = [field.name for field in fields(Engine) if field.name != "planned" or "planned" in options]
         for name in options:
             if name not in names:
                 raise TypeError(f"{name} is no option of these: block, work, {', '.join(names)}")
         return Engine(**options)
+
+
+class Planned(Exception):
+    """What is raised in the place of a first pass that was to be planned only."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(str(plan))
+        self.plan = plan
+
+
+def plan(operation: Callable[..., Any], *arguments: Any, **options: Any) -> Plan:
+    """What an operation of this package would do with these arguments: the blocks of its first pass, how many of them
+    at once, and the memory. Nothing is read but headers, nothing is written.
+
+    Examples
+    --------
+    >>> import numpy as np, emfast
+    >>> plan = emfast.blockwise.plan(emfast.blockwise.edt, np.zeros((64, 64, 64), bool), block=32, workers=2)
+    >>> plan.blocks, plan.block  # whole lines along x
+    (4, (32, 32, 64))
+    """
+    try:
+        operation(*arguments, planned=True, **options)
+    except Planned as found:
+        return found.plan
+    raise ValueError(f"{operation.__name__} has no blocks to plan: it would be done at once")
 
 
 class Run:
@@ -76,6 +114,8 @@ class Run:
             self.sources = {name: self._opened(source) for name, source in sources.items() if source is not None}
             if target is not None:
                 check_apart(target, "target", self.sources)
+            if self.engine.planned:
+                work, target = None, None if is_place(target) else target
             self.wanted = target
             self.shape = tuple(int(n) for n in shape(self.sources))
             self._made = work is None and is_place(target)
@@ -83,11 +123,13 @@ class Run:
             self.folder = None if folder is None else os.fspath(folder)
             if self.folder is not None:
                 os.makedirs(self.folder, exist_ok=True)
-            elif self.engine.client is not None:
+            elif self.engine.client is not None and not self.engine.planned:
                 raise ValueError(
                     "work must be a folder that all workers see, got none with a client and a target in memory"
                 )
             self.shelf = Shelf(self.folder)
+            self.notes = self._notes()
+            self.sources = {name: mended(source, self.notes) for name, source in self.sources.items()}
             targets = target if hasattr(target, "shape") else None
             self.cost = cost(self.sources) if callable(cost) else cost
             if isinstance(block, str) and self.shelf.has("blocks"):  # a run that goes on keeps the blocks it chose
@@ -113,6 +155,8 @@ class Run:
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         self._stack.close()
+        if kind is None and self.notes is not None and self.notes is not self.engine.on_corrupt:
+            self.notes.tell(beside(os.fspath(self.wanted), "lost.json") if is_local(self.wanted) else None)
         if kind is None and self._made and self.folder is not None:
             shutil.rmtree(self.folder)
 
@@ -135,6 +179,16 @@ class Run:
         grid = self.grid if grid is None else grid
         cost = self.cost if grid is self.grid and cost is None else cost
         engine = self.engine
+        shared: dict[str, Any] = {
+            "shape": grid.shape,
+            "block": grid.block,
+            "halo": halo,
+            "memory": None if cost is None else engine.memory,
+            "cost": cost,
+            "workers": engine.workers,
+        }
+        if engine.planned:
+            raise Planned(plan_blocks(None, client=engine.client, **shared))
         if grid is self.grid and engine.order is not None:
             options["order"] = engine.order
         if engine.client is not None:
@@ -145,21 +199,16 @@ class Run:
             fn,
             source,
             target,
-            shape=grid.shape,
-            block=grid.block,
-            halo=halo,
-            memory=None if cost is None else engine.memory,
-            cost=cost,
-            workers=engine.workers,
             retries=engine.retries,
             progress=f"{name}" if engine.progress is True else engine.progress,
+            **shared,
             **options,
         )
 
     def volume(self, name: str, dtype: Any) -> Any:
         """A volume between two passes, in the folder or in memory."""
         if self.folder is None:
-            return np.empty(self.shape, dtype)
+            return self._held(dtype)
         return self._created(os.path.join(self.folder, f"{name}.zarr"), name, dtype, None)
 
     def written(self, name: str, volume: Any) -> Any:
@@ -173,7 +222,7 @@ class Run:
         """
         wanted, dtype = self.wanted, np.dtype(dtype)
         if wanted is None:
-            return over if isinstance(over, np.ndarray) and over.dtype == dtype else np.empty(self.shape, dtype)
+            return over if isinstance(over, np.ndarray) and over.dtype == dtype else self._held(dtype)
         if is_place(wanted):
             return self._created(os.fspath(wanted), name, dtype, like)
         if tuple(wanted.shape) != self.shape:
@@ -196,6 +245,17 @@ class Run:
         if self.folder is not None:
             self.shelf.drop(f"made/{name}")
             shutil.rmtree(os.path.join(self.folder, f"{name}.zarr"), ignore_errors=True)
+
+    def _held(self, dtype: Any) -> np.ndarray:
+        """A volume in memory; of a plan one that takes none."""
+        return np.broadcast_to(np.zeros((), dtype), self.shape) if self.engine.planned else np.empty(self.shape, dtype)
+
+    def _notes(self) -> Notes | None:
+        """Of damaged pieces of the sources, where these are to be taken for zeros."""
+        asked = self.engine.on_corrupt
+        if isinstance(asked, Notes):
+            return asked
+        return Notes(None if self.folder is None else os.path.join(self.folder, "lost")) if asked == "skip" else None
 
     def _created(self, place: str, name: str, dtype: Any, like: Any) -> Any:
         """A volume to write: the one that a run before began, or a new one."""
@@ -232,7 +292,7 @@ class Run:
 
 def beside(place: str, ending: str) -> str:
     """A file or folder beside the one that holds a volume: out.zarr.work, or out.zarr.raw.work for out.zarr:raw."""
-    place = re.sub(r"^file:/*/", "/", place)
+    place = _bare(place)
     if "://" in place:
         raise ValueError(f"work must be a folder where the target is none of this machine, got none for {place}")
     path, name = parted(place)
@@ -243,9 +303,19 @@ def is_place(target: Any) -> bool:
     return isinstance(target, (str, os.PathLike))
 
 
+def is_local(target: Any) -> bool:
+    """Whether it is a place on this machine, beside which there may be a file."""
+    return is_place(target) and "://" not in _bare(os.fspath(target))
+
+
+def _bare(place: str) -> str:
+    """Without the words that say the format of a folder, or that it is one of this machine."""
+    return re.sub(r"^file:/*/", "/", re.sub(r"^(precomputed|zarr|n5)://", "", place))
+
+
 def _chunk(side: int) -> int:
     """A side of chunks that divides a block's."""
     return next((n for n in range(min(side, _CHUNK), 15, -1) if side % n == 0), side)
 
 
-__all__ = ["Engine", "Run", "beside", "is_place"]
+__all__ = ["Engine", "Planned", "Run", "beside", "is_local", "is_place", "plan"]

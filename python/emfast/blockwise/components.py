@@ -46,7 +46,7 @@ def connected_components(
         A folder for what lies between the passes, kept; by default ``<target>.work``, which goes in the end, or memory
         where the target is no place.
     **engine
-        ``client, memory, workers, retries, order, progress``, as of :func:`emfast.map_blocks`.
+        ``client, memory, workers, retries, on_corrupt, order, progress``, as of :func:`emfast.map_blocks`.
 
     Returns
     -------

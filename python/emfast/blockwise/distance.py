@@ -56,7 +56,7 @@ def edt(
         A folder for what lies between the passes, kept; by default ``<target>.work``, which goes in the end, or memory
         where the target is no place.
     **engine
-        ``client, memory, workers, retries, order, progress``, as of :func:`emfast.map_blocks`.
+        ``client, memory, workers, retries, on_corrupt, order, progress``, as of :func:`emfast.map_blocks`.
 
     Returns
     -------

@@ -37,7 +37,7 @@ def unique(labels: Any, *, counts: bool = False, block: Any = "auto", work: Any 
     work : path, optional
         A folder for a journal, kept; none by default.
     **engine
-        ``client, memory, workers, retries, order, progress``, as of :func:`emfast.map_blocks`.
+        ``client, memory, workers, retries, on_corrupt, order, progress``, as of :func:`emfast.map_blocks`.
 
     Returns
     -------

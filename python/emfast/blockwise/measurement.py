@@ -44,7 +44,7 @@ def statistics(
     work : path, optional
         A folder for journals and, with ``radius``, the distances; kept. By default those are in memory.
     **engine
-        ``client, memory, workers, retries, order, progress``, as of :func:`emfast.map_blocks`.
+        ``client, memory, workers, retries, on_corrupt, order, progress``, as of :func:`emfast.map_blocks`.
 
     Returns
     -------

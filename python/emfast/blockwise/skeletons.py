@@ -69,7 +69,7 @@ def skeletonize(
         A folder for what lies between the passes, kept: components and distances of the whole volume, trees. By default
         they are in memory.
     **engine
-        ``client, memory, workers, retries, order, progress``, as of :func:`emfast.map_blocks`.
+        ``client, memory, workers, retries, on_corrupt, order, progress``, as of :func:`emfast.map_blocks`.
 
     Returns
     -------

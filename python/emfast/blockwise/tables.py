@@ -46,7 +46,7 @@ def contingency(
     work : path, optional
         A folder for a journal, kept; none by default.
     **engine
-        ``client, memory, workers, retries, order, progress``, as of :func:`emfast.map_blocks`.
+        ``client, memory, workers, retries, on_corrupt, order, progress``, as of :func:`emfast.map_blocks`.
 
     Returns
     -------
