@@ -25,7 +25,7 @@ from emfast._engine.identity import function_words, local_path, volume_words
 from emfast._engine.job import Outcome, checksum
 from emfast._engine.journal import Journal
 from emfast.blocks import Made, check_blocks, map_blocks
-from emfast.errors import BlocksFailed, CorruptData
+from emfast.errors import AnotherJob, BlocksFailed, CorruptData
 from strategies import hnp, layouts, shapes
 
 zarr = pytest.importorskip("zarr")
@@ -144,14 +144,18 @@ def test_damaged_values_are_noticed(tmp_path):
 
 
 def test_other_files_are_no_journals(tmp_path):
-    for content in (b"something else\n", b"\x00\n\n", b"{}\n"):
+    others = (b"something else\n", b"\x00\n\n", b"{}\n", b'{"no": "line end"}', b"text", b"0123abcd text")
+    for content in others:
         (tmp_path / "a").write_bytes(content)
         with pytest.raises(ValueError, match="journal must be a journal of emfast or a new file, got"):
             Journal(str(tmp_path / "a"), ABOUT, 3)
         assert (tmp_path / "a").read_bytes() == content
-    (tmp_path / "b").write_bytes(b"torn before its first newline")
-    with Journal(str(tmp_path / "b"), ABOUT, 3) as journal:
-        assert not any(journal.done)
+    with Journal(str(tmp_path / "b"), ABOUT, 3):
+        whole = (tmp_path / "b").read_bytes()
+    for torn in (whole[:n] for n in range(len(whole))):
+        (tmp_path / "b").write_bytes(torn)
+        with Journal(str(tmp_path / "b"), ABOUT, 3) as journal:
+            assert not any(journal.done)
 
 
 @given(hnp.arrays(st.sampled_from(["u1", "u8", "f4", "?"]), shapes(dims=(1, 2, 3, 4), max_side=5)))
@@ -316,6 +320,39 @@ def test_volumes_in_words(tmp_path):
     assert local_path(array) == (str(tmp_path / "a.zarr"), "")
     mapped = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", "u1", (3,))
     assert volume_words(mapped)[0] == str(tmp_path / "a.npy")
+
+
+def test_a_source_that_was_changed_makes_another_job(tmp_path):
+    """A run that was cut short does not go on with voxels of another day."""
+    source, target = store(tmp_path / "in.zarr"), store(tmp_path / "out.zarr")
+    source[...] = volume()
+    run = partial(map_blocks, np.copy, str(tmp_path / "in.zarr"), target, block=BLOCK, journal=True)
+    run()
+    run()
+    source[0, 0, 0] = 77
+    with pytest.raises(AnotherJob, match=r"its sources was .*now it is"):
+        run()
+
+
+def test_helpers_and_constants_make_another_job():
+    def module(code):
+        names = {"__name__": "mine"}
+        exec(code, names)  # a script in two states
+        return function_words(names["fn"])
+
+    code = "\n".join(
+        [
+            "LIMIT = 3",
+            "state = 1",
+            "def more(x, n=1):",
+            "    return more(x, n - 1) if n else x + LIMIT",
+            "def fn(x, *, k=2):",
+            "    return more(x) + state",
+        ]
+    )
+    assert module(code) == module(code) == module(code.replace("state = 1", "state = 2"))
+    for old, new in (("LIMIT = 3", "LIMIT = 4"), ("x + LIMIT", "x - LIMIT"), ("k=2", "k=3"), ("n=1", "n=2")):
+        assert module(code) != module(code.replace(old, new))
 
 
 def test_a_target_made_anew_is_noticed(tmp_path):

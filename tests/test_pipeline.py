@@ -57,6 +57,7 @@ def test_from_a_file_to_a_file(tmp_path, tissue, source):
     assert text.startswith(f"# emfast {emfast.__version__}, Python 3")
     kept = sorted(p.name for p in (tmp_path / "segments.zarr.work").iterdir())
     assert kept == [
+        "emfast.txt",
         "fragments",
         "fragments.json",
         "fragments.zarr",

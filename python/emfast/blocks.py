@@ -78,7 +78,9 @@ def map_blocks(
         that have these.
     journal : path or True, optional
         A file of finished blocks, with what they wrote and their values; True is ``<target>.journal``. The same call
-        after a crash does only what is missing. A journal of another job is refused, so is one that is in use.
+        after a crash does only what is missing. A journal of another job is refused: another function (or another
+        helper or CONSTANT of its module), options, sources (or files of theirs that were written since), targets or
+        blocks; so is one that is in use.
     memory : str or number, optional
         A bound like "4GB" for all that this process holds, or each worker of a cluster. The blocks, and how many are
         worked on at once, follow.

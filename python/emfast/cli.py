@@ -81,11 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _code_of(error: Exception) -> int | None:
     """The exit code of what was raised; None of what should not have been."""
-    from .errors import BlocksFailed, DeviceUnavailable
+    from .errors import BlocksFailed, DeviceUnavailable, InUse
 
     if isinstance(error, BlocksFailed):
         return 1
-    told = (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError, DeviceUnavailable)
+    told = (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError, DeviceUnavailable, InUse)
     return 2 if isinstance(error, told) else None
 
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from ._engine.identity import check_apart
-from ._engine.journal import about_of, remove
+from ._engine.journal import about_of, alone, remove
 from .blocks import Block, map_blocks
 from .errors import BlocksFailed
 from .volumes import Volume, open_volume
 
 __all__ = ["convert"]
 
-_RESUMED = ("zarr", "n5", "precomputed")  # written chunk by chunk; other files appear when all is there
+RESUMED = ("zarr", "n5", "precomputed")  # written chunk by chunk; other files appear when all is there
 
 
 def convert(
@@ -96,8 +96,10 @@ def convert(
             **places,
         }
         path = _journal_beside(target)
+        if path is not None:
+            stack.enter_context(alone(f"{path.removesuffix('journal')}lock", f"target {target}"))
         with _target_of(target, path, made, overwrite) as new:
-            journal = path if new.format in _RESUMED else None
+            journal = path if new.format in RESUMED else None
             shared: dict[str, Any] = {
                 "memory": memory,
                 "workers": workers,

@@ -2,12 +2,14 @@
 
 Exception
 ├── ValueError            a value out of range, shapes that do not agree
+│   ├── AnotherJob        a journal is not that of this run
 │   └── CorruptData       what is stored is damaged, or not all there; names the array, the piece and the file
 ├── TypeError             a dtype or object that cannot be taken
 ├── MemoryError           scratch or output does not fit
 ├── KeyboardInterrupt     Ctrl-C during a native call; outputs under way are dropped
 └── RuntimeError
     ├── BlocksFailed          blocks of a volume that could not be done; lists them and why
+    ├── InUse                 another run writes there
     └── DeviceUnavailable     a device was asked for and there is none, or this build has no CUDA module
 """
 
@@ -22,8 +24,16 @@ class CorruptData(ValueError):
     """What is stored is damaged, or not all there; the message names the array, the piece and the file."""
 
 
+class AnotherJob(ValueError):
+    """A journal is not that of this run: what it says is done is something else."""
+
+
 class DeviceUnavailable(RuntimeError):
     """A CUDA device was asked for and cannot be used; the message says what is missing."""
+
+
+class InUse(RuntimeError):
+    """Another run writes to the same place."""
 
 
 @dataclass(frozen=True)

@@ -6,29 +6,31 @@ that was cut short goes on where it stood, and one with higher thresholds begins
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import platform
-import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from . import __version__, _settings, blockwise
-from ._engine.identity import check_apart, parted, volume_words
+from ._engine.identity import check_apart, parted, source_words
+from ._engine.journal import alone
 from ._engine.mended import Notes, mended
 from ._engine.plan import Plan, in_words
 from ._files import beside as written_beside
 from ._options import integer_of, number_of
 from ._progress import span
 from .blocks import plan_blocks, verified
-from .blockwise._run import Run, beside, is_local, is_place
+from .blockwise._run import Run, beside, claim, clear, is_local, is_place
+from .blockwise._shelf import Shelf
 from .blockwise.fragments import Looked, cost_of
 from .fragments import watershed as watershed_in_memory
 from .graphs import region_graph
@@ -201,12 +203,19 @@ def segment(
     for each in targets:
         if each is not None:
             check_apart(each, "target", read)
-    steps = _Steps(source, mask, settings, block, _folder(work, targets), engine)
-    fragments = steps.fragments()
-    tree = steps.tree(fragments)
-    found = [steps.segments(fragments, tree, t, place) for t, place in zip(settings.thresholds, targets, strict=True)]
-    if lost := steps.notes.all():
-        warnings.warn(Notes.words(lost), stacklevel=2)
+    folder = _folder(work, targets)
+    with ExitStack() as stack:
+        if folder is not None:
+            claim(folder, "emfast.segment")
+            stack.enter_context(alone(os.path.join(folder, ".lock"), f"work {folder}"))
+        steps = _Steps(source, mask, settings, block, folder, engine)
+        fragments = steps.fragments()
+        tree = steps.tree(fragments)
+        found = [
+            steps.segments(fragments, tree, t, place) for t, place in zip(settings.thresholds, targets, strict=True)
+        ]
+        if lost := steps.notes.all():
+            warnings.warn(Notes.words(lost), stacklevel=2)
     return found if len(found) > 1 else found[0]
 
 
@@ -230,6 +239,8 @@ def _targets(target: Any, thresholds: Sequence[float]) -> list[Any]:
     if isinstance(target, (list, tuple)):
         if len(target) != len(thresholds):
             raise ValueError(f"target must be one for each threshold ({len(thresholds)}), got {len(target)}")
+        for one, other in itertools.combinations([each for each in target if each is not None], 2):
+            check_apart(one, "target", {"another target": other})
         return list(target)
     if target is None:
         return [None] * len(thresholds)
@@ -239,7 +250,13 @@ def _targets(target: Any, thresholds: Sequence[float]) -> list[Any]:
         raise ValueError(
             f"target must be one for each threshold ({len(thresholds)}), or a Zarr or HDF5 file, got {target!r}"
         )
-    return [f"{os.fspath(target).rstrip('/')}/{t:g}" for t in thresholds]
+    return [f"{os.fspath(target).rstrip('/')}/{_told(t)}" for t in thresholds]
+
+
+def _told(threshold: float) -> str:
+    """Short, and different for different ones."""
+    short = f"{threshold:g}"
+    return short if float(short) == threshold else repr(float(threshold))
 
 
 def _folder(work: Any, targets: Sequence[Any]) -> str | None:
@@ -269,8 +286,12 @@ class _Steps:
         shared: dict[str, Any] = {"mask": self.mask, "block": self.block, **self.engine}
         if self.folder is None:
             return blockwise.watershed(self.source, **options, **shared)
-        os.makedirs(self.folder, exist_ok=True)
-        wanted = {"source": _words(self.source), "mask": _words(self.mask), "watershed": options}
+        wanted = {
+            "emfast": __version__,
+            "source": _words(self.source),
+            "mask": _words(self.mask),
+            "watershed": options,
+        }
         done = self._path("fragments.json")
         found = _read(self._path("source.json"))
         if found is not None and found != wanted:
@@ -287,9 +308,7 @@ class _Steps:
             fragments = blockwise.watershed(self.source, place, work=inner, **options, **shared)
             _write(done, wanted)
         journal = os.path.join(inner, "fragments.journal")
-        for name in set(os.listdir(inner)) - {"fragments.journal", "fragments.journal.values"}:
-            path = os.path.join(inner, name)
-            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        clear(inner, but=("fragments.journal", "fragments.journal.values"))
         return verified(fragments, journal=journal)
 
     def tree(self, fragments: Any) -> MergeTree:
@@ -299,21 +318,21 @@ class _Steps:
             tree: MergeTree = blockwise.agglomerate(self.source, fragments, **shared)
             return tree
         if found := self._tree_found():
-            return MergeTree.load(found)
+            return Shelf(self.folder).tree(found)
         tree = blockwise.agglomerate(self.source, fragments, work=self._path("graphs"), **shared)
-        tree.save(self._path(f"tree-{self._name(self.recipe.until)}.npz"))
+        Shelf(self.folder).keep(f"tree-{self._name(self.recipe.until)}", tree)
         return tree
 
     def _tree_found(self) -> str | None:
-        """The smallest tree in the folder that goes down to ``until``."""
+        """The name of the smallest tree in the folder that goes down to ``until``."""
         head, _, tail = f"tree-{self._name('*')}.npz".partition("*")
         serving = {}
         for name in os.listdir(self.folder):
             if name.startswith(head) and name.endswith(tail):
                 with suppress(ValueError):
-                    serving[float(name[len(head) : len(name) - len(tail)])] = name
+                    serving[float(name[len(head) : len(name) - len(tail)])] = name.removesuffix(".npz")
         fit = [until for until in serving if until <= self.recipe.until]
-        return self._path(serving[max(fit)]) if fit else None
+        return serving[max(fit)] if fit else None
 
     def segments(self, fragments: Any, tree: MergeTree, threshold: float, target: Any) -> Any:
         """The cut of the tree at a threshold, at its target."""
@@ -329,9 +348,10 @@ class _Steps:
         ) as run:
             run.shelf.put_column("table", segments_of(tree, threshold))
             out = run.target("segments", fragments.dtype, like=fragments)
-            self._tell(target, threshold)
             run.map("segments", Looked(run.shelf, "table"), run.sources["fragments"], out)
-            return run.result(out)
+            out = run.result(out)
+            self._tell(target, threshold)
+            return out
 
     def _tell(self, target: Any, threshold: float) -> None:
         """The recipe and versions, beside a target on this machine, else in the folder."""
@@ -339,7 +359,7 @@ class _Steps:
             return
         path = beside(target, "yaml") if is_local(target) else self._path(f"segments-{self._name(threshold)}.yaml")
         about = f"emfast {__version__}, Python {platform.python_version()}, numpy {np.__version__}"
-        lines = [about, f"segments at {threshold:g} of {_words(self.source)[0]}"]
+        lines = [about, f"segments at {_told(threshold)} of {_words(self.source)[0]}"]
         lines += [f"damaged, taken for zeros: {lost}" for lost in self.notes.all()]
         _settings.write(replace(self.recipe, thresholds=(threshold,)), path, comment="\n".join(lines))
 
@@ -351,7 +371,8 @@ class _Steps:
         """Of a tree that goes down to a threshold, or of segments at one."""
         rules = self.recipe.agglomeration
         others = [] if rules.big_size is None else [f"{rules.big_size}", f"{rules.big_score!r}"]
-        return "-".join([rules.score.replace(":", ""), *others, str(threshold)])
+        named = threshold if isinstance(threshold, str) else _told(threshold)
+        return "-".join([rules.score.replace(":", ""), *others, named])
 
     def _path(self, name: str) -> str:
         assert self.folder is not None
@@ -373,8 +394,8 @@ def _words(volume: Any) -> Any:
         return None
     if is_place(volume):
         with open_volume(volume) as opened:
-            return volume_words(opened)
-    return volume_words(volume if hasattr(volume, "shape") else np.asarray(volume))
+            return source_words(opened)
+    return source_words(volume if hasattr(volume, "shape") else np.asarray(volume))
 
 
 def _read(path: str) -> Any:

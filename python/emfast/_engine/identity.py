@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 import os
 import pickle
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def job_words(job: Job, version: str) -> dict[str, Any]:
     return {
         "emfast": version,
         "function": function_words(job.fn),
-        "sources": {name: volume_words(source) for name, source in job.sources.items()},
+        "sources": {name: source_words(source, job.targets.values()) for name, source in job.sources.items()},
         "targets": {name: volume_words(target) for name, target in job.targets.items()},
         "shape": list(job.grid.shape),
         "block": list(job.grid.block),
@@ -32,8 +33,46 @@ def job_words(job: Job, version: str) -> dict[str, Any]:
     }
 
 
+def source_words(volume: Any, targets: Iterable[Any] = ()) -> list[Any]:
+    """The same of what is read, and which state of it: when its files were written. A file that a target lies in too
+    changes as the target is written, so of such a one that is not known."""
+    words = volume_words(volume)
+    place = local_path(volume)
+    if place is None or any(
+        place[0] == (local_path(target) or ("",))[0] and os.path.isfile(place[0]) for target in targets
+    ):
+        return words
+    return [*words, *_state_of(*place)]
+
+
+def _state_of(path: str, name: str) -> list[str]:
+    """A digest of the sizes and times of the files that hold an array."""
+    folder = os.path.join(path, name)
+    if os.path.isdir(path):
+        files = sorted(_files_below(folder if os.path.isdir(folder) else path))
+    elif os.path.isfile(path):
+        if name:  # other arrays of that file may be written meanwhile
+            return []
+        files = [path]
+    else:
+        files = sorted(glob.glob(path))
+    found = hashlib.sha256()
+    for file in files:
+        about = os.stat(file)
+        found.update(f"{os.path.relpath(file, path)} {about.st_size} {about.st_mtime_ns}\n".encode())
+    return [found.hexdigest()[:16]] if files else []
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            yield from _files_below(entry.path)
+        else:
+            yield entry.path
+
+
 def function_words(fn: Any) -> str:
-    """Its name, a digest of its code and of what it was bound to."""
+    """Its name, a digest of its code, of what it was bound to, and of the functions and constants of its module."""
     if isinstance(fn, functools.partial):
         bound = [_value_words(value) for value in fn.args]
         bound += [f"{name}={_value_words(value)}" for name, value in sorted(fn.keywords.items())]
@@ -42,12 +81,35 @@ def function_words(fn: Any) -> str:
         return f"{function_words(fn.__func__)} of {_value_words(fn.__self__)}"
     name = f"{getattr(fn, '__module__', '')}.{getattr(fn, '__qualname__', type(fn).__qualname__)}"
     if isinstance(fn, types.FunctionType):
-        inside = [_value_words(cell.cell_contents) for cell in fn.__closure__ or ()]
-        inside += [_value_words(value) for value in (fn.__defaults__ or ())]
-        return f"{name} [{_digest(repr((_code(fn.__code__), inside)).encode())}]"
+        return f"{name} [{_digest(repr(_inside(fn, [])).encode())}]"
     if hasattr(fn, "__qualname__") or isinstance(fn, np.ufunc):
         return name if hasattr(fn, "__qualname__") else f"numpy.{fn.__name__}"
     return _value_words(fn)
+
+
+def _inside(fn: types.FunctionType, seen: list[Any]) -> Any:
+    """What decides what a function does, as far as it is in its own module: the functions it calls and the constants,
+    names in capitals, not the state of a run. ``seen`` are the functions around it."""
+    if fn in seen:
+        return seen.index(fn)
+    seen = [*seen, fn]
+    words = [_value_words(cell.cell_contents) for cell in fn.__closure__ or ()]
+    words += [_value_words(value) for value in (fn.__defaults__ or ())]
+    words += [f"{name}={_value_words(value)}" for name, value in sorted((fn.__kwdefaults__ or {}).items())]
+    found: list[Any] = [_code(fn.__code__), words]
+    for name in sorted(_names(fn.__code__) & set(fn.__globals__)):
+        value = fn.__globals__[name]
+        if isinstance(value, types.FunctionType):
+            if value.__module__ == fn.__module__:
+                found.append((name, _inside(value, seen)))
+        elif name.isupper() and not callable(value) and not isinstance(value, types.ModuleType):
+            found.append((name, _value_words(value)))
+    return found
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """All names of globals in a function and those within it."""
+    return set(code.co_names).union(*(_names(c) for c in code.co_consts if isinstance(c, types.CodeType)))
 
 
 def _code(code: types.CodeType) -> tuple[Any, ...]:
@@ -72,10 +134,15 @@ def _value_words(value: Any) -> str:
         return function_words(value)
     if _place(value):
         return repr(volume_words(value))
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if hasattr(value, "job_words"):  # it knows what of it makes no difference
+        return f"{kind} [{value.job_words()}]"
+    if type(value).__module__.partition(".")[0] == __name__.partition(".")[0] and hasattr(value, "__dict__"):
+        return f"{kind} [{_digest(_value_words(vars(value)).encode())}]"
     try:
-        return f"{type(value).__module__}.{type(value).__qualname__} [{_digest(pickle.dumps(value))}]"
+        return f"{kind} [{_digest(pickle.dumps(value))}]"
     except Exception:  # whatever cannot be pickled
-        return f"{type(value).__module__}.{type(value).__qualname__}"
+        return f"{kind} [{_digest(_value_words(getattr(value, '__dict__', {})).encode())}]"
 
 
 def volume_words(volume: Any) -> list[Any]:

@@ -17,21 +17,25 @@ import json
 import math
 import os
 import pickle
+import re
 import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import CorruptData
+from ..errors import AnotherJob, CorruptData, InUse
 from .grid import Window
 from .job import Outcome
 
 _BETWEEN = 1.0  # seconds from one fsync to the next; what a power failure may take back
 _AT_ONCE = 1 << 14  # lines
 _FORMAT = "emfast journal 1"
+
+_TORN = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\{.*)?", re.DOTALL)  # how the first line of a journal may end early
 
 
 class Finished:
@@ -169,7 +173,7 @@ class Journal(Finished):
         with open(self.path, "rb") as file:
             first = file.readline()
             found = _parsed(first)
-            if found is None and first.endswith(b"\n"):
+            if found is None and not _TORN.fullmatch(first):
                 raise ValueError(f"journal must be a journal of emfast or a new file, got {self.path}")
             if found is not None:
                 _check_same(self.path, found, json.loads(json.dumps(about)))
@@ -224,7 +228,28 @@ def lock(file: int, name: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise RuntimeError(f"{name} is in use by another run: wait for its end, or stop it") from None
+        raise InUse(f"{name} is in use by another run: wait for its end, or stop it") from None
+
+
+@contextmanager
+def alone(path: str, name: str) -> Iterator[None]:
+    """For this run alone, by a file that is there as long; what it stands for may be removed and made anew."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            lock(file, name)
+            if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
+                break
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # of a run that ended just now
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):  # gone with its folder
+            os.unlink(path)
+        os.close(file)
 
 
 def _line(content: Any) -> bytes:
@@ -253,10 +278,10 @@ def _check_same(path: str, found: Any, wanted: Mapping[str, Any]) -> None:
         raise ValueError(f"journal must be a journal of emfast or a new file, got {path}")
     for name in wanted:
         if found.get(name) != wanted[name]:
-            raise ValueError(
+            raise AnotherJob(
                 f"journal {path} is that of another job: its {name} was {found.get(name)}, now it is {wanted[name]}. "
                 f"Remove it to start anew, or choose another"
             )
 
 
-__all__ = ["Finished", "Journal", "about_of", "finished", "lock", "remove"]
+__all__ = ["Finished", "Journal", "about_of", "alone", "finished", "lock", "remove"]

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._engine.identity import check_apart, parted
+from .._engine.journal import alone, remove
 from .._engine.mended import Notes, mended
 from .._engine.plan import Plan
 from ..blocks import Grid, map_blocks, plan_blocks, verified
+from ..errors import AnotherJob
 from ._shelf import Shelf
 
 _CHUNK = 64  # voxels along an axis
+_MARK = "emfast.txt"  # in a folder that a run made: for what
+_KIND = "an operation in blocks of emfast"
 
 
 @dataclass(frozen=True)
@@ -109,20 +115,23 @@ class Run:
         engine: dict[str, Any],
     ) -> None:
         self.engine = Engine.of(engine)
-        self._stack = ExitStack()
+        self._stack, self._begun = ExitStack(), set[str]()
         with self._stack:
             self.sources = {name: self._opened(source) for name, source in sources.items() if source is not None}
             if target is not None:
                 check_apart(target, "target", self.sources)
             if self.engine.planned:
                 work, target = None, None if is_place(target) else target
-            self.wanted = target
+            self.wanted, self.folder = target, None
             self.shape = tuple(int(n) for n in shape(self.sources))
             self._made = work is None and is_place(target)
             folder = beside(os.fspath(target), "work") if self._made else work
-            self.folder = None if folder is None else os.fspath(folder)
+            self.folder = None if folder is None else os.path.abspath(folder)
+            if is_local(target) and self._place() == os.fspath(target):  # else it is written in the end
+                self._stack.enter_context(alone(beside(os.fspath(target), "lock"), f"target {target}"))
             if self.folder is not None:
-                os.makedirs(self.folder, exist_ok=True)
+                claim(self.folder, _KIND)
+                self._stack.enter_context(alone(os.path.join(self.folder, ".lock"), f"work {self.folder}"))
             elif self.engine.client is not None and not self.engine.planned:
                 raise ValueError(
                     "work must be a folder that all workers see, got none with a client and a target in memory"
@@ -153,8 +162,8 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        self._stack.close()
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._stack.__exit__(kind, error, trace)  # a file that appears when it is closed does not where all failed
         if kind is None and self.notes is not None and self.notes is not self.engine.on_corrupt:
             self.notes.tell(beside(os.fspath(self.wanted), "lost.json") if is_local(self.wanted) else None)
         if kind is None and self._made and self.folder is not None:
@@ -195,15 +204,21 @@ class Run:
             options["client"] = engine.client
         if self.folder is not None and not isinstance(target, np.ndarray):  # which would not outlive a crash
             options["journal"] = self._journal(name)
-        return map_blocks(
-            fn,
-            source,
-            target,
-            retries=engine.retries,
-            progress=f"{name}" if engine.progress is True else engine.progress,
-            **shared,
-            **options,
-        )
+        shared["retries"] = engine.retries
+        shared["progress"] = f"{name}" if engine.progress is True else engine.progress
+        try:
+            return map_blocks(fn, source, target, **shared, **options)
+        except AnotherJob:
+            if not self._made:
+                raise
+        self._forget_later(name)  # of a call with other options that failed: nobody wants what it left
+        return map_blocks(fn, source, target, **shared, **options)
+
+    def _forget_later(self, name: str) -> None:
+        """Passes of an earlier call, from the one of that name on."""
+        for journal in glob.glob(os.path.join(glob.escape(str(self.folder)), "*.journal")):
+            if os.path.basename(journal) not in self._begun or os.path.basename(journal) == f"{name}.journal":
+                remove(journal)
 
     def volume(self, name: str, dtype: Any) -> Any:
         """A volume between two passes, in the folder or in memory."""
@@ -224,7 +239,7 @@ class Run:
         if wanted is None:
             return over if isinstance(over, np.ndarray) and over.dtype == dtype else self._held(dtype)
         if is_place(wanted):
-            return self._created(os.fspath(wanted), name, dtype, like)
+            return self._created(self._place(), name, dtype, like)
         if tuple(wanted.shape) != self.shape:
             raise ValueError(f"target must have the shape {self.shape}, got {tuple(wanted.shape)}")
         if not np.can_cast(dtype, wanted.dtype, "safe"):
@@ -235,10 +250,22 @@ class Run:
         """What an operation returns: its target; one at a place is opened to be read."""
         if not is_place(self.wanted):
             return out
+        from ..conversion import convert
         from ..volumes import open_volume
 
         out.close()
+        if self._place() != os.fspath(self.wanted):
+            convert(self._place(), self.wanted, overwrite=True, progress=self.engine.progress)
         return open_volume(self.wanted)
+
+    def _place(self) -> str:
+        """Where the target is written: itself, or a store in the folder where its format is not written by blocks."""
+        from ..conversion import RESUMED
+
+        place = os.fspath(self.wanted)
+        if self.folder is None or place_of(place).format in RESUMED:
+            return place
+        return os.path.join(self.folder, "target.zarr")
 
     def drop(self, name: str) -> None:
         """A volume that no pass reads any more."""
@@ -262,24 +289,23 @@ class Run:
         from ..volumes import open_volume
 
         begun = f"made/{name}"
-        if self.shelf.has(begun):
-            with suppress(FileNotFoundError):
+        if self.shelf.has(begun) and np.array_equal(self.shelf.get(begun)["born"], _born(place)):
+            with suppress(FileNotFoundError, ValueError):  # gone, or of a call with other options
                 return self._stack.enter_context(open_volume(place, mode="r+", shape=self.shape, dtype=dtype))
-        journal = self._journal(name)
-        if os.path.exists(journal):
-            os.unlink(journal)  # of a volume that is there no more
+        remove(self._journal(name))  # of a volume that is there no more
         block = self.grid.block
         options: dict[str, Any] = {"chunks": tuple(map(_chunk, block))}
         if ".zarr" in place:
             options["shards"] = block
         if like is not None and hasattr(like, "spacing"):
             options |= {"spacing": like.spacing, "offset": like.offset}
-        volume = open_volume(place, mode="w", shape=self.shape, dtype=dtype, **options)
-        self.shelf.put(begun)
-        return self._stack.enter_context(volume)
+        volume = self._stack.enter_context(open_volume(place, mode="w", shape=self.shape, dtype=dtype, **options))
+        self.shelf.put(begun, born=_born(place))
+        return volume
 
     def _journal(self, name: str) -> str:
         assert self.folder is not None
+        self._begun.add(f"{name}.journal")
         return os.path.join(self.folder, f"{name}.journal")
 
     def _opened(self, source: Any) -> Any:
@@ -292,11 +318,18 @@ class Run:
 
 def beside(place: str, ending: str) -> str:
     """A file or folder beside the one that holds a volume: out.zarr.work, or out.zarr.raw.work for out.zarr:raw."""
-    place = _bare(place)
-    if "://" in place:
+    found = place_of(place)
+    if found.remote:
         raise ValueError(f"work must be a folder where the target is none of this machine, got none for {place}")
-    path, name = parted(place)
+    path, name = parted(str(found))
     return f"{path}{'.' if name else ''}{re.sub('[:/]+', '.', name)}.{ending}"
+
+
+def place_of(place: str) -> Any:
+    """What a place says: path, name within, format."""
+    from ..volumes._places import parse
+
+    return parse(place, new=True)
 
 
 def is_place(target: Any) -> bool:
@@ -305,12 +338,39 @@ def is_place(target: Any) -> bool:
 
 def is_local(target: Any) -> bool:
     """Whether it is a place on this machine, beside which there may be a file."""
-    return is_place(target) and "://" not in _bare(os.fspath(target))
+    return is_place(target) and not place_of(os.fspath(target)).remote
 
 
-def _bare(place: str) -> str:
-    """Without the words that say the format of a folder, or that it is one of this machine."""
-    return re.sub(r"^file:/*/", "/", re.sub(r"^(precomputed|zarr|n5)://", "", place))
+def claim(folder: str, kind: str) -> None:
+    """Take a folder for what lies between: a new or empty one, or one that was taken for the same kind before. One
+    that holds something else is somebody's, and nothing in it is removed."""
+    mark = os.path.join(folder, _MARK)
+    if os.path.exists(folder):
+        there = sorted(set(os.listdir(folder)) - {_MARK, ".lock"})
+        found = Path(mark).read_text() if os.path.exists(mark) else ""
+        if there and found != kind:
+            what = f"one of {found}" if found else f"one that holds {there[0]}"
+            raise ValueError(f"work must be a new or empty folder, or one of {kind}, got {folder}, {what}")
+    os.makedirs(folder, exist_ok=True)
+    Path(mark).write_text(kind)
+
+
+def clear(folder: str, but: Sequence[str]) -> None:
+    """Remove what lies in a folder of ours that nobody reads any more."""
+    for name in set(os.listdir(folder)) - {_MARK, ".lock", *but}:
+        path = os.path.join(folder, name)
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+
+def _born(place: str) -> np.ndarray:
+    """Which volume of several that were at a place after each other: the file that was written when it was made."""
+    found = place_of(place)
+    for header in ("zarr.json", ".zarray", "attributes.json", "info"):
+        path = os.path.join(found.path, found.name, header)
+        if os.path.exists(path):
+            about = os.stat(path)
+            return np.array([about.st_ino, about.st_mtime_ns])
+    return np.zeros(2, np.int64)
 
 
 def _chunk(side: int) -> int:
@@ -318,4 +378,4 @@ def _chunk(side: int) -> int:
     return next((n for n in range(min(side, _CHUNK), 15, -1) if side % n == 0), side)
 
 
-__all__ = ["Engine", "Planned", "Run", "beside", "is_local", "is_place", "plan"]
+__all__ = ["Engine", "Planned", "Run", "beside", "claim", "clear", "is_local", "is_place", "plan"]
