@@ -62,8 +62,8 @@ def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
     """Write an array; other arrays of an HDF5 file stay, other files are replaced."""
     path, name, kind = _parse_target(place)
     if kind == "h5":
-        with edited(path) as file:
-            file.create_dataset(freed(file, path, name), data=array)
+        with added(path, name) as (file, inside):
+            file.create_dataset(inside, data=array)
         return
     from .volumes import saved  # not at the top, for a quick start of the package
 
@@ -71,26 +71,14 @@ def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
 
 
 @contextmanager
-def edited(path: str) -> Iterator[Any]:
-    """An HDF5 file with what is in it, to add to; it takes the place of the other in the end."""
-    with beside(path) as part:
-        if os.path.exists(path):
-            import shutil  # not at the top, for a quick start of the package
-
-            shutil.copyfile(path, part)
-        with library("h5", path).File(part, "a") as file:
-            yield file
-
-
-def freed(file: Any, path: str, name: str) -> str:
-    """The name of an array in an HDF5 file, where there is none any more."""
-    from .volumes._hdf5 import check_place  # not at the top, for a quick start of the package
+def added(path: str, name: str) -> Iterator[tuple[Any, str]]:
+    """An HDF5 file and a name for an array in it, which comes into the file at the path in the end."""
+    library("h5", path)
+    from .volumes import _hdf5  # not at the top, for a quick start of the package
 
     name = name or _DEFAULT
-    check_place(file, path, name)
-    if name in file:
-        del file[name]
-    return name
+    with _hdf5.added(path, name) as file:
+        yield file, name
 
 
 def check(place: str | os.PathLike[str]) -> None:
@@ -195,10 +183,9 @@ def library(kind: str, path: str) -> Any:
 
 
 __all__ = [
+    "added",
     "beside",
     "check",
-    "edited",
-    "freed",
     "holds",
     "library",
     "load",

@@ -49,9 +49,9 @@ def created(
         with _zarr(path, name, shape, dtype, sides, attributes) as volume:
             yield volume
     elif ending == "h5":
-        with _files.edited(path) as file:
+        with _files.added(path, name) as (file, inside):
             packed = {"chunks": sides, "compression": "gzip", "compression_opts": 1} if all(shape) else {}
-            volume = file.create_dataset(_files.freed(file, path, name), shape, dtype, **packed)
+            volume = file.create_dataset(inside, shape, dtype, **packed)
             volume.attrs.update(attributes)
             yield volume
     else:

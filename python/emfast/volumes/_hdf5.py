@@ -1,18 +1,26 @@
 """HDF5: ``file.h5:path``. ``resolution`` and ``offset`` as in CREMI: nanometres along z, y, x.
 
-New arrays come into a copy of the file, which takes its place when the volume is closed: HDF5 does not survive a crash.
-What is there already is edited in place.
+New arrays wait in files of their own. One that is closed comes into a copy of the file as it is then, and the copy takes
+its place: HDF5 does not survive a crash. That is done one at a time, in this process and among others.
+What is there already is edited in place; edits that are open go on in the copy.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
+from .._files import beside
 from ._ngff import letters_of
 from ._numpy import DEFAULT, choose
 from ._places import Place
@@ -38,17 +46,46 @@ class Dataset(Source):
         self.file.close()
 
 
+class _Edited(Dataset):
+    """Open to be written, in a file that a copy may take the place of meanwhile."""
+
+    def __init__(self, file: Any, dataset: Any, about: About, path: str) -> None:
+        super().__init__(file, dataset, about, path)
+        self.real, self.lock = os.path.realpath(path), threading.RLock()
+        _edits.add(self)
+
+    def read(self, window: Window) -> np.ndarray:
+        with self.lock:
+            return super().read(window)
+
+    def write(self, window: Window, values: np.ndarray) -> None:
+        with self.lock:
+            super().write(window, values)
+
+    def close(self) -> None:
+        with self.lock:
+            _edits.discard(self)
+            super().close()
+
+    def reopen(self) -> None:
+        self.file = library("h5py", self.path).File(self.real, "r+")
+        self.dataset = self.file[self.name]
+
+
+_edits: weakref.WeakSet[_Edited] = weakref.WeakSet()
+_one = threading.Lock()
+_PATIENCE = 60.0  # seconds that another process may go on to write into a file
+
+
 class _New(Dataset):
     """In a file beside the target."""
 
-    part = ""
+    part, mode = "", "w"
 
     def close(self) -> None:
         try:
             self.file.close()
-            with open(self.part, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(self.part, self.path)
+            _put_in(self.part, self.path, self.name, self.mode)
         finally:
             self.discard()
 
@@ -62,6 +99,132 @@ class _New(Dataset):
             self.discard()
 
 
+@contextmanager
+def added(path: str, name: str) -> Iterator[Any]:
+    """A file of its own for an array, which comes into the file at the path in the end, by this name."""
+    h5py = library("h5py", path)
+    part = _begun(h5py, path, name, "w")
+    try:
+        with h5py.File(part, "a") as file:
+            yield file
+        _put_in(part, path, name, "w")
+    finally:
+        if os.path.exists(part):
+            os.unlink(part)
+
+
+def _begun(h5py: Any, path: str, name: str, mode: str) -> str:
+    """An empty file beside the one at the path, where the name may be taken."""
+    check_new(path, "w")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{path} must lie in an existing folder, got {folder!r}")
+    if os.path.exists(path):
+        for source in list(_edits):
+            if source.real == os.path.realpath(path):
+                source.file.flush()
+        with open(path, "rb") as raw, h5py.File(raw, "r") as file:  # so it asks for no lock, which an edit may hold
+            _check_name(file, path, name, mode)
+    fd, part = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.", suffix=".part")
+    os.close(fd)
+    with h5py.File(part, "w"):
+        return part
+
+
+def _put_in(part: str, path: str, name: str, mode: str) -> None:
+    """The array of a file into another, or the file itself where there is none."""
+    h5py, real = library("h5py", path), os.path.realpath(path)
+    with _alone(real), _paused(real):
+        if not os.path.exists(real):
+            os.chmod(part, 0o666 & ~_umask())
+            _synced(part)
+            os.replace(part, real)
+            return
+        with _still(real, part), beside(real) as copy:
+            shutil.copyfile(real, copy)
+            os.chmod(copy, os.stat(real).st_mode)
+            with h5py.File(copy, "r+") as file, h5py.File(part, "r") as new:
+                _check_name(file, path, name, mode)
+                if name in file:
+                    del file[name]
+                group, _, last = name.rpartition("/")
+                file.copy(new[name], file.require_group(f"/{group}"), last)
+            _synced(copy)
+
+
+@contextmanager
+def _alone(real: str) -> Iterator[None]:
+    """For one thread of one process: a file beside it is locked, and goes when that is done."""
+    path = os.path.join(os.path.dirname(real), f".{os.path.basename(real)}.lock")
+    with _one:
+        try:
+            held = _locked(path)
+        except PermissionError:  # in a folder where nobody can put anything
+            yield
+            return
+        try:
+            yield
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            os.close(held)
+
+
+def _locked(path: str) -> int:
+    """A lock on the file that has the name, not on one that another has just removed."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+@contextmanager
+def _paused(real: str) -> Iterator[None]:
+    """The edits of this process: they are all in the file, and go on in what is there in the end."""
+    ours = [source for source in list(_edits) if source.real == real]
+    for source in ours:
+        source.lock.acquire()
+    try:
+        for source in ours:
+            source.file.close()
+        yield
+    finally:
+        for source in ours:
+            source.reopen()
+        for source in ours:
+            source.lock.release()
+
+
+@contextmanager
+def _still(real: str, part: str) -> Iterator[None]:
+    """A file that no other process writes into: HDF5 locks what it edits."""
+    with open(real, "rb") as file:
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() < end:
+                    time.sleep(0.05)
+                    continue
+            kept = f"{part.removesuffix('.part')}.h5"
+            os.rename(part, kept)
+            raise BlockingIOError(f"{real} is written by another process: the new array waits in {kept}")
+        yield
+
+
+def _synced(path: str) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
 def open_source(place: Place, mode: str, level: int | None) -> Source:
     h5py = library("h5py", place.path)
     if place.remote:
@@ -71,10 +234,21 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
     else:
         with open(place.path, "rb"):  # says plainly what cannot be opened
             pass
+        if mode != "r":
+            with _alone(os.path.realpath(place.path)):
+                try:
+                    file = h5py.File(place.path, mode)
+                except BlockingIOError:
+                    raise BlockingIOError(f"{place.path} is open in another process: wait for its end") from None
+                return _opened(h5py, file, place, _Edited)
         file = h5py.File(place.path, mode)
+    return _opened(h5py, file, place, Dataset)
+
+
+def _opened(h5py: Any, file: Any, place: Place, kind: type[Dataset]) -> Source:
     try:
         dataset = file[choose(_names(h5py, file), place.name, place.path)]
-        return Dataset(file, dataset, _about(dataset, place), place.path)
+        return kind(file, dataset, _about(dataset, place), place.path)
     except BaseException:
         file.close()
         raise
@@ -122,25 +296,10 @@ def _plain(attributes: Any, name: str) -> Any:
 def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) -> Source:
     h5py = library("h5py", place.path)
     name = place.name or DEFAULT
-    check_new(place.path, "w")
-    folder = os.path.dirname(place.path)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{place.path} must lie in an existing folder, got {folder!r}")
-    fd, part = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(place.path)}.", suffix=".part")
-    os.close(fd)
+    part = _begun(h5py, place.path, name, mode)
     try:
-        if os.path.exists(place.path):
-            shutil.copyfile(place.path, part)
-            os.chmod(part, os.stat(place.path).st_mode)
-        else:
-            os.chmod(part, 0o666 & ~_umask())
-        file = h5py.File(part, "a" if os.path.getsize(part) else "w")
+        file = h5py.File(part, "a")
         try:
-            check_place(file, place.path, name)
-            if name in file:
-                if mode == "x":
-                    raise FileExistsError(f"{place.path}:{name} is there: mode 'w' replaces it")
-                del file[name]
             dataset = file.create_dataset(name, about.shape, about.dtype, **_packing(about, codec, fill))
             for key, values in (("resolution", about.spacing), ("offset", about.offset)):
                 if values is not None:
@@ -154,7 +313,7 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
     except BaseException:
         os.unlink(part)
         raise
-    new.part = part
+    new.part, new.mode = part, mode
     return new
 
 
@@ -174,6 +333,12 @@ def _packing(about: About, codec: str | None, fill: Any) -> dict[str, Any]:
     return {"chunks": chunks, "fletcher32": True, "fillvalue": fill, **packed}
 
 
+def _check_name(file: Any, path: str, name: str, mode: str) -> None:
+    check_place(file, path, name)
+    if mode == "x" and name in file:
+        raise FileExistsError(f"{path}:{name} is there: mode 'w' replaces it")
+
+
 def check_place(file: Any, path: str, name: str) -> None:
     """An array may take an array's place in an HDF5 file; not that of a group, nor a place below an array."""
     parts = name.split("/")
@@ -186,4 +351,4 @@ def check_place(file: Any, path: str, name: str) -> None:
             raise ValueError(f"{path}:{name} must be free or an array, but {place} is {found}")
 
 
-__all__ = ["check_place", "create", "open_source"]
+__all__ = ["added", "check_place", "create", "open_source"]

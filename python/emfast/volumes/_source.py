@@ -26,6 +26,7 @@ _TOLD = (
     ModuleNotFoundError,
     MemoryError,
     ConnectionError,
+    BlockingIOError,
     CorruptData,
 )
 
