@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ._engine.journal import about_of, alone, remove
 from .blocks import Block, map_blocks
 from .errors import BlocksFailed
 from .volumes import Volume, open_volume
+from .volumes._places import is_remote, located
 
 __all__ = ["convert"]
 
@@ -140,9 +140,8 @@ def _cropped(source: Any, window: Sequence[slice], told: dict[str, Any]) -> Any:
 
 def _journal_beside(target: str | os.PathLike[str]) -> str | None:
     """Where the journal of a target on this machine lies."""
-    text = re.sub(r"^(precomputed|file)://", "", os.fspath(target))
-    path, _, name = text.partition(":")
-    return None if "://" in text else f"{path.rstrip('/')}{'.' if name else ''}{name.replace('/', '.')}.journal"
+    path, name = located(target)
+    return None if is_remote(path) else f"{path}{'.' if name else ''}{name.replace('/', '.')}.journal"
 
 
 def _target_of(target: Any, journal: str | None, made: dict[str, Any], overwrite: bool) -> Volume:

@@ -11,12 +11,13 @@ import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
 from .job import Job, checksum
 
-_ARCHIVE = re.compile(r"\.(zarr|n5|h5|hdf5|hdf|npz|zip)(?=[:/]|$)", re.IGNORECASE)
+_ARCHIVE = re.compile(r"\.(zarr|n5|h5|hdf5|hdf|mat|npz|zip)(?=[:/]|$)", re.IGNORECASE)
 
 
 def job_words(job: Job, version: str) -> dict[str, Any]:
@@ -169,25 +170,56 @@ def check_apart(target: Any, name: str, sources: Mapping[str, Any]) -> None:
 def _overlap(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.shares_memory(a, b):
         return True
-    places = _resolved(a), _resolved(b)
-    if None in places:
-        return a is b
-    (path, words), (other, others) = places  # type: ignore[misc]
-    return path == other and (words[: len(others)] == others or others[: len(words)] == words)
+    if a is b:
+        return True
+    return any(
+        path == other and (words[: len(others)] == others or others[: len(words)] == words)
+        for path, words in _resolved(a)
+        for other, others in _resolved(b)
+    )
 
 
-def _resolved(volume: Any) -> tuple[str, list[str]] | None:
-    """The real path or the address of what holds a volume, and the words of its name within."""
+def _resolved(volume: Any) -> list[tuple[str, list[str]]]:
+    """The real path or the address of what holds a volume, and the words of its name within, as far as it tells.
+
+    Slices lie in their folder, which is what is replaced.
+    """
     if isinstance(volume, (str, os.PathLike)):
-        from ..volumes._places import parse
+        from ..volumes._places import located
 
-        place: str | None = str(parse(volume, new=not os.path.exists(volume)))
+        places = [":".join(filter(None, located(volume)))]
     else:
-        place = _place(volume)
-    if place is None:
-        return None
-    path, name = parted(place)
-    return path if "://" in path else os.path.realpath(path), [word for word in name.split("/") if word]
+        places = [place for each in (volume, *_read_by(volume)) if (place := _place(each)) is not None]
+    return [found for place in places for found in _held(*parted(place))]
+
+
+def _held(path: str, name: str) -> list[tuple[str, list[str]]]:
+    from ..volumes._places import PICTURES, is_pattern
+
+    if "://" in path:
+        return [(path, _words(name))]
+    if is_pattern(path) and not name:
+        folders = {os.path.dirname(file) for file in glob.glob(path)} or {os.path.dirname(path)}
+        return [(os.path.realpath(folder), []) for folder in sorted(folders)]
+    real = os.path.realpath(path)
+    if real.lower().endswith(PICTURES):
+        folder, file = os.path.split(real)
+        return [(folder, [file])]
+    return [(real, _words(name))]
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in name.split("/") if word]
+
+
+def _read_by(volume: Any) -> Iterator[Any]:
+    """What a Dask array is made of, where its graph holds that as it is."""
+    for layer in getattr(getattr(volume, "dask", None), "layers", {}).values():
+        yield from (part for part, index in getattr(layer, "indices", ()) if index is None)
+        for task in getattr(layer, "mapping", {}).values():
+            yield task
+            yield getattr(task, "value", None)
+            yield from getattr(task, "args", ())
 
 
 def _told(volume: Any) -> str:
@@ -208,18 +240,53 @@ def parted(place: str) -> tuple[str, str]:
 
 def _place(volume: Any) -> str | None:
     """The path or address of a volume; None where it does not say."""
+    from ..volumes._places import is_remote, located
+
     if hasattr(volume, "uri"):
-        place = str(volume.uri)
-    elif isinstance(volume, np.memmap) and volume.filename is not None:
-        place = str(volume.filename)
+        return ":".join(filter(None, located(str(volume.uri))))
+    if isinstance(volume, np.ndarray):
+        place = _mapped(volume)
     elif hasattr(volume, "store_path"):  # of Zarr
-        place = str(volume.store_path)
+        place = _in_store(volume.store_path)
     elif hasattr(volume, "file") and hasattr(volume, "name"):  # of HDF5
         place = f"{volume.file.filename}:{volume.name}"
+    elif hasattr(volume, "kvstore") and hasattr(volume, "spec"):  # of tensorstore
+        place = _in_kvstore(volume.spec().to_json())
     else:
         return None
-    place = re.sub(r"^\w+:///", "/", place)  # file:///… or a format before a path
-    return place if "://" in place else os.path.abspath(place)
+    return place if place is None or is_remote(place) else os.path.abspath(place)
+
+
+def _mapped(array: Any) -> str | None:
+    """The file that an array is a part of."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap) and array.filename is not None:
+            return os.fspath(array.filename)
+        array = array.base
+    return None
+
+
+def _in_store(place: Any) -> str | None:
+    store = place.store
+    root = getattr(store, "root", None) or getattr(store, "path", None)  # of folders; of zip files and fsspec's
+    if root is None:
+        return str(place)
+    files = getattr(store, "fs", None)
+    kinds = getattr(files, "protocol", ())
+    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    before = f"{kinds[0]}://" if kinds and not {"file", "local"} & set(kinds) else ""
+    return before + "/".join(part for part in (str(root).rstrip("/"), place.path) if part)
+
+
+def _in_kvstore(said: Any) -> str | None:
+    """The folder that a specification names, in whatever it is wrapped."""
+    if isinstance(said, str):
+        return _in_kvstore({"driver": "file", "path": unquote(said[7:])}) if said.startswith("file://") else None
+    if not isinstance(said, Mapping):
+        return None
+    if said.get("driver") == "file":
+        return str(said.get("path", "")).rstrip("/") or None
+    return next((found for part in ("kvstore", "base") if (found := _in_kvstore(said.get(part)))), None)
 
 
 def _digest(data: bytes) -> str:

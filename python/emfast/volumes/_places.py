@@ -72,16 +72,10 @@ def parse(uri: str | os.PathLike[str], new: bool = False) -> Place:
     """The place that a user names; ``new`` where nothing need be there yet."""
     if not isinstance(uri, (str, os.PathLike)) or not isinstance(os.fspath(uri), str):
         raise TypeError(f"uri must be a path or an address, got {type(uri).__name__}")
-    text = os.fspath(uri)
-    if not text:
+    if not os.fspath(uri):
         raise ValueError("uri must be a path or an address, got ''")
-    forced = next((name for name in _FORCED if text.startswith(f"{name}://")), "")
-    text = text[len(forced) + 3 :] if forced else text
-    if text.startswith("file://"):
-        text = unquote(text[len("file://") :])
-    path, name, ending = _split(text)
-    if not is_remote(path):
-        path = os.path.abspath(os.path.expanduser(path))
+    forced, text = _bare(uri)
+    path, name, ending = _located(text)
     found = forced or (_of_pattern(path, new) and "slices") or ENDINGS.get(ending, "")
     if not found:
         found = "" if new else _of_contents(path)
@@ -90,6 +84,39 @@ def parse(uri: str | os.PathLike[str], new: bool = False) -> Place:
     if name and ending not in ARCHIVES and not forced:
         raise ValueError(f"{text} names an array in a file of one: only {', '.join(ARCHIVES)} hold several")
     return Place(path, name, found)
+
+
+def located(uri: str | os.PathLike[str]) -> tuple[str, str]:
+    """The path, absolute where it is local, or the address of what holds an array, and the name of that inside.
+
+    Nothing is looked for, but for a file whose name has a colon or an ending in its midst.
+    """
+    path, name, _ = _located(_bare(uri)[1])
+    return path, name
+
+
+def local_path(uri: str | os.PathLike[str]) -> str | None:
+    """The absolute path of the file or folder that holds an array; None where it is at an address."""
+    path, _ = located(uri)
+    return None if is_remote(path) else path
+
+
+def _bare(uri: str | os.PathLike[str]) -> tuple[str, str]:
+    """The format that is said before it, and a path or an address without that: ``file://`` is a path as people type
+    it, once its %20 and the like are read."""
+    text = os.fspath(uri)
+    forced = next((name for name in _FORCED if text.startswith(f"{name}://")), "")
+    text = text[len(forced) + 3 :] if forced else text
+    if text.startswith("file://"):
+        text = unquote(text[len("file://") :])
+        text = text.removeprefix("localhost") if text.startswith("localhost/") else text
+    return forced, re.sub("^memory:/+", "memory://", text)
+
+
+def _located(text: str) -> tuple[str, str, str]:
+    """Path, name inside and ending."""
+    path, name, ending = _split(text)
+    return path if is_remote(path) else os.path.abspath(os.path.expanduser(path)), name, ending
 
 
 def is_remote(path: str) -> bool:
@@ -170,4 +197,15 @@ def _wanted(path: str) -> str:
     return "hold slices or a volume of a known format" if os.path.isdir(path) else "be a folder or a pattern of slices"
 
 
-__all__ = ["ARCHIVES", "ENDINGS", "PICTURES", "Place", "ending_of", "is_pattern", "is_remote", "parse"]
+__all__ = [
+    "ARCHIVES",
+    "ENDINGS",
+    "PICTURES",
+    "Place",
+    "ending_of",
+    "is_pattern",
+    "is_remote",
+    "local_path",
+    "located",
+    "parse",
+]
