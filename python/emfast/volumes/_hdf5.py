@@ -1,7 +1,7 @@
 """HDF5: ``file.h5:path``. ``resolution`` and ``offset`` as in CREMI: nanometres along z, y, x.
 
-New arrays wait in files of their own. One that is closed comes into a copy of the file as it is then, and the copy takes
-its place: HDF5 does not survive a crash. That is done one at a time, in this process and among others.
+New arrays wait in files of their own. One that is closed comes into a copy of the file as it is then, and the copy
+takes its place: HDF5 does not survive a crash. That is done one at a time, in this process and among others.
 What is there already is edited in place; edits that are open go on in the copy.
 """
 
