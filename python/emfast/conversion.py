@@ -96,7 +96,7 @@ def convert(
             **places,
         }
         path = _journal_beside(target)
-        if path is not None:
+        if path is not None and os.path.isdir(os.path.dirname(path)):  # else the target says what is missing
             stack.enter_context(alone(f"{path.removesuffix('journal')}lock", f"target {target}"))
         with _target_of(target, path, made, overwrite) as new:
             journal = path if new.format in RESUMED else None
@@ -141,6 +141,8 @@ def _cropped(source: Any, window: Sequence[slice], told: dict[str, Any]) -> Any:
 def _journal_beside(target: str | os.PathLike[str]) -> str | None:
     """Where the journal of a target on this machine lies."""
     path, name = located(target)
+    if "*" in os.path.basename(path):  # slices, which are a folder
+        path = os.path.dirname(path)
     return None if is_remote(path) else f"{path}{'.' if name else ''}{name.replace('/', '.')}.journal"
 
 
