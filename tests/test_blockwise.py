@@ -233,6 +233,8 @@ def test_nothing(shape):
     affinities, fragments = np.zeros((len(shape), *shape), "f4"), np.zeros(shape, "u4")
     equal(blockwise.connected_components(fragments), emfast.connected_components(fragments))
     equal(blockwise.watershed(affinities), emfast.watershed(affinities))
+    equal(blockwise.watershed(affinities, merge_size=5), emfast.watershed(affinities))
+    equal(emfast.segment(affinities), emfast.watershed(affinities))
     assert blockwise.region_graph(affinities, fragments) == emfast.region_graph(affinities, fragments)
     wanted = emfast.agglomerate(emfast.region_graph(affinities, fragments))
     assert blockwise.agglomerate(affinities, fragments) == wanted

@@ -89,6 +89,13 @@ def test_another_score_begins_with_the_graphs(tmp_path, tissue, source, monkeypa
     equal(found[...], emfast.segment_affinities(tissue, score="max"))
 
 
+def test_tables_that_do_not_fit_are_told(tissue, monkeypatch):
+    plan = pipeline.plan_segment(tissue, memory="2GB")
+    monkeypatch.setattr(pipeline, "_TABLES", 2e9 / plan.fragments)  # bytes for each fragment
+    with pytest.warns(UserWarning, match=r"memory 2GB may not do: .* tables of about [\d,]+ fragments, \d"):
+        emfast.segment(tissue, memory="2GB")
+
+
 def test_another_watershed_needs_another_folder(tmp_path, tissue, source):
     emfast.segment(source, work=tmp_path / "work", block=(16, 32, 32))
     with pytest.raises(ValueError, match=r"where watershed was .*choose another or remove it"):

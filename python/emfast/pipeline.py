@@ -24,7 +24,7 @@ from . import __version__, _settings, blockwise
 from ._engine.identity import check_apart, parted, source_words
 from ._engine.journal import alone
 from ._engine.mended import Notes, mended
-from ._engine.plan import Plan, in_words
+from ._engine.plan import Plan, bytes_of, in_words
 from ._files import beside as written_beside
 from ._options import integer_of, number_of
 from ._progress import span
@@ -39,6 +39,7 @@ from .volumes import open_volume
 
 __all__ = ["Agglomeration", "Recipe", "SegmentPlan", "Watershed", "plan_segment", "read_recipe", "segment"]
 
+_TABLES = 120  # bytes for each fragment: parts of blocks, graph, tree
 _TRIAL = 96  # voxels along each axis of what a plan tries
 
 
@@ -203,6 +204,8 @@ def segment(
     for each in targets:
         if each is not None:
             check_apart(each, "target", read)
+    if memory is not None:
+        _warn_of_tables(source, settings, block, engine)
     folder = _folder(work, targets)
     with ExitStack() as stack:
         if folder is not None:
@@ -217,6 +220,18 @@ def segment(
         if lost := steps.notes.all():
             warnings.warn(Notes.words(lost), stacklevel=2)
     return found if len(found) > 1 else found[0]
+
+
+def _warn_of_tables(source: Any, recipe: Recipe, block: Any, engine: dict[str, Any]) -> None:
+    """The tables of all fragments take memory that no choice of blocks makes less."""
+    options = {name: engine[name] for name in ("memory", "workers", "client", "on_corrupt")}
+    plan = plan_segment(source, recipe=recipe, block=block, **options)
+    if plan.bytes > bytes_of(options["memory"]):
+        warnings.warn(
+            f"memory {options['memory']} may not do: beside blocks of {in_words(plan.plan.bytes)} there are tables of "
+            f"about {plan.fragments:,} fragments, {in_words(plan.tables)}",
+            stacklevel=3,
+        )
 
 
 def _recipe(recipe: Any, thresholds: Any) -> Recipe:
@@ -507,7 +522,7 @@ def plan_segment(
         shape=shape,
         plan=plan,
         fragments=round(found * share),
-        tables=round(120 * found * share),
+        tables=round(_TABLES * found * share),
         disk=voxels * (4 + wide * volumes),
         seconds=seconds * share,
     )

@@ -104,7 +104,7 @@ def watershed(
         seams = run.map("seams", _Overlap(run))
         local = run.written("local", local)
         united = unite(run.shelf, counts, seams, dust=0 if merge_size else dust)
-        if not merge_size:
+        if not merge_size or len(run.grid) == 0:
             wide = united.count >= 2**32 if dust else voxels > 2**32 - 2
             out = run.target("fragments", "u8" if wide else "u4", like=source, over=local)
             run.map("fragments", Renamed(united, "u8" if wide else "u4"), local, out)
