@@ -44,7 +44,7 @@ def n5(path, **spec):
     return ts.open({"driver": "n5", "kvstore": kvstore, **spec.pop("spec", {})}, **spec).result()
 
 
-@pytest.mark.parametrize("codec", ["zstd", "gzip", "blosc", "raw"])
+@pytest.mark.parametrize("codec", ["zstd", "gzip", "blosc", "lz4", "raw"])
 @pytest.mark.parametrize("dtype", N5_TYPES)
 def test_n5_is_read_by_tensorstore(dtype, codec, tmp_path):
     array = noise(dtype=dtype)

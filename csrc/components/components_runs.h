@@ -21,6 +21,7 @@
 
 #include "components/run_numbers.h"
 #include "core/isa.h"
+#include "core/lines.h"
 #include "core/runs.h"
 
 namespace emfast::components {
@@ -64,13 +65,13 @@ struct Rows {
 
 // Marks the runs of rows [begin, end), with ids from `next` on.
 template <class T, class Id>
-EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin, int64_t end, T background, bool open,
-                           bool binary, Id next) {
+EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const Lines<const T>& labels, int64_t begin, int64_t end, T background,
+                           bool open, bool binary, Id next) {
     const int64_t width = rows.shape.x;
     alignas(16) T paper[128];
     for (T& p : paper) p = background;
     for (int64_t r = begin; r < end; ++r) {
-        const T* v = labels + r * width;
+        const T* v = labels(r);
         uint64_t* fg = rows.fg + r * rows.words;
         uint64_t* start = rows.start + r * rows.words;
         Id* before = rows.before + r * rows.words;
@@ -104,7 +105,7 @@ EMFAST_INLINE Id mark_runs(const Rows<Id>& rows, const T* labels, int64_t begin,
 template <class T, class Id>
 struct Word {
     const Rows<Id>& rows;
-    const T* labels;
+    const Lines<const T>& labels;
     bool binary, shared;
     int64_t r, w;
 
@@ -113,8 +114,7 @@ struct Word {
         const int64_t x = w * 64, n = std::min<int64_t>(64, rows.shape.x - x);
         const int64_t rw = r * rows.words + w, qw = q * rows.words + w;
         uint64_t equal = mask & rows.fg[qw];
-        if (equal && !binary)
-            equal &= equal_bits(labels + r * rows.shape.x + x, labels + q * rows.shape.x + x, n, w > 0);
+        if (equal && !binary) equal &= equal_bits(labels(r) + x, labels(q) + x, n, w > 0);
         for (uint64_t s = equal & ~((equal << 1) & ~rows.start[rw]); s; s &= s - 1) {
             const int b = std::countr_zero(s);
             join(shared, rows.parent, rows.id(rw, b), rows.id(qw, b));
@@ -127,8 +127,8 @@ struct Word {
         const int64_t rw = r * rows.words + w, qw = q * rows.words + w;
         const uint64_t start = mask & rows.start[rw], end = mask & ends, other = rows.fg[qw];
         if (!(start | end)) return;
-        const T* v = labels + r * rows.shape.x + w * 64;
-        const T* u = labels + q * rows.shape.x + w * 64;
+        const T* v = labels(r) + w * 64;
+        const T* u = labels(q) + w * 64;
         const uint64_t left = w == 0 ? 0 : rows.fg[qw - 1] >> 63,
                        right = w + 1 == rows.words ? 0 : rows.fg[qw + 1] << 63;
         for (uint64_t s = start & ((other << 1) | left); s; s &= s - 1) {
@@ -155,7 +155,7 @@ struct Word {
 
 // All unions of row r with earlier rows: up (y-1), back (z-1), and the two rows back, above and below.
 template <int connectivity, class T, class Id>
-EMFAST_INLINE void join_row(const Rows<Id>& rows, const T* labels, bool binary, bool shared, int64_t r) {
+EMFAST_INLINE void join_row(const Rows<Id>& rows, const Lines<const T>& labels, bool binary, bool shared, int64_t r) {
     const int64_t y = r % rows.shape.y, up = r - 1, back = r - rows.shape.y;
     const bool has_up = y > 0, has_back = back >= 0, has_above = has_up && has_back,
                has_below = has_back && y + 1 < rows.shape.y;
@@ -199,7 +199,7 @@ EMFAST_INLINE void join_row(const Rows<Id>& rows, const T* labels, bool binary, 
 
 template <class T>
 struct Job {
-    const T* labels;
+    Lines<const T> labels;
     T background;
     bool open;  // no background
     bool binary;
@@ -305,33 +305,43 @@ template <class Id>
 class RunLabelling final : public Labelling {
   public:
     template <class T>
-    RunLabelling(Executor& ex, View<const T> labels, const Options& options)
+    RunLabelling(Executor& ex, Lines<const T> labels, const Options& options)
         : rows_{labels.shape, bit_words(labels.shape.x), nullptr, nullptr, nullptr, nullptr},
           slabs_(labels.shape, ex.threads()),
           numbers_(slabs_, labels.shape.x) {
         const int64_t words = labels.shape.rows() * rows_.words;
         bits_ = ex.scratch<uint64_t>(2 * words);
         before_ = ex.scratch<Id>(words);
-        parent_ = ex.scratch<Id>(labels.size() + 1);
+        parent_ = ex.scratch<Id>(labels.shape.voxels() + 1);
         rows_.fg = bits_.data();
         rows_.start = bits_.data() + words;
         rows_.before = before_.data();
         rows_.parent = parent_.data();
-        if (labels.size() == 0) return;
+        if (labels.shape.voxels() == 0) return;
 
-        const Job<T> job{labels.data, static_cast<T>(options.background), !options.has_background,
+        const Job<T> job{labels, static_cast<T>(options.background), !options.has_background,
                          options.binary && options.has_background, options.connectivity};
         auto work_slab = [&](Part part, int64_t s) {
             return work(part, rows_, job, slabs_.row(s), slabs_.joined_from(s), slabs_.row(s + 1));
         };
         ex.for_chunks(slabs_.count, 1, [&](int64_t s, int64_t, int) { numbers_.ends[s] = work_slab(Part::slab, s); });
         ex.for_chunks(slabs_.count - 1, 1, [&](int64_t s, int64_t, int) { work_slab(Part::seam, s + 1); });
-        if (options.periodic)
-            ex.for_each(labels.size(), JoinPeriodic<T, Equal<T>, RunLinks<Id>>{labels.data, labels.shape, Equal<T>{},
-                                                                               job.background, options.has_background,
-                                                                               neighbours_before(options.connectivity),
-                                                                               RunLinks<Id>{rows_}});
+        if (options.periodic)  // of dense arrays alone
+            ex.for_each(labels.shape.voxels(),
+                        JoinPeriodic<T, Equal<T>, RunLinks<Id>>{
+                            labels.data, labels.shape, Equal<T>{}, job.background, options.has_background,
+                            neighbours_before(options.connectivity), RunLinks<Id>{rows_}});
         count = numbers_.number(ex, rows_);
+    }
+
+    // f(row, its bits, its starts, the labels of its runs from [1] on), row by row.
+    template <class F>
+    void each_row(F&& f) const {
+        std::vector<uint32_t> labels(rows_.shape.x + 1);
+        for (int64_t r = 0; r < rows_.shape.rows(); ++r) {
+            numbers_.collect(rows_, r, labels.data());
+            f(r, rows_.fg + r * rows_.words, rows_.start + r * rows_.words, labels.data());
+        }
     }
 
     void write(Executor& ex, void* out, int bytes) override {

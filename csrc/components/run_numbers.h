@@ -57,17 +57,7 @@ class RunNumbers {
                       });
     }
 
-    std::vector<Id> ends;  // one past each slab's last id; whoever marks the runs writes them
-
-  private:
-    static constexpr Id top = Marks<Id>::top;
-
-    int64_t slab_of(Id i) const {
-        int64_t k = 0;
-        while (k + 1 < slabs_.count && first_id(k + 1) <= i) ++k;
-        return k;
-    }
-
+    // The labels of a row's runs, from [1] on.
     template <class Out>
     void collect(const Rows& rows, int64_t r, Out* labels) const {
         const int64_t last = (r + 1) * rows.words - 1;
@@ -84,6 +74,17 @@ class RunNumbers {
             for (; !(up & top); up = rows.parent[up]) at = up;  // the root is in an earlier slab
             labels[k] = static_cast<Out>(base_[slab_of(at)] + (up & ~top));
         }
+    }
+
+    std::vector<Id> ends;  // one past each slab's last id; whoever marks the runs writes them
+
+  private:
+    static constexpr Id top = Marks<Id>::top;
+
+    int64_t slab_of(Id i) const {
+        int64_t k = 0;
+        while (k + 1 < slabs_.count && first_id(k + 1) <= i) ++k;
+        return k;
     }
 
     Slabs slabs_;

@@ -43,7 +43,13 @@ struct Edges {
     Shape shape;
     const A *z, *y, *x;
     const uint8_t* mask;  // may be null
+    int64_t plane = 0,
+            row = 0;  // elements from one to the next of a block within a larger array, for the host's runs; 0: dense
 
+    // Row r of an axis's values; the mask is dense.
+    EMFAST_HD const A* line(const A* values, int64_t r) const {
+        return values + (row ? r / shape.y * plane + r % shape.y * row : r * shape.x);
+    }
     EMFAST_HD int64_t step(int axis) const { return axis == 0 ? shape.y * shape.x : axis == 1 ? shape.x : 1; }
 
     // The affinity between voxel i and the one before it along an axis, null where there is no such edge.

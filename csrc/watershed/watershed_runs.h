@@ -13,11 +13,12 @@
 // (components/run_numbers.h). The first rows of each slab, whose neighbours belong to the slab before, are joined afterwards
 // with shared unions.
 //
-// Scratch: 6 bits a voxel, 4 bytes a run; with waterz's plateaus or a halo a byte a voxel for the picks.
+// Scratch: 6 bits a voxel, 4 bytes a run; with waterz's plateaus a byte a voxel for the picks.
 #pragma once
 
 #include <atomic>
 #include <bit>
+#include <optional>
 
 #include "components/run_numbers.h"
 #include "core/isa.h"
@@ -118,7 +119,7 @@ class RowPicker {
         const V* y = row(edges_.y, r, 1, r % s.y > 0, 3);
         const V* ny = row(edges_.y, r + 1, 1, r % s.y + 1 < s.y, 4);
         V* x = spare + 5 * width_;
-        const V* values = raw(edges_.x) + r * width_;
+        const V* values = raw(edges_.line(edges_.x, r));
         if (edges_.mask) {
             const uint8_t* mask = edges_.mask + r * width_;
             gate(values + 1, mask + 1, mask, width_ - 1, x + 1);
@@ -134,7 +135,7 @@ class RowPicker {
 
     const V* row(const A* values, int64_t r, int64_t rows_back, bool here, int64_t place) {
         if (!values || !here) return buffer_.data();
-        const V* in = raw(values) + r * width_;
+        const V* in = raw(edges_.line(values, r));
         if (!edges_.mask) return in;
         V* out = buffer_.data() + place * width_;
         gate(in, edges_.mask + r * width_, edges_.mask + (r - rows_back) * width_, width_, out);
@@ -155,6 +156,53 @@ class RowPicker {
     bool waterz_;
     int64_t width_;
     std::vector<V> buffer_;  // a row of zeros, four gated rows, x with a zero at either end
+};
+
+// Picks of a block's rows: its own voxels pick, and those of the halo, one voxel thick, the edges that were picked from inside.
+template <class A>
+class BlockPicker {
+  public:
+    BlockPicker(const Edges<A>& edges, const Limits& limits, const Box& inner)
+        : pick_(edges, limits, false), shape_(edges.shape), inner_(inner), beside_(edges.shape.x) {}
+
+    // As of RowPicker.
+    bool operator()(int64_t r, uint8_t* picks) {
+        const int64_t z = r / shape_.y, y = r % shape_.y;
+        const bool sound = pick_(r, picks);
+        const bool in_z = z >= inner_.begin.z && z < inner_.end.z, in_y = y >= inner_.begin.y && y < inner_.end.y;
+        if (in_z && in_y) {
+            around(picks);
+            return sound;
+        }
+        std::fill(picks, picks + shape_.x, uint8_t(0));
+        if (in_y && z + 1 == inner_.begin.z) from(r + shape_.y, 5, picks);
+        if (in_y && z == inner_.end.z) from(r - shape_.y, 0, picks);
+        if (in_z && y + 1 == inner_.begin.y) from(r + 1, 4, picks);
+        if (in_z && y == inner_.end.y) from(r - 1, 1, picks);
+        return sound;
+    }
+
+  private:
+    // The ends of a row of the block.
+    void around(uint8_t* picks) const {
+        const int64_t begin = inner_.begin.x, end = inner_.end.x;
+        std::fill(picks, picks + begin, uint8_t(0));
+        std::fill(picks + end, picks + shape_.x, uint8_t(0));
+        if (begin > 0 && picks[begin] & back_bit(3)) picks[begin - 1] = 1 << 3;
+        if (end < shape_.x && picks[end - 1] & back_bit(2)) picks[end] = 1 << 2;
+    }
+
+    // A row of the halo, whose neighbours in direction k are row q of the block.
+    void from(int64_t q, int k, uint8_t* picks) {
+        pick_(q, beside_.data());
+        for (int64_t x = inner_.begin.x; x < inner_.end.x; ++x)
+            picks[x] = beside_[x] & back_bit(k) ? static_cast<uint8_t>(1 << k) : uint8_t(0);
+    }
+
+    RowPicker<A> pick_;
+    Shape shape_;
+    Box inner_;
+    std::vector<uint8_t> beside_;
 };
 
 // ---- Planes of bits and unions ----
@@ -375,6 +423,16 @@ class FragmentRuns {
                        [&](const Out* run_labels, int64_t r, Out* row) { spread(rows_, run_labels, r, row); });
     }
 
+    // f(row, its bits, its starts, the labels of its runs from [1] on), row by row.
+    template <class F>
+    void each_row(F&& f) const {
+        std::vector<uint32_t> labels(rows_.shape.x + 1);
+        for (int64_t r = 0; r < rows_.shape.rows(); ++r) {
+            numbers_.collect(rows_, r, labels.data());
+            f(r, rows_.fg + r * rows_.words, rows_.start + r * rows_.words, labels.data());
+        }
+    }
+
     const Slabs& slabs() const { return slabs_; }
 
   private:
@@ -495,50 +553,52 @@ class HostPlateaus {
 
 // ---- The whole ----
 
-template <class Id, class A, class Out>
-int64_t fragments_of_runs(Executor& ex, const Edges<A>& edges, const Options& options, Out* out) {
-    const Shape shape = edges.shape;
+// Each row goes on to its planes while it is in the cache. Empty where an affinity is not from 0 to 1.
+template <class Id, class A>
+std::optional<int64_t> join_strict(Executor& ex, FragmentRuns<Id>& runs, const Edges<A>& edges,
+                                   const Options& options) {
     const Limits limits = limits_of<A>(options.low, options.high);
-    const bool all = whole(options.inner, shape);
     std::atomic<bool> bad{false};
-    FragmentRuns<Id> runs(ex, shape);
-    int64_t count = 0;
-    if (!options.waterz && all) {  // each row goes on to its planes while it is in the cache
-        count = runs.join_all(ex, [&](int64_t) {
-            return [&, picker = RowPicker<A>(edges, limits, false),
-                    picks = std::vector<uint8_t>(shape.x)](int64_t r) mutable -> const uint8_t* {
+    auto with = [&](auto make) {
+        return runs.join_all(ex, [&](int64_t) {
+            return [&bad, picker = make(),
+                    picks = std::vector<uint8_t>(edges.shape.x)](int64_t r) mutable -> const uint8_t* {
                 if (!picker(r, picks.data())) bad.store(true, std::memory_order_relaxed);
                 return picks.data();
             };
         });
-    } else {
-        const auto picks = ex.scratch<uint8_t>(shape.voxels());
-        ex.for_chunks(runs.slabs().count, 1, [&](int64_t k, int64_t, int) {
-            RowPicker<A> picker(edges, limits, options.waterz);
-            for (int64_t r = runs.slabs().row(k); r < runs.slabs().row(k + 1); ++r) {
-                uint8_t* row = picks.data() + r * shape.x;
-                if (!picker(r, row)) bad.store(true, std::memory_order_relaxed);
-                const Point p{r / shape.y, r % shape.y, options.inner.begin.x};
-                if (all) continue;
-                const bool none = !options.inner.holds(p);
-                std::fill(row, row + (none ? shape.x : options.inner.begin.x), uint8_t(0));
-                std::fill(row + options.inner.end.x, row + shape.x, uint8_t(0));
-            }
-        });
-        if (!bad && !all)
-            ex.for_each(shape.z * shape.y, [&, pick = PickInHalo{shape, options.inner, picks.data()}](int64_t r) {
-                const Box& inner = options.inner;  // few voxels of a row lie outside it, but for rows that do
-                const bool none = !inner.holds(Point{r / shape.y, r % shape.y, inner.begin.x});
-                for (int64_t x = 0; x < (none ? shape.x : inner.begin.x); ++x) pick(r * shape.x + x);
-                for (int64_t x = none ? shape.x : inner.end.x; x < shape.x; ++x) pick(r * shape.x + x);
-            });
-        if (!bad && options.waterz) HostPlateaus(shape, picks.data(), runs.slabs()).divide(ex);
-        if (!bad)
-            count = runs.join_all(ex, [&](int64_t) {
-                return [row = picks.data(), width = shape.x](int64_t r) -> const uint8_t* { return row + r * width; };
-            });
-    }
-    if (bad) {
+    };
+    const int64_t count = whole(options.inner, edges.shape)
+                              ? with([&] { return RowPicker<A>(edges, limits, false); })
+                              : with([&] { return BlockPicker<A>(edges, limits, options.inner); });
+    return bad ? std::nullopt : std::optional(count);
+}
+
+// Picks of the whole, plateaus divided.
+template <class Id, class A>
+std::optional<int64_t> join_waterz(Executor& ex, FragmentRuns<Id>& runs, const Edges<A>& edges,
+                                   const Options& options) {
+    const Shape shape = edges.shape;
+    const auto picks = ex.scratch<uint8_t>(shape.voxels());
+    std::atomic<bool> bad{false};
+    ex.for_chunks(runs.slabs().count, 1, [&](int64_t k, int64_t, int) {
+        RowPicker<A> picker(edges, limits_of<A>(options.low, options.high), true);
+        for (int64_t r = runs.slabs().row(k); r < runs.slabs().row(k + 1); ++r)
+            if (!picker(r, picks.data() + r * shape.x)) bad.store(true, std::memory_order_relaxed);
+    });
+    if (bad) return std::nullopt;
+    HostPlateaus(shape, picks.data(), runs.slabs()).divide(ex);
+    return runs.join_all(ex, [&](int64_t) {
+        return [row = picks.data(), width = shape.x](int64_t r) -> const uint8_t* { return row + r * width; };
+    });
+}
+
+template <class Id, class A, class Out>
+int64_t fragments_of_runs(Executor& ex, const Edges<A>& edges, const Options& options, Out* out) {
+    const Shape shape = edges.shape;
+    FragmentRuns<Id> runs(ex, shape);
+    const auto count = options.waterz ? join_waterz(ex, runs, edges, options) : join_strict(ex, runs, edges, options);
+    if (!count) {
         const auto first = ex.reduce(
             3 * shape.voxels(), ~uint64_t(0),
             [&](int64_t k) {
@@ -550,7 +610,7 @@ int64_t fragments_of_runs(Executor& ex, const Edges<A>& edges, const Options& op
         refuse_affinity(ex, edges, first);
     }
     runs.write(ex, out);
-    return count;
+    return *count;
 }
 
 }  // namespace

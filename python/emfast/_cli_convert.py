@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
     verb.add_argument("--dtype", help="every value must be the same in it, but that floats may be rounded")
     verb.add_argument("--chunks", type=sides, metavar="Z,Y,X", help="of the target")
     verb.add_argument("--shards", type=sides, metavar="Z,Y,X", help="of the target: files of so many voxels")
-    verb.add_argument("--codec", default="zstd", help="zstd, gzip, blosc or raw, with a level as in zstd:9")
+    verb.add_argument("--codec", default="zstd", help="zstd, gzip, blosc, lz4 or raw, with a level as in zstd:9")
     verb.add_argument(
         "--window", type=_window, metavar="A:B,A:B,A:B", help="only this part, in voxels, a range per axis"
     )

@@ -20,6 +20,7 @@ NEW = 200 * 10**6  # bytes of a worker before its first block: the interpreter, 
 KEPT = 1 << 25  # bytes: glibc gives larger arrays back to the system, and keeps smaller ones of each thread for later
 AIM = 1 << 24  # voxels of a block where nothing else decides: 256³
 MOST = 1 << 27  # and where there is memory for more: 512³; larger ones save nothing any more
+_THICK = 32  # planes: a halo of one voxel on both sides is a sixteenth
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
@@ -127,6 +128,10 @@ def make_plan(
         at_once = next((k for k in counts if fits(unit, k, held)), counts[-1])
         together = at_once * (team.all // team.of_one)
         sides = _grown(unit, shape, MOST if bound else AIM, lambda s: fits(s, at_once, held), together)
+        volumes = [*sources.values(), *targets.values()]
+        if volumes and all(isinstance(volume, np.ndarray) for volume in volumes):
+            slabs = _slabs(sides, shape)
+            sides = slabs if fits(slabs, at_once, held) and len(Grid(shape, slabs)) >= together else sides
     else:
         sides = sides_of_block(block, len(shape))
         _check_aligned(sides, shape, targets)
@@ -233,6 +238,13 @@ def _grown(unit: tuple[int, ...], shape: tuple[int, ...], most: int, fits: Any, 
                 break
         else:
             return sides
+
+
+def _slabs(sides: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Blocks of as many voxels that are whole planes, where these are thick: in memory such a block lies side by side,
+    and need not be copied to be worked on."""
+    depth = math.prod(map(min, sides, shape)) // max(1, math.prod(shape[1:]))
+    return (depth, *(max(1, n) for n in shape[1:])) if depth >= _THICK else sides
 
 
 def _halo_words(halo: tuple[tuple[int, int], ...]) -> str:

@@ -1,10 +1,9 @@
 """Labels of blocks made labels of the whole volume.
 
-Each block numbers its own objects from 1; ``keep_part`` leaves on a shelf what
-others must know of it. Where two blocks touch, pairs of labels are found that are one object (``touching``,
-``overlapping``). ``unite`` joins them: an object of the whole is named by its first voxel in raster order, as the
-calls in memory do, so the result depends neither on the blocks nor on their order. Each block then reads its own
-piece of one table.
+Each block numbers its own objects from 1; ``keep_found`` and ``keep_part`` leave on a shelf what others must know of
+it. Where two blocks touch, pairs of labels are found that are one object (``touching``, ``overlapping``). ``unite``
+joins them: an object of the whole is named by its first voxel in raster order, as the calls in memory do, so the result
+depends neither on the blocks nor on their order. Each block then reads its own piece of one table.
 
 In memory at once: 40 bytes for each local label and 16 for each pair, whatever the volume.
 """
@@ -19,7 +18,8 @@ import numpy as np
 
 from .. import _native
 from .._arrays import Host
-from .._engine.grid import Block, Grid
+from .._engine.grid import Block, Grid, Window
+from ._runs import Runs, keep_runs
 from ._shelf import Shelf
 
 _ALWAYS = 1 << 62  # a size that no object has: all pairs are joined
@@ -76,13 +76,7 @@ class United:
 
 
 def keep_part(
-    shelf: Shelf,
-    block: Block,
-    labels: np.ndarray,
-    *,
-    values: np.ndarray | None = None,
-    sizes: bool = False,
-    beyond: bool = False,
+    shelf: Shelf, block: Block, labels: np.ndarray, *, values: np.ndarray | None = None, sizes: bool = False
 ) -> int:
     """Leave on the shelf what others must know of a block, and return the number of its labels.
 
@@ -91,31 +85,48 @@ def keep_part(
     shelf : Shelf
     block : Block
     labels : array of uint32
-        From 1 on without gaps, of the core, or with ``beyond`` of the outer box; every one lies in the core.
+        From 1 on without gaps, of the core.
     values : array, optional
         Of the core's shape: the value of each label is kept, read at its first voxel.
     sizes : bool
-        Keep the voxels of each in the core.
-    beyond : bool
-        Keep the labels of the halo, one voxel thick, for :func:`overlapping`.
+        Keep the voxels of each.
     """
-    core = np.ascontiguousarray(labels[block.inner] if beyond else labels)
-    first, voxels = first_and_sizes(core)
-    part = {"first": _global(first, block)}
+    first, voxels = first_and_sizes(np.ascontiguousarray(labels))
+    layers = {f"{axis}{side}": labels[_layer(axis, side, labels.ndim)] for axis in range(labels.ndim) for side in "<>"}
+    return _keep(shelf, block, block.core, first, voxels if sizes else None, values, layers)
+
+
+def keep_found(shelf: Shelf, block: Block, runs: Runs, *, values: np.ndarray | None = None, sizes: bool = False) -> int:
+    """The same of labels as runs, which are kept too. They may be those of the outer box, one voxel thick around the
+    core, for :func:`overlapping`; every one lies in the core."""
+    keep_runs(shelf, block, runs)
+    layers = {}
+    for axis, (core, n) in enumerate(zip(block.inner, block.outer_shape, strict=True)):
+        places = {"<": core.start, ">": core.stop - 1, "<<": core.start - 1, ">>": core.stop}
+        for side, at in places.items():
+            if 0 <= at < n:
+                layer = (*block.inner[:axis], slice(at, at + 1), *block.inner[axis + 1 :])
+                layers[f"{axis}{side}"] = runs.window(layer).squeeze(axis)
+    return _keep(shelf, block, block.outer, runs.first, runs.sizes if sizes else None, values, layers)
+
+
+def _keep(
+    shelf: Shelf,
+    block: Block,
+    box: Window,
+    first: np.ndarray,
+    sizes: np.ndarray | None,
+    values: np.ndarray | None,
+    layers: dict[str, np.ndarray],
+) -> int:
+    """``first`` and ``values`` are of the box."""
+    part = {"first": _global(first, box, block.whole)}
     if values is not None:
-        part["values"] = values.reshape(-1)[first]
-    if sizes:
-        part["sizes"] = voxels
+        part["values"] = values[np.unravel_index(first, values.shape)]
+        layers = {**layers, "values": part["values"]}
+    if sizes is not None:
+        part["sizes"] = sizes
     shelf.put(f"parts/{block.index}", **part)
-    layers = {f"{axis}{side}": core[_layer(axis, side, core.ndim)] for axis in range(core.ndim) for side in "<>"}
-    if beyond:
-        for axis in range(core.ndim):
-            for side, there in (("<", block.inner[axis].start > 0), (">", block.inner[axis].stop < labels.shape[axis])):
-                if there:
-                    at = (*block.inner[:axis], 0 if side == "<" else -1, *block.inner[axis + 1 :])
-                    layers[f"{axis}{side}{side}"] = labels[at]
-    if values is not None:
-        layers["values"] = part["values"]
     shelf.put(f"seams/{block.index}", **{name: np.ascontiguousarray(layer) for name, layer in layers.items()})
     return len(first)
 
@@ -127,14 +138,14 @@ def first_and_sizes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first[from_one:], counts[from_one:]
 
 
-def _global(first: np.ndarray, block: Block) -> np.ndarray:
-    """Places in a block's core as places in the whole volume."""
+def _global(first: np.ndarray, box: Window, whole: Sequence[int]) -> np.ndarray:
+    """Places in a box as places in the whole volume."""
     index = np.zeros(len(first), np.int64)
     step = 1
-    for n, start, whole in zip(block.shape[::-1], block.offset[::-1], block.whole[::-1], strict=True):
-        first, along = np.divmod(first, n)
-        index += (along + start) * step
-        step *= whole
+    for w, n in zip(box[::-1], whole[::-1], strict=True):
+        first, along = np.divmod(first, w.stop - w.start)
+        index += (along + w.start) * step
+        step *= n
     return index
 
 
@@ -272,4 +283,4 @@ def unite(
     return United(starts, int(count), shelf)
 
 
-__all__ = ["United", "first_and_sizes", "keep_part", "overlapping", "touching", "unite"]
+__all__ = ["United", "first_and_sizes", "keep_found", "keep_part", "overlapping", "touching", "unite"]

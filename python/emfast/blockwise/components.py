@@ -13,8 +13,9 @@ from .._engine.grid import Block
 from .._options import connectivity_of
 from ..components import connected_components as label
 from ._run import Run
+from ._runs import components_runs, kept_runs, writes_in_place
 from ._shelf import Shelf
-from ._unite import United, keep_part, touching, unite
+from ._unite import United, keep_found, touching, unite
 
 __all__ = ["connected_components"]
 
@@ -73,14 +74,12 @@ def connected_components(
         {"labels": labels}, target, shape=lambda of: of["labels"].shape, cost=24, block=block, work=work, engine=engine
     ) as run:
         source = run.sources["labels"]
-        local, united = find_components(
-            run, source, connectivity=connectivity, background=background, periodic=periodic
-        )
+        united = find_components(run, source, connectivity=connectivity, background=background, periodic=periodic)
         wanted = np.dtype(dtype) if dtype is not None else _smallest(united.count)
         if wanted.kind not in "iu" or united.count > np.iinfo(wanted).max:
             raise ValueError(f"dtype must hold {united.count} components, got {wanted}")
         out = run.target("components", wanted, like=source)
-        run.map("components", Renamed(united, wanted.str), local, out)
+        rename(run, "components", united, out)
         out = run.result(out)
     return (out, united.count) if return_count else out
 
@@ -93,16 +92,25 @@ def find_components(
     background: int | None = 0,
     periodic: bool = False,
     sizes: bool = False,
-) -> tuple[Any, United]:
-    """The components of each block, a source of uint32 for the run's blocks, and what they are in the whole.
+) -> United:
+    """The components of each block, as runs on the shelf, and what they are in the whole.
 
     The parts have the column ``values``, and with ``sizes`` that too.
     """
     connectivity = connectivity_of(connectivity, len(run.shape))
-    local = _Local(labels, {"connectivity": connectivity, "background": background})
-    counts = run.map("parts", _Part(run.shelf, local.options, sizes), labels)
+    one = np.zeros((1,) * len(run.shape), labels.dtype)
+    label(one, connectivity=connectivity, background=background)  # what is refused in memory is refused before any work
+    counts = run.map("parts", _Part(run.shelf, connectivity, background, sizes), labels)
     seams = run.map("seams", _Touch(run, connectivity, periodic))
-    return local, unite(run.shelf, counts, seams)
+    return unite(run.shelf, counts, seams)
+
+
+def rename(run: Run, name: str, united: United, out: Any) -> None:
+    """Write the labels that blocks have left as those of the whole volume."""
+    if writes_in_place(out):
+        run.map(name, _InPlace(united, out), journal=False)
+    else:
+        run.map(name, Renamed(united, np.dtype(out.dtype).str), None, out)
 
 
 class Renamed:
@@ -111,41 +119,34 @@ class Renamed:
     def __init__(self, united: United, dtype: str) -> None:
         self.united, self.dtype = united, dtype
 
-    def __call__(self, local: np.ndarray, where: Block) -> np.ndarray:
-        from ..labels import remap
+    def __call__(self, where: Block) -> np.ndarray:
+        out = np.empty(where.shape, self.dtype)
+        _write(self.united, where, out)
+        return out
 
-        return remap(local, self.united.table(where.index).astype(self.dtype))
+
+class _InPlace:
+    """The same, written where it belongs in an array."""
+
+    def __init__(self, united: United, out: np.ndarray) -> None:
+        self.united, self.out = united, out
+
+    def __call__(self, where: Block) -> None:
+        _write(self.united, where, self.out[where.core])
 
 
-class _Local:
-    """The components of blocks, found again when they are read: that is quicker than to write and read them."""
-
-    dtype = np.dtype("u4")
-
-    def __init__(self, labels: Any, options: dict[str, Any]) -> None:
-        self.labels, self.options = labels, options
-        self.shape, self.ndim = tuple(labels.shape), len(labels.shape)
-
-    @property
-    def uri(self) -> str:
-        return str(getattr(self.labels, "uri", type(self.labels).__name__))
-
-    def __getitem__(self, block: tuple[Any, ...]) -> np.ndarray:
-        return _components(np.asarray(self.labels[block]), self.options)
+def _write(united: United, where: Block, out: np.ndarray) -> None:
+    runs, core = kept_runs(united.shelf, where.index)
+    runs.write(core, united.table(where.index).astype(out.dtype), out)
 
 
 class _Part:
-    def __init__(self, shelf: Shelf, options: dict[str, Any], sizes: bool) -> None:
-        self.shelf, self.options, self.sizes = shelf, options, sizes
+    def __init__(self, shelf: Shelf, connectivity: int, background: int | None, sizes: bool) -> None:
+        self.shelf, self.connectivity, self.background, self.sizes = shelf, connectivity, background, sizes
 
     def __call__(self, labels: np.ndarray, where: Block) -> int:
-        local = _components(labels, self.options)
-        return keep_part(self.shelf, where, local, values=labels, sizes=self.sizes)
-
-
-def _components(labels: np.ndarray, options: dict[str, Any]) -> np.ndarray:
-    found: np.ndarray = label(labels, dtype="u4", **options)
-    return found
+        runs = components_runs(labels, connectivity=self.connectivity, background=self.background, sizes=self.sizes)
+        return keep_found(self.shelf, where, runs, values=labels, sizes=self.sizes)
 
 
 class _Touch:

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from .._engine.grid import Block
-from ..blocks import Made
 from ..edges import NEAREST, offsets_of
 from ..fragments import above, affinities_of, linked
 from ..fragments import watershed as in_memory
 from ..graphs import RegionGraph
 from ..labels import remap
 from ._run import Run
+from ._runs import fragments_runs
 from ._shelf import Shelf
 from ._spared import spared
-from ._unite import keep_part, overlapping, unite
-from .components import Renamed
+from ._unite import keep_found, overlapping, unite
+from .components import rename
 from .graphs import GraphOf, read_by
 
 __all__ = ["watershed"]
@@ -96,22 +96,20 @@ def watershed(
             low, high, merge_threshold = _quantiles(run, per_section, [low, high, merge_threshold])
             high = above(low, high)
         voxels = math.prod(run.shape)
-        local = run.volume("local", "u4")
         fragment = _Fragments(run.shelf, float(low), float(high), bool(per_section), bool(dust))
         around = [(1, 1)] * len(run.shape)
         sources = {**run.sources, "affinities": spared(source, run.grid.block, around, [(0, 1)] * len(run.shape))}
-        counts = run.map("local", fragment, sources, local, halo=around)
+        counts = run.map("local", fragment, sources, halo=around)
         seams = run.map("seams", _Overlap(run))
-        local = run.written("local", local)
         united = unite(run.shelf, counts, seams, dust=0 if merge_size else dust)
         if not merge_size or len(run.grid) == 0:
             wide = united.count >= 2**32 if dust else voxels > 2**32 - 2
-            out = run.target("fragments", "u8" if wide else "u4", like=source, over=local)
-            run.map("fragments", Renamed(united, "u8" if wide else "u4"), local, out)
+            out = run.target("fragments", "u8" if wide else "u4", like=source)
+            rename(run, "fragments", united, out)
             out = run.result(out)
             return (out, united.count) if return_count else out
         whole = run.volume("unmerged", "u8" if voxels > 2**32 - 2 else "u4")
-        run.map("unmerged", Renamed(united, str(whole.dtype)), local, whole)
+        rename(run, "unmerged", united, whole)
         whole = run.written("unmerged", whole)
         graph = _graph(run, whole, per_section)
         table, count = linked(graph, united.count, merge_size, merge_threshold, dust)
@@ -139,11 +137,9 @@ class _Fragments:
     def __init__(self, shelf: Shelf, low: float, high: float, per_section: bool, sizes: bool) -> None:
         self.shelf, self.low, self.high, self.per_section, self.sizes = shelf, low, high, per_section, sizes
 
-    def __call__(self, affinities: np.ndarray, where: Block, mask: np.ndarray | None = None) -> Made:
-        halo = [(i.start, n - i.stop) for i, n in zip(where.inner, where.outer_shape, strict=True)]
-        labels = in_memory(affinities, low=self.low, high=self.high, mask=mask, per_section=self.per_section, halo=halo)
-        labels = labels.astype("u4", copy=False)
-        return Made(labels[where.inner], keep_part(self.shelf, where, labels, sizes=self.sizes, beyond=True))
+    def __call__(self, affinities: np.ndarray, where: Block, mask: np.ndarray | None = None) -> int:
+        runs = fragments_runs(affinities, where, mask, self.low, self.high, self.per_section, self.sizes)
+        return keep_found(self.shelf, where, runs, sizes=self.sizes)
 
 
 class _Overlap:

@@ -179,7 +179,7 @@ class Seen:
 def _find(labels: np.ndarray, where: Block) -> Seen:
     t = take(labels, "labels", dims=None)
     ids, counts, first = t.native.labels_unique(t.library, t.array, "value")
-    return Seen(ids, counts, _global(first, where))
+    return Seen(ids, counts, _global(first, where.core, where.whole))
 
 
 def _seen(run: Run) -> Seen:

@@ -27,7 +27,7 @@ from ..skeletons import Skeletons, by_label, rules_of, trees_of
 from ._labels import labels_run, most_voxels
 from ._run import Run
 from ._shelf import Shelf
-from .components import Renamed, find_components
+from .components import find_components, rename
 from .distance import Style, distances
 from .measurement import _Measure
 
@@ -160,10 +160,10 @@ def _scene(
 ) -> tuple[_Scene, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The scene; of its objects the first and the last corner of their boxes, their voxels and their labels."""
     dims, grid = len(run.shape), run.grid
-    local, united = find_components(run, labels, connectivity=26 if dims == 3 else 8, sizes=True)
+    united = find_components(run, labels, connectivity=26 if dims == 3 else 8, sizes=True)
     dtype = "u4" if united.count < 2**32 else "u8"
     components = run.volume("components", dtype)
-    run.map("components", Renamed(united, dtype), local, components)
+    rename(run, "components", united, components)
     boxes = run.map("boxes", _Measure(0, False, False), components, reduce="+")
     sizes = united.totals("sizes")[1:]
     names = united.values() if united.count else None

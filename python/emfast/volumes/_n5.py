@@ -18,7 +18,7 @@ from ._ngff import letters_of
 from ._places import Place
 from ._source import SPACE, About, Source, nanometres, numbers_or_none, sizes_of, space_in, usual_axes
 from ._stores import Local, Store, open_store
-from ._zarr import MARK, Chunked, Layout, codec_of, node_at, put_files, read_json, resolution_of, sides_for
+from ._zarr import MARK, Chunked, Layout, cname_of, codec_of, node_at, put_files, read_json, resolution_of, sides_for
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 _NAMES = {"bzip2": "bz2", "xz": "lzma"}
@@ -192,8 +192,9 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
         raise FileExistsError(f"{place} must be free or an array, but is a group")
     name, level = codec_of(codec)
     compression: dict[str, Any] = {"type": name}
-    if name == "blosc":
-        compression |= {"cname": "zstd", "clevel": level or 5, "shuffle": 1, "blocksize": 0}
+    if name in ("blosc", "lz4"):
+        packer = {"cname": cname_of(name), "clevel": level or 5, "shuffle": int(name == "blosc"), "blocksize": 0}
+        compression = {"type": "blosc", **packer}
     elif name == "gzip":
         compression |= {"level": level or 4, "useZlib": False}
     elif name == "zstd":

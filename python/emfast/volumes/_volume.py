@@ -292,7 +292,7 @@ def open_volume(
     axes : str, optional
         Of a volume that is there: what its axes are, in the order of the file, as ``"xyz"`` or ``"zyxc"``. The volume
         is turned to z, y, x. Of a new one: ``"zyx"``, ``"czyx"``, …, time and channels first.
-    codec : {"zstd", "gzip", "blosc", "raw"} or None
+    codec : {"zstd", "gzip", "blosc", "lz4", "raw"} or None
         How chunks of a new volume are packed, with a level if one is wanted (``"zstd:9"``); formats that do not have it
         take what they have (docs/volumes.md).
     fill : number, default 0

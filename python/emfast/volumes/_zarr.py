@@ -564,8 +564,14 @@ def _packed(codec: str | None, dtype: np.dtype) -> list[dict[str, Any]]:
     name, level = codec_of(codec)
     if name == "raw":
         return []
-    if name == "blosc":
-        settings = {"cname": "zstd", "clevel": 5 if level is None else level, "shuffle": "shuffle", "blocksize": 0}
+    if name in ("blosc", "lz4"):  # lz4 by itself is none of Zarr's codecs
+        shuffle = "shuffle" if name == "blosc" else "noshuffle"
+        settings = {
+            "cname": cname_of(name),
+            "clevel": 5 if level is None else level,
+            "shuffle": shuffle,
+            "blocksize": 0,
+        }
         return [{"name": "blosc", "configuration": {**settings, "typesize": dtype.itemsize}}]
     if name == "gzip":
         return [{"name": "gzip", "configuration": {"level": 4 if level is None else level}}]
@@ -575,9 +581,15 @@ def _packed(codec: str | None, dtype: np.dtype) -> list[dict[str, Any]]:
 def codec_of(codec: str | None) -> tuple[str, int | None]:
     """The name and the level, if one is said."""
     name, _, level = ("raw" if codec is None else str(codec)).partition(":")
-    if name not in ("zstd", "gzip", "blosc", "raw") or (level and not re.fullmatch(r"\d{1,2}", level)):
-        raise ValueError(f"codec must be 'zstd', 'gzip', 'blosc' or 'raw', with a level as in 'zstd:9', got {codec!r}")
+    if name not in ("zstd", "gzip", "blosc", "lz4", "raw") or (level and not re.fullmatch(r"\d{1,2}", level)):
+        wanted = "'zstd', 'gzip', 'blosc', 'lz4' or 'raw', with a level as in 'zstd:9'"
+        raise ValueError(f"codec must be {wanted}, got {codec!r}")
     return name, int(level) if level else None
+
+
+def cname_of(name: str) -> str:
+    """What Blosc packs with."""
+    return "lz4" if name == "lz4" else "zstd"
 
 
 def meta_v2(about: About, codec: str | None) -> dict[str, Any]:
@@ -587,8 +599,9 @@ def meta_v2(about: About, codec: str | None) -> dict[str, Any]:
     packed: dict[str, Any] | None = {"id": "zstd", "level": 3 if level is None else level, "checksum": True}
     if name == "gzip":
         packed = {"id": "gzip", "level": 4 if level is None else level}
-    elif name == "blosc":
-        packed = {"id": "blosc", "cname": "zstd", "clevel": 5 if level is None else level, "shuffle": 1, "blocksize": 0}
+    elif name in ("blosc", "lz4"):
+        settings = {"cname": cname_of(name), "clevel": 5 if level is None else level, "shuffle": int(name == "blosc")}
+        packed = {"id": "blosc", **settings, "blocksize": 0}
     return {
         "zarr_format": 2,
         "shape": list(about.shape),
