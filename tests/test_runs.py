@@ -1,5 +1,7 @@
 """Labels of blocks as runs: what the native modules give, beside the labels of the same calls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,10 +86,12 @@ def test_what_does_not_belong_together_is_refused():
     window, out = (slice(0, 1), slice(0, 4)), np.zeros((1, 4), "u4")
     with pytest.raises(ValueError, match="table must have label 2, got 2 rows"):
         runs.write(window, np.zeros(2, "u4"), out)
-    with pytest.raises(ValueError, match="runs must be 2 as their bits say, got 1"):
-        Runs(runs.shape, runs.bits, runs.labels[:1], runs.first, runs.sizes).write(window, np.zeros(3, "u4"), out)
-    with pytest.raises(ValueError, match="those of a block of their shape"):
-        Runs((2, 4), runs.bits, runs.labels, runs.first, runs.sizes).write(window, np.zeros(3, "u4"), out)
+    for other in ({"labels": runs.labels[:1]}, {"before": runs.before - 1}, {"bits": runs.bits | np.uint64(4)}):
+        with pytest.raises(ValueError, match="runs must be as their bits say, got others in row 0"):
+            replace(runs, **other).write(window, np.zeros(3, "u4"), out)
+    for other in ({"shape": (2, 4)}, {"before": runs.before[:1]}, {"labels": runs.labels.astype("u8")}):
+        with pytest.raises(ValueError, match="those of a block of their shape"):
+            replace(runs, **other).write(window, np.zeros(3, "u4"), out)
     with pytest.raises(ValueError, match="box must lie within"):
         runs.write((slice(0, 1), slice(0, 5)), np.zeros(3, "u4"), np.zeros((1, 5), "u4"))
     with pytest.raises(ValueError, match="out must have the shape of the box"):

@@ -2,7 +2,8 @@
 // spread over the voxels in between, and takes a byte a voxel or less where labels take four.
 //
 // A run is a stretch of voxels of one label along x. Of each row there are words of 64 bits that say where labels are not 0,
-// then as many that say where runs begin; labels has one for each run, in raster order. Labels count from 1 in the order of
+// then as many that say where runs begin; labels has one for each run, in raster order, and before says how many come before
+// each row, and in the end how many there are. Labels count from 1 in the order of
 // their first voxels. All of this is of the host, in _cuda too.
 #pragma once
 
@@ -22,11 +23,12 @@ struct Runs {
     Shape shape;
     std::vector<uint64_t> bits;  // rows x (2 words)
     std::vector<uint32_t> labels;
+    std::vector<int64_t> before;
     std::vector<int64_t> first;  // of label k + 1: its first voxel, an index in the block
     std::vector<int64_t> sizes;  // and its voxels in the core, where they are asked for
     bool sound = true;  // false: there are values that are refused, and no runs
 
-    explicit Runs(const Shape& s) : shape(s), bits(s.rows() * 2 * bit_words(s.x)) {}
+    explicit Runs(const Shape& s) : shape(s), bits(s.rows() * 2 * bit_words(s.x)), before(s.rows() + 1) {}
     int64_t words() const { return bit_words(shape.x); }
 };
 
@@ -55,7 +57,8 @@ struct Kept {
     Shape shape;
     const uint64_t* bits;
     const uint32_t* labels;
-    int64_t count;
+    int64_t count;  // of labels
+    const int64_t* before;
 };
 
 // Writes the labels of a box, each as table[label], to out. Refuses runs that are not of this shape, or whose labels the table

@@ -60,11 +60,12 @@ py::object given(Call& call, const std::vector<T>& values, const char* dtype) {
     return out.object;
 }
 
-// -> bits, labels, first voxels, sizes; None where values are refused
+// -> bits, labels, runs before each row, first voxels, sizes; None where values are refused
 py::object finish(Call& call, const runs::Runs& found) {
     if (!found.sound) return py::none();
     return py::make_tuple(given(call, found.bits, "u8"), given(call, found.labels, "u4"),
-                          given(call, found.first, "i8"), given(call, found.sizes, "i8"));
+                          given(call, found.before, "i8"), given(call, found.first, "i8"),
+                          given(call, found.sizes, "i8"));
 }
 
 py::object components_runs(const py::object& library, const py::array& labels_, int connectivity,
@@ -111,12 +112,14 @@ py::object watershed_runs(const py::object& library, const py::array& affinities
 }
 
 void runs_spread(const py::object& library, const std::array<int64_t, 3>& shape_, const py::object& bits_,
-                 const py::object& labels_, const std::array<int64_t, 6>& box_, const py::object& table_,
-                 py::array out_) {
+                 const py::object& labels_, const py::object& before_, const std::array<int64_t, 6>& box_,
+                 const py::object& table_, py::array out_) {
     Call call(library);
     const Shape shape{shape_[0], shape_[1], shape_[2]};
-    const Array bits = call.in(bits_, "bits"), labels = call.in(labels_, "labels"), table = call.in(table_, "table");
-    if (bits.size() != shape.rows() * 2 * bit_words(shape.x) || bits.itemsize != 8 || labels.itemsize != 4)
+    const Array bits = call.in(bits_, "bits"), labels = call.in(labels_, "labels"), before = call.in(before_, "before"),
+                table = call.in(table_, "table");
+    if (bits.size() != shape.rows() * 2 * bit_words(shape.x) || bits.itemsize != 8 || labels.itemsize != 4 ||
+        before.size() != shape.rows() + 1 || before.itemsize != 8)
         refuse("runs must be those of a block of their shape");
     const Box box = box_of(box_, shape);
     if (!out_.writeable()) refuse("out must be writeable");
@@ -128,8 +131,11 @@ void runs_spread(const py::object& library, const std::array<int64_t, 3>& shape_
     visit_width(out.itemsize, [&](auto zero) {
         using Out = decltype(zero);
         call.run([&](Executor& ex) {
-            runs::spread<Out>(ex, {shape, bits.as<const uint64_t>(), labels.as<const uint32_t>(), labels.size()}, box,
-                              table.as<const Out>(), table.size(), static_cast<Out*>(out.data), out.plane, out.row);
+            runs::spread<Out>(ex,
+                              {shape, bits.as<const uint64_t>(), labels.as<const uint32_t>(), labels.size(),
+                               before.as<const int64_t>()},
+                              box, table.as<const Out>(), table.size(), static_cast<Out*>(out.data), out.plane,
+                              out.row);
         });
     });
 }
@@ -148,7 +154,7 @@ void register_runs(py::module_& m) {
     m.def("components_runs", &components_runs);
     // (affinities, mask or None, low, high, per_section, begin and end of the inner box, sizes)
     m.def("watershed_runs", &watershed_runs);
-    // (shape of the block, bits, labels, begin and end of a box in it, table, out)
+    // (shape of the block, bits, labels, runs before each row, begin and end of a box in it, table, out)
     m.def("runs_spread", &runs_spread);
 }
 

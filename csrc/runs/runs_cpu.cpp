@@ -11,14 +11,10 @@
 namespace emfast::runs {
 namespace {
 
-// How many runs begin in each row, in turn.
-EMFAST_CLONES_BITS void count_starts(const uint64_t* bits, int64_t rows, int64_t words, int64_t* counts) {
-    for (int64_t r = 0; r < rows; ++r) {
-        const uint64_t* start = bits + (2 * r + 1) * words;
-        int64_t n = 0;
-        for (int64_t w = 0; w < words; ++w) n += std::popcount(start[w]);
-        counts[r] = n;
-    }
+EMFAST_CLONES_BITS int64_t count_starts(const uint64_t* start, int64_t words) {
+    int64_t n = 0;
+    for (int64_t w = 0; w < words; ++w) n += std::popcount(start[w]);
+    return n;
 }
 
 // The runs of a row, with the labels that are written: label[k] is that of the k-th, [0] any value.
@@ -48,12 +44,12 @@ EMFAST_INLINE void spread_words(const uint64_t* there, const uint64_t* start, in
     }
 EMFAST_FOR_WIDTHS(EMFAST_SPREAD)
 
-// The label of one voxel.
-template <class Out>
-Out label_at(const uint64_t* there, const uint64_t* start, int64_t x, const Out* label) {
+// Which run of its row, from 1 on, a voxel belongs to; 0: none.
+EMFAST_CLONES_BITS int64_t run_at(const uint64_t* there, const uint64_t* start, int64_t x) {
     if (!(there[x / 64] >> (x % 64) & 1)) return 0;
-    for (int64_t w = 0; w < x / 64; ++w) label += std::popcount(start[w]);
-    return label[std::popcount(start[x / 64] << (63 - x % 64))];
+    int64_t n = std::popcount(start[x / 64] << (63 - x % 64));
+    for (int64_t w = 0; w < x / 64; ++w) n += std::popcount(start[w]);
+    return n;
 }
 
 }  // namespace
@@ -69,6 +65,7 @@ void Collector::add(int64_t r, const uint64_t* there, const uint64_t* start, con
             if (label[++n] > runs_.first.size())
                 runs_.first.push_back(r * runs_.shape.x + w * 64 + std::countr_zero(s));
     runs_.labels.insert(runs_.labels.end(), label + 1, label + 1 + n);
+    runs_.before[r + 1] = static_cast<int64_t>(runs_.labels.size());
     if (core_) count(r, there, start, label);
 }
 
@@ -115,16 +112,12 @@ Runs of_labels(View<const uint32_t> labels, const watershed::Box* core) {
 template <class Out>
 void spread(Executor& ex, const Kept& runs, const watershed::Box& box, const Out* table, int64_t n, Out* out,
             int64_t plane, int64_t row) {
-    const int64_t rows = runs.shape.rows(), words = bit_words(runs.shape.x);
-    std::vector<int64_t> before(rows + 1);
-    count_starts(runs.bits, rows, words, before.data() + 1);
-    for (int64_t r = 0; r < rows; ++r) before[r + 1] += before[r];
-    if (before[rows] != runs.count)
-        refuse("runs must be ", before[rows], " as their bits say, got ", runs.count, " labels");
-    uint32_t most = 0;
-    for (int64_t k = 0; k < runs.count; ++k) most = std::max(most, runs.labels[k]);
-    if (most >= n) refuse("table must have label ", most, ", got ", n, " rows");
+    const int64_t words = bit_words(runs.shape.x);
     const int64_t deep = box.end.z - box.begin.z, high = box.end.y - box.begin.y, wide = box.end.x - box.begin.x;
+    const auto named = [&](uint32_t label) {
+        if (label >= n) refuse("table must have label ", label, ", got ", n, " rows");
+        return table[label];
+    };
     ex.for_chunks(deep * high, std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, wide)),
                   [&](int64_t begin, int64_t end, int) {
                       std::vector<Out> labels(runs.shape.x + 1), whole(runs.shape.x);
@@ -132,15 +125,21 @@ void spread(Executor& ex, const Kept& runs, const watershed::Box& box, const Out
                           const int64_t z = k / high, y = k % high;
                           const int64_t r = (box.begin.z + z) * runs.shape.y + box.begin.y + y;
                           const uint64_t *there = runs.bits + 2 * r * words, *start = there + words;
-                          const uint32_t* of_runs = runs.labels + before[r];
-                          const int64_t here = before[r + 1] - before[r];
-                          for (int64_t i = 0; i < here; ++i) labels[i + 1] = table[of_runs[i]];
+                          const int64_t from = runs.before[r], here = count_starts(start, words);
+                          if (from < 0 || from > runs.count - here || runs.before[r + 1] != from + here)
+                              refuse("runs must be as their bits say, got others in row ", r);
+                          const uint32_t* of_runs = runs.labels + from;
                           Out* to = out + z * plane + y * row;
+                          if (wide < 8 && wide < runs.shape.x) {
+                              for (int64_t x = 0; x < wide; ++x) {
+                                  const int64_t run = run_at(there, start, box.begin.x + x);
+                                  to[x] = run ? named(of_runs[run - 1]) : Out(0);
+                              }
+                              continue;
+                          }
+                          for (int64_t i = 0; i < here; ++i) labels[i + 1] = named(of_runs[i]);
                           if (wide == runs.shape.x) {
                               spread_row(there, start, wide, labels.data(), to);
-                          } else if (wide < 8) {
-                              for (int64_t x = 0; x < wide; ++x)
-                                  to[x] = label_at(there, start, box.begin.x + x, labels.data());
                           } else {
                               spread_row(there, start, runs.shape.x, labels.data(), whole.data());
                               std::copy_n(whole.data() + box.begin.x, wide, to);

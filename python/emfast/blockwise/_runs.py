@@ -32,6 +32,8 @@ class Runs:
     bits : (n,) uint64
         Where labels are, and where runs begin.
     labels : (runs,) uint32
+    before : (rows + 1,) int64
+        How many runs come before each row.
     first : (labels,) int64
         The first voxel of each label, in the box.
     sizes : (labels,) int64
@@ -41,6 +43,7 @@ class Runs:
     shape: tuple[int, ...]
     bits: np.ndarray
     labels: np.ndarray
+    before: np.ndarray
     first: np.ndarray
     sizes: np.ndarray
 
@@ -48,12 +51,12 @@ class Runs:
         """Write ``table[label]`` of a window to an array of its shape and the table's dtype, whose rows are dense."""
         depth = (1,) * (3 - len(self.shape))
         box = [0] * len(depth) + [w.start for w in window] + [1] * len(depth) + [w.stop for w in window]
-        _native.host.runs_spread(Host(), (*depth, *self.shape), self.bits, self.labels, box, table, out)
+        _native.host.runs_spread(Host(), (*depth, *self.shape), self.bits, self.labels, self.before, box, table, out)
 
     def window(self, window: Window) -> np.ndarray:
         """The labels of a window."""
         out = np.empty([w.stop - w.start for w in window], "u4")
-        self.write(window, np.arange(int(self.labels.max(initial=0)) + 1, dtype="u4"), out)
+        self.write(window, np.arange(len(self.first) + 1, dtype="u4"), out)
         return out
 
 
@@ -107,14 +110,14 @@ def writes_in_place(volume: Any) -> bool:
 def keep_runs(shelf: Shelf, block: Block, runs: Runs) -> None:
     """Leave the labels of a block on the shelf."""
     box = np.array([(n, w.start, w.stop) for n, w in zip(runs.shape, block.inner, strict=True)], np.int64)
-    shelf.put(f"runs/{block.index}", box=box, bits=runs.bits, labels=runs.labels)
+    shelf.put(f"runs/{block.index}", box=box, bits=runs.bits, labels=runs.labels, before=runs.before)
 
 
 def kept_runs(shelf: Shelf, block: int) -> tuple[Runs, Window]:
     """The labels of a block, and the window of its core in them."""
     found = shelf.get(f"runs/{block}")
     box = found["box"].tolist()
-    runs = Runs(tuple(n for n, _, _ in box), found["bits"], found["labels"], _NONE, _NONE)
+    runs = Runs(tuple(n for n, _, _ in box), found["bits"], found["labels"], found["before"], _NONE, _NONE)
     return runs, tuple(slice(begin, end) for _, begin, end in box)
 
 
