@@ -151,11 +151,11 @@ constexpr auto components_runs = on_host, watershed_runs = on_host, runs_spread 
 
 void register_runs(py::module_& m) {
     // (labels, connectivity, background bits or None, sizes)
-    m.def("components_runs", &components_runs);
+    m.def("components_runs", components_runs);
     // (affinities, mask or None, low, high, per_section, begin and end of the inner box, sizes)
-    m.def("watershed_runs", &watershed_runs);
+    m.def("watershed_runs", watershed_runs);
     // (shape of the block, bits, labels, runs before each row, begin and end of a box in it, table, out)
-    m.def("runs_spread", &runs_spread);
+    m.def("runs_spread", runs_spread);
 }
 
 }  // namespace emfast
