@@ -130,7 +130,7 @@ def make_plan(
         sides = _grown(unit, shape, MOST if bound else AIM, lambda s: fits(s, at_once, held), together)
         volumes = [*sources.values(), *targets.values()]
         if volumes and all(isinstance(volume, np.ndarray) for volume in volumes):
-            slabs = _slabs(sides, shape)
+            slabs = _slabs(sides, shape, together)
             sides = slabs if fits(slabs, at_once, held) and len(Grid(shape, slabs)) >= together else sides
     else:
         sides = sides_of_block(block, len(shape))
@@ -240,10 +240,11 @@ def _grown(unit: tuple[int, ...], shape: tuple[int, ...], most: int, fits: Any, 
             return sides
 
 
-def _slabs(sides: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Blocks of as many voxels that are whole planes, where these are thick: in memory such a block lies side by side,
-    and need not be copied to be worked on."""
+def _slabs(sides: tuple[int, ...], shape: tuple[int, ...], at_once: int) -> tuple[int, ...]:
+    """Blocks of as many voxels, or so many that no worker waits long for another, that are whole planes where these are
+    thick: in memory such a block lies side by side, and need not be copied to be worked on."""
     depth = math.prod(map(min, sides, shape)) // max(1, math.prod(shape[1:]))
+    depth = min(depth, max(_THICK, -(-shape[0] // (2 * at_once))))
     return (depth, *(max(1, n) for n in shape[1:])) if depth >= _THICK else sides
 
 
