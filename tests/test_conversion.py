@@ -186,3 +186,24 @@ def test_the_command(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["convert", *places, "--window", "1,2,3"])
     assert "must be ranges like 0:100,:,512:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["array", "volume"])
+def test_windows_have_no_steps_and_may_be_empty(kind, tmp_path):
+    array = np.arange(120).reshape(4, 5, 6)
+    emfast.convert(array, tmp_path / "a.npy")
+    source = array if kind == "array" else emfast.open_volume(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match=r"window must be slices of step 1, got .*2"):
+        emfast.convert(source, tmp_path / "b.zarr", window=(slice(0, 4, 2), slice(None), slice(None)))
+    assert not (tmp_path / "b.zarr").exists()
+    for k, window in enumerate([slice(1, 1), slice(7, 9)]):
+        made = emfast.convert(source, tmp_path / f"{k}.zarr", window=(window, slice(None), slice(None)))
+        assert made.shape == (0, 5, 6)
+
+
+def test_new_slices_leave_only_slices(tmp_path):
+    pytest.importorskip("PIL")
+    emfast.convert(np.zeros((2, 3, 4), "u1"), tmp_path / "new" / "*.png")
+    emfast.convert(np.ones((2, 3, 4), "u1"), tmp_path / "new" / "*.png", overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["new"]
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["0000.png", "0001.png"]

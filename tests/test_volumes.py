@@ -438,3 +438,12 @@ def importorskip_or_none(name):
         return __import__(name)
     except ModuleNotFoundError:
         return None
+
+
+@pytest.mark.parametrize("key", [slice(1, 1), slice(30, 40), slice(3, 2), slice(0, 0)])
+def test_empty_parts_are_empty(key, stored):
+    volume, array = stored
+    for window in ((key, ...), (..., key)):
+        assert volume.crop(window).shape == array[window].shape
+        assert np.array_equal(volume.crop(window), array[window])
+        assert volume.crop(window).crop((slice(0, 3), ...)).size == 0

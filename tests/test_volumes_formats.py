@@ -6,7 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+import emfast
 from emfast import open_volume
+from emfast.errors import CorruptData
 
 pytest.importorskip("numcodecs")
 SPACING, OFFSET = (30.0, 8.0, 4.0), (-60.0, 16.0, 400.0)
@@ -473,3 +475,33 @@ def test_tiff_that_lost_pages_is_noticed(tmp_path):
             file.write_bytes(good[:length])
             with pytest.raises(ValueError, match=rf"{name}\.tif"):
                 open_volume(file)[...]
+
+
+def test_precomputed_volumes_that_are_not_whole_say_so(tmp_path):
+    pytest.importorskip("tensorstore")
+    place, array = f"precomputed://{tmp_path}/a", np.zeros((70, 70, 70), "u2")
+    array[66, 66, 66] = 300
+    with pytest.raises(ValueError, match="dtype must hold all values"):
+        emfast.convert(array, place, dtype="u1", spacing=(30, 8, 8), block=64)
+    with emfast.open_volume(place) as volume:
+        assert not volume[:64, :64, :64].any()
+        with pytest.raises(CorruptData, match="a has lost a chunk, or it was not written"):
+            volume[...]
+    emfast.convert(array, place, spacing=(30, 8, 8), block=64, overwrite=True)
+    assert np.array_equal(emfast.open_volume(place), array)
+    with emfast.open_volume(place, mode="r+") as volume:
+        volume[3:5] = 7
+        volume[3:5] = 0
+    assert np.array_equal(emfast.open_volume(place), array)
+
+
+def test_precomputed_volumes_keep_their_meshes(tmp_path):
+    pytest.importorskip("tensorstore")
+    place, array = f"precomputed://{tmp_path}/a", np.ones((4, 5, 6), "u4")
+    emfast.convert(array, place, spacing=(30, 8, 8))
+    emfast.convert(array + 1, place, spacing=(40, 8, 8), overwrite=True)
+    (tmp_path / "a" / "mesh").mkdir()
+    with pytest.raises(FileExistsError, match="also holds mesh"):
+        emfast.convert(array, place, spacing=(30, 8, 8), overwrite=True)
+    assert (tmp_path / "a" / "mesh").exists()
+    assert np.array_equal(emfast.open_volume(place), array + 1)

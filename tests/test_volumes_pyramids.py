@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from collections import Counter
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import emfast
 from emfast import open_volume
 from emfast.volumes import downsample, write_pyramid
 
@@ -218,3 +220,47 @@ def test_windows_begin_at_the_origin():
     for z, y in itertools.product(range(0, 9, 4), range(0, 8, 2)):
         part = downsample(array[z : z + 4, y : y + 2], (2, 2, 2))
         assert np.array_equal(part, whole[z // 2 : z // 2 + 2, y // 2 : y // 2 + 1])
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_lies_beside_the_levels_is_not_replaced(version, tmp_path):
+    place, new = tmp_path / "a.zarr", {"mode": "w", "shape": (3, 4, 5), "dtype": "u1"}
+    emfast.volumes.write_pyramid(np.ones((4, 5, 6), "u1"), str(place), version=version)
+    emfast.volumes.write_pyramid(np.ones((4, 5, 6), "u1"), str(place), version=version, mode="w")
+    (place / "labels").mkdir()
+    (place / "labels" / "kept").write_text("")
+    with pytest.raises(FileExistsError, match=r"a\.zarr also holds labels"):
+        emfast.volumes.write_pyramid(np.ones((4, 5, 6), "u1"), str(place), version=version, mode="w")
+    with pytest.raises((FileExistsError, ValueError), match=r"a\.zarr"):
+        emfast.open_volume(place, **new)
+    with pytest.raises(FileExistsError, match=r"a\.zarr also holds labels"):
+        emfast.volumes.check_free(place)
+    assert (place / "labels" / "kept").exists()
+    assert emfast.open_volume(place).shape == (4, 5, 6)
+    (place / "labels" / "kept").unlink()
+    (place / "labels").rmdir()
+    emfast.open_volume(place, **new).close()
+    assert emfast.open_volume(place).shape == (3, 4, 5)
+
+
+def test_levels_may_lie_deeper_beside_others(tmp_path):
+    place = tmp_path / "a.zarr"
+    for name in ("deep/0", "deep/other"):
+        emfast.convert(np.ones((4, 5, 6), "u1"), f"{place}:{name}")
+    said = json.loads((place / "zarr.json").read_text())
+    said["attributes"] = {"ome": {"version": "0.5", "multiscales": [{"datasets": [{"path": "deep/0"}]}]}}
+    (place / "zarr.json").write_text(json.dumps(said))
+    with pytest.raises(FileExistsError, match="also holds deep/other"):
+        emfast.open_volume(place, mode="w", shape=(3, 4, 5), dtype="u1")
+    assert emfast.open_volume(f"{place}:deep/other").shape == (4, 5, 6)
+
+
+@pytest.mark.parametrize("ending", ["n5", "zarr"])
+def test_an_array_with_others_below_it_is_not_replaced(ending, tmp_path):
+    place = tmp_path / f"a.{ending}"
+    emfast.convert(np.ones((4, 5, 6), "u1"), f"{place}:x")
+    emfast.convert(np.ones((4, 5, 6), "u1"), f"{tmp_path}/b.{ending}")
+    os.rename(tmp_path / f"b.{ending}", place / "x" / "inside")
+    with pytest.raises(FileExistsError, match="also holds inside"):
+        emfast.convert(np.ones((2, 2, 2), "u1"), f"{place}:x", overwrite=True)
+    assert emfast.open_volume(f"{place}:x/inside").shape == (4, 5, 6)

@@ -128,6 +128,8 @@ def _source_of(source: Any, told: dict[str, Any], stack: ExitStack) -> Any:
 
 def _cropped(source: Any, window: Sequence[slice], told: dict[str, Any]) -> Any:
     """A part, which says where it lies."""
+    if any(isinstance(s, slice) and s.step not in (None, 1) for s in window):
+        raise ValueError(f"window must be slices of step 1, got {window!r}")
     if isinstance(source, Volume):
         return source.crop(window)
     part = source[tuple(window)]

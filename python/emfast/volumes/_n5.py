@@ -18,7 +18,19 @@ from ._ngff import letters_of
 from ._places import Place
 from ._source import SPACE, About, Source, nanometres, numbers_or_none, sizes_of, space_in, usual_axes
 from ._stores import Local, Store, open_store
-from ._zarr import MARK, Chunked, Layout, cname_of, codec_of, node_at, put_files, read_json, resolution_of, sides_for
+from ._zarr import (
+    MARK,
+    Chunked,
+    Layout,
+    check_alone,
+    cname_of,
+    codec_of,
+    node_at,
+    put_files,
+    read_json,
+    resolution_of,
+    sides_for,
+)
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 _NAMES = {"bzip2": "bz2", "xz": "lzma"}
@@ -190,6 +202,8 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
         raise FileExistsError(f"{place} is there: mode 'w' replaces it")
     if "dimensions" not in old and place.name and store.below(place.name):
         raise FileExistsError(f"{place} must be free or an array, but is a group")
+    if "dimensions" in old:
+        check_alone(str(place), [name for name in store.below(place.name) if not name.isdigit()])
     name, level = codec_of(codec)
     compression: dict[str, Any] = {"type": name}
     if name in ("blosc", "lz4"):

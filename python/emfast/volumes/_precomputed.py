@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import CorruptData
 from ._places import Place
 from ._source import About, Source, Window, library, numbers_or_none, sizes_of
 from ._stores import open_store
-from ._zarr import codec_of, read_json
+from ._zarr import MARK, check_alone, codec_of, read_json
 
 _TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32")
 _LABELS = ("uint32", "uint64")
@@ -27,8 +28,8 @@ _lock = threading.Lock()
 class Precomputed(Source):
     """One resolution."""
 
-    def __init__(self, store: Any, about: About, start: tuple[int, ...], single: bool) -> None:
-        self.store, self.about, self.start, self.single = store, about, start, single
+    def __init__(self, store: Any, about: About, start: tuple[int, ...], single: bool, path: str) -> None:
+        self.store, self.about, self.start, self.single, self.path = store, about, start, single, path
 
     def _part(self, window: Window) -> Any:
         at: list[Any] = [slice(s + w.start, s + w.stop, w.step) for s, w in zip(self.start, window, strict=False)]
@@ -36,7 +37,12 @@ class Precomputed(Source):
         return self.store[key]
 
     def read(self, window: Window) -> np.ndarray:
-        return np.asarray(self._part(window).read().result())
+        try:
+            return np.asarray(self._part(window).read().result())
+        except ValueError as error:
+            if "NOT_FOUND" in str(error):  # of ours, which have every chunk
+                raise CorruptData(f"{self.path} has lost a chunk, or it was not written ({error})") from error
+            raise
 
     def write(self, window: Window, values: np.ndarray) -> None:
         self._part(window).write(values).result()
@@ -69,6 +75,8 @@ def _opened(tensorstore: Any, path: str, info: dict[str, Any], scale: dict[str, 
     if "://" in path and not path.startswith(("http://", "https://")):
         kvstore = {"driver": path.partition("://")[0], **_bucket(path)}
     spec = {"driver": "neuroglancer_precomputed", "kvstore": kvstore, "scale_index": k, "open": True}
+    if MARK in info:  # a missing chunk is an error, and every chunk is written
+        spec |= {"fill_missing_data_reads": False, "store_data_equal_to_fill_value": True}
     store = tensorstore.open(spec, context=_context(tensorstore)).result()
     if tuple(store.shape) != (*size, channels):
         raise ValueError(f"its size must be {(*size, channels)}, got {tuple(store.shape)}")
@@ -87,7 +95,7 @@ def _opened(tensorstore: Any, path: str, info: dict[str, Any], scale: dict[str, 
         "xyz" if single else "xyzc",
         {key: value for key, value in info.items() if key != "scales"} | {"scale": scale},
     )
-    return Precomputed(store, about, tuple(first), single)
+    return Precomputed(store, about, tuple(first), single, path)
 
 
 def _bucket(path: str) -> dict[str, str]:
@@ -127,6 +135,7 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
             raise FileExistsError(f"{place.path} is there and is no precomputed volume: choose another name")
         if mode == "x" and os.listdir(place.path):
             raise FileExistsError(f"{place.path} is there: mode 'w' replaces it")
+        check_alone(place.path, _others(place.path))
     parent = os.path.dirname(place.path)
     if not os.path.isdir(parent):
         raise FileNotFoundError(f"{place.path} must lie in an existing folder, got {parent!r}")
@@ -141,6 +150,13 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
     from ._source import Turned
 
     return Turned(_opened(tensorstore, place.path, info, info["scales"][0], 0))
+
+
+def _others(path: str) -> list[str]:
+    """What lies in a folder beside the info and the scales that it names."""
+    scales = (read_json(open_store(path), "info") or {}).get("scales")
+    keys = [str(s.get("key")).strip("/").partition("/")[0] for s in scales if isinstance(s, dict)] if scales else []
+    return sorted(n for n in os.listdir(path) if n not in ("info", "provenance", *keys) and not n.startswith("."))
 
 
 def _info(place: Place, about: About, codec: str | None) -> dict[str, Any]:
@@ -169,6 +185,7 @@ def _info(place: Place, about: About, codec: str | None) -> dict[str, Any]:
         "data_type": name,
         "num_channels": about.shape[0] if about.axes == "czyx" else 1,
         "scales": [scale],
+        MARK: {"format": 1},
     }
 
 

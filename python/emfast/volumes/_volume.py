@@ -487,8 +487,9 @@ def _within(outer: Window, inner: Window) -> Window:
     """The inner window, counted from the outer's start; the last step ends where the last voxel does."""
     found = []
     for o, w in zip(outer, inner, strict=True):
-        last = max(0, math.ceil((w.stop - w.start) / w.step) - 1) * w.step
-        found.append(slice(o.start + w.start, o.start + w.start + last + 1, w.step))
+        count = max(0, math.ceil((w.stop - w.start) / w.step))
+        stop = w.start + (count - 1) * w.step + 1 if count else w.start
+        found.append(slice(o.start + w.start, o.start + stop, w.step))
     return tuple(found)
 
 

@@ -684,7 +684,44 @@ def check_free(store: Store, key: str, replaces: bool = True) -> bool:
     ours = node is not None and (MARK in node.attributes or _ngff.pyramid_of(node.attributes) is not None)
     if node is not None and not node.is_array and not ours:
         raise FileExistsError(f"{where} must be free or an array, but is a group")
+    if node is not None and isinstance(store, Local):
+        check_alone(where, _others(store, key, node))
     return node is not None
+
+
+def check_alone(where: str, others: list[str]) -> None:
+    """Refuse to replace a folder that holds more than the volume."""
+    if others:
+        raise FileExistsError(f"{where} also holds {others[0]}: remove that first, or choose another name")
+
+
+def _others(store: Local, key: str, node: Node) -> list[str]:
+    """What lies in an array or a pyramid and belongs to neither."""
+    if node.is_array:
+        names = [name for name in store.below(key) if name != "c" and not name.isdigit()]
+        return [name for name in names if node_at(store, _joined(key, name)) is not None]
+    pyramid = _ngff.pyramid_of(node.attributes)
+    if pyramid is None:  # one of ours that was not finished: its levels have numbers
+        return [name for name in _listed(store, key) if not name.isdigit()]
+    levels = [level["path"].strip("/") for level in _ngff.levels_of(pyramid)]
+    return _beside_levels(store, key, "", levels)
+
+
+def _beside_levels(store: Local, key: str, inside: str, levels: list[str]) -> list[str]:
+    found = []
+    for name in _listed(store, _joined(key, inside)):
+        path = _joined(inside, name)
+        if any(level.startswith(f"{path}/") for level in levels):
+            found += _beside_levels(store, key, path, levels)
+        elif path not in levels:
+            found.append(path)
+    return found
+
+
+def _listed(store: Local, key: str) -> list[str]:
+    """All but headers and what is hidden."""
+    names = os.listdir(os.path.join(store.root, key) if key else store.root)
+    return sorted(name for name in names if name != "zarr.json" and not name.startswith("."))
 
 
 def put_node(store: Store, key: str, files: dict[str, dict[str, Any]], replaces: bool) -> None:
@@ -708,4 +745,4 @@ def save(place: Place, array: np.ndarray) -> None:
             source.write(tuple(slice(0, n, 1) for n in array.shape), array)
 
 
-__all__ = ["Chunked", "Layout", "Node", "create", "open_array", "open_source"]
+__all__ = ["Chunked", "Layout", "Node", "check_alone", "create", "open_array", "open_source"]
