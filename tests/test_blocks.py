@@ -608,11 +608,14 @@ def test_plans_stay_within_the_memory(data):
         assert "memory must be at least" in str(error)
         smallest = Grid(shape, shard, halo).largest
         need = math.prod(smallest) * cost
-        assert need + min(need, _plan.KEPT) > memory - _plan._resident() - 10**7  # not less is held than before
+        assert need + min(need, _plan.LITTLE) + _plan.LATE > memory - _plan._resident() - 10**7  # held as before
         return
     assert plan.bytes <= memory
     need = cost * math.prod(plan.grid.largest)
-    assert plan.bytes == plan.base + plan.workers * math.ceil(need + min(need, _plan.KEPT))
+    most = plan.workers * (need + min(need, _plan.LITTLE))
+    assert plan.bytes <= plan.base + _plan.LATE + math.ceil(most)
+    if len(plan.grid) > 1000:  # with fewer it is seen that some are smaller
+        assert plan.bytes == plan.base + _plan.LATE + math.ceil(most)
     assert plan.cost == cost
     assert 1 <= plan.workers <= min(workers, plan.blocks)
     for side, s, n in zip(plan.block, shard, shape, strict=True):
@@ -647,6 +650,16 @@ def test_blocks_do_not_depend_on_what_is_held(monkeypatch):
         assert plan.base == held * 10**6
         blocks.add(plan.block)
     assert len(blocks) == 1
+
+
+def test_plans_count_the_blocks_that_there_are():
+    """Of a grid of one large block and small ones, two at once are not two large ones."""
+    options = dict(block=(8, 10), halo=1, cost=10**6)
+    one, two = (plan_blocks(np.zeros((10, 10), "u1"), workers=k, **options) for k in (1, 2))
+    assert (one.workers, two.workers) == (1, 2)
+    first, second = 9 * 10 * 10**6, 3 * 10 * 10**6
+    assert one.bytes - one.base == _plan.LATE + first + _plan.KEPT
+    assert two.bytes - two.base == _plan.LATE + first + _plan.KEPT + second + min(second, _plan.KEPT)
 
 
 def test_plans_in_words():
@@ -723,7 +736,7 @@ def test_plans_are_near_what_is_held(tmp_path):
         assert peak <= planned, case
         ratios.append(planned / peak)
         shutil.rmtree(folder)
-    assert np.median(ratios) <= 1.5  # workers seldom hold their most at the same moment: with three it is up to 2.4
+    assert np.mean(np.array(ratios) <= 1.5) >= 0.9
 
 
 def test_progress_is_told():

@@ -263,3 +263,15 @@ def test_volumes_in_files(tmp_path):
 
     found = blockwise.connected_components(tmp_path / "f.zarr", tmp_path / "c.zarr:all", connectivity=26, block=16)
     equal(found[...], emfast.connected_components(wanted, connectivity=26))
+
+
+def test_pictures_in_files(tmp_path):
+    """A file with two channels of a picture may be read as one of three axes of space: the target has two."""
+    pytest.importorskip("zarr")
+    affinities = emfast.phantom.make((8, 24, 30), seed=2).affinities[1:, 4]
+    options = {"mode": "w", "shape": affinities.shape, "dtype": affinities.dtype}
+    with emfast.open_volume(tmp_path / "a.zarr", spacing=(1, 8, 4), **options) as volume:
+        volume[...] = affinities
+    found = blockwise.watershed(tmp_path / "a.zarr", tmp_path / "f.zarr", block=(8, 16))
+    equal(found[...], emfast.watershed(affinities))
+    assert found.spacing == (8, 4)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +112,22 @@ def test_a_run_that_was_cut_short_goes_on(tmp_path, source, labels, name, monkey
             assert target.with_suffix(".zarr.work").is_dir()
     assert len(stops) > 6, "it was stopped more than once"
     assert np.array_equal(found[...], call(emfast, labels))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.zarr", "out.zarr"]
+
+
+def test_a_folder_that_goes_is_gone_at_once(tmp_path, source, labels, monkeypatch):
+    """A kill while it is removed leaves nothing that the next run takes for a beginning."""
+    call, target = OPERATIONS["dust"], tmp_path / "out.zarr"
+
+    def killed(folder, **_):
+        (Path(folder) / "local.zarr" / "zarr.json").unlink()
+        raise Stopped
+
+    monkeypatch.setattr(blockwise._run.shutil, "rmtree", killed)
+    with pytest.raises(Stopped):
+        call(blockwise, source, target, block=BLOCK)
+    monkeypatch.undo()
+    assert np.array_equal(call(blockwise, source, target, block=BLOCK)[...], call(emfast, labels))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.zarr", "out.zarr"]
 
 

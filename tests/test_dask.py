@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import emfast
+from emfast._engine.plan import LATE
 from emfast.blocks import Grid, Made, check_blocks, map_blocks, plan_blocks
 from emfast.errors import BlocksFailed
 
@@ -169,7 +170,8 @@ def test_plans_of_clusters(client, stores):
     folder, _, _ = stores
     plan = plan_blocks(folder / "in.zarr", folder / "one.zarr", client=client, memory="1GB", cost=10)
     assert plan.workers == 2
-    assert plan.bytes == plan.base + 2 * 2 * 10 * np.prod(plan.block)  # arrays so small are kept by the C library
+    blocks = sorted((10 * np.prod(block.shape) for block in plan.grid), reverse=True)
+    assert plan.bytes == plan.base + LATE + 2 * sum(blocks[:2])  # so small ones the C library keeps
     with pytest.raises(ValueError, match="memory must be at least"):
         plan_blocks(folder / "in.zarr", folder / "one.zarr", client=client, memory="1GB", cost=10**6)
 
@@ -212,6 +214,28 @@ def test_a_worker_that_dies_costs_its_blocks_only(processes, stores):
     calls = (folder / "log").read_text().split()
     # Beside the block that killed it, results that the worker had not yet handed over are made again.
     assert len(calls) <= len(values) + killed * 9
+
+
+def test_a_worker_that_dies_while_it_is_told(client, monkeypatch):
+    """Dask breaks off the call that tells all workers of a job, or to forget it."""
+    register, forget, calls = client.register_plugin, client.unregister_worker_plugin, []
+
+    def broken(call, times):
+        def fails(*arguments, **options):
+            calls.append(call.__name__)
+            if calls.count(call.__name__) <= times:
+                raise distributed.CommClosedError("Stream is closed")
+            return call(*arguments, **options)
+
+        return fails
+
+    monkeypatch.setattr(client, "register_plugin", broken(register, 2))
+    monkeypatch.setattr(client, "unregister_worker_plugin", broken(forget, 1))
+    assert map_blocks(lambda where: where.index, None, shape=(3,), block=1, client=client) == [0, 1, 2]
+    assert calls == ["register_plugin"] * 3 + ["unregister_worker_plugin"]
+    monkeypatch.setattr(client, "register_plugin", broken(register, 99))
+    with pytest.raises(distributed.CommClosedError):
+        map_blocks(lambda where: where.index, None, shape=(3,), block=1, client=client)
 
 
 @pytest.mark.slow

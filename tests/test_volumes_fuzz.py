@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fuzz
 import mutations
 
 pytest.importorskip("numcodecs")
@@ -90,6 +91,14 @@ def test_every_shortened_file_is_noticed(kind, tmp_path, caplog):
                 assert str(work) in str(error)
             else:  # what is cut off was of no account
                 assert np.array_equal(found, array)
+
+
+@pytest.mark.parametrize("kind", fuzz.OTHERS)
+def test_files_of_our_own(kind):
+    """Recipes, journals, graphs, trees, and names within a file; ``python tests/fuzz.py`` does all for longer."""
+    pytest.importorskip({"recipe": "yaml", "hdf5 names": "h5py"}.get(kind, "numpy"))
+    pytest.importorskip("zarr")
+    assert fuzz.parser_of(kind, first=0, count=60, seconds=60)[::2] == (60, 0)
 
 
 def main(kind, folder, count):

@@ -18,7 +18,7 @@ from ._engine.grid import Block, Grid
 from ._engine.identity import check_apart, in_memory, job_words, local_path, volume_words
 from ._engine.job import Job, Made, Outcome, takes_where
 from ._engine.journal import Journal, about_of, lock
-from ._engine.plan import Plan, Team, make_plan, team_here
+from ._engine.plan import Plan, Team, keep_little, make_plan, team_here
 from ._engine.reduce import combiner
 from ._engine.threads import Engine, Queue, drive, threads_engine
 from ._engine.values import Kept, Results, Values, wrong_block
@@ -140,6 +140,8 @@ def map_blocks(
             block = before.get("block", block)  # "auto" goes on with the blocks that it chose
         team = _team_of(client, _all(sources, targets), workers)
         plan = make_plan(sources, targets, whole, block, halo, memory, cost, team)
+        if plan.memory is not None and client is None:  # the workers of a cluster do so by Dask
+            keep_little()
         job = Job(fn, called, sources, targets, plan.grid, takes_where(fn), on_corrupt == "skip", path is not None)
         wide = any(side for pair in plan.grid.halo for side in pair)
         # In memory each block may be written where it was read, as long as no other block reads it too.

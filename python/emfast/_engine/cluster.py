@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from .threads import Ended
 
 _PER_THREAD = 4  # tasks under way for each thread of the cluster: what keeps it busy while results travel
 _BETWEEN = 2.0  # seconds from one look at the cluster to the next
+_TRIES = 5
 
 
 class Spec(WorkerPlugin):  # type: ignore[misc]
@@ -62,14 +64,15 @@ class Dask:
         sharing = Counter[str]()
         for address, threads in self.threads.items():
             sharing[get_address_host(address)] += threads
-        client.register_plugin(Spec(self.name, dumps(job), sharing), name=self.name)
+        _register(client, Spec(self.name, dumps(job), sharing))
 
     def __enter__(self) -> Dask:
         return self
 
     def __exit__(self, *_: Any) -> None:
         if self.client.status == "running":
-            self.client.unregister_worker_plugin(self.name)
+            with suppress(OSError):  # of a worker that dies now, which forgets too; the others are told
+                self.client.unregister_worker_plugin(self.name)
 
     @property
     def slots(self) -> int:
@@ -107,6 +110,18 @@ def threads_of(client: Client) -> tuple[int, int]:
     """Of all workers, and the most of one; a cluster that has none yet counts as one."""
     threads = [*client.nthreads().values(), 1]
     return max(1, sum(threads) - 1), max(threads)
+
+
+def _register(client: Client, spec: Spec) -> None:
+    """Tell all workers. One that dies at this moment makes the call fail; the next call no more knows of it."""
+    for left in reversed(range(_TRIES)):
+        try:
+            client.register_plugin(spec, name=spec.name)
+            return
+        except OSError:
+            if not left:
+                raise
+            time.sleep(0.2)
 
 
 def _run(name: str, index: int) -> Any:

@@ -18,9 +18,13 @@ from .grid import Grid, is_lazy, sides_of_block
 
 NEW = 200 * 10**6  # bytes of a worker before its first block: the interpreter, NumPy, Dask
 KEPT = 1 << 25  # bytes: glibc gives larger arrays back to the system, and keeps smaller ones of each thread for later
+LITTLE = 1 << 23  # and where it was told to keep little, as it is under a bound
+LATE = 1 << 23  # bytes of modules that are imported when the first block needs them
 AIM = 1 << 24  # voxels of a block where nothing else decides: 256³
 MOST = 1 << 27  # and where there is memory for more: 512³; larger ones save nothing any more
 _THICK = 32  # planes: a halo of one voxel on both sides is a sixteenth
+_MANY = 16
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
@@ -59,6 +63,8 @@ class Plan:
         Bytes that the process held before.
     memory : int or None
         The bound that was asked for.
+    kept : int
+        The most that the C library keeps of what each worker gave back.
     """
 
     grid: Grid
@@ -68,6 +74,7 @@ class Plan:
     files: int
     base: int
     memory: int | None
+    kept: int = KEPT
 
     @property
     def block(self) -> tuple[int, ...]:
@@ -82,7 +89,7 @@ class Plan:
     @property
     def bytes(self) -> int:
         """The most that the process will hold."""
-        return self.base + self.workers * _of_one(self.grid, self.cost, self.files)
+        return self.base + LATE + _together(self.grid, self.workers, self.cost, self.files, self.kept)
 
     def __str__(self) -> str:
         sides = " x ".join(map(str, self.block))
@@ -112,16 +119,18 @@ def make_plan(
     if not per_voxel > 0:
         raise ValueError(f"cost must be above 0 bytes for each voxel, got {cost!r}")
     base = NEW if team.base is None else team.base
+    kept = KEPT if bound is None else LITTLE
     counts = (team.of_one,) if team.fixed else range(team.of_one, 0, -1)
 
     def fits(sides: Sequence[int], at_once: int, held: int) -> bool:
-        return bound is None or held + at_once * _of_one(Grid(shape, sides, halo), per_voxel, files) <= bound
+        if bound is None:
+            return True
+        return held + _together(Grid(shape, sides, halo), at_once, per_voxel, files, kept) <= bound
 
     if isinstance(block, str):
         if block != "auto":
             raise ValueError(f"block must be 'auto' or sides of a block, got {block!r}")
-        # A share of the bound, so that the blocks do not differ from run to run by what a process happens to hold.
-        held = base if bound is None else next((bound // k for k in (8, 4, 2) if base <= bound // k), base)
+        held = base if bound is None else _share(bound, base)
         unit = _unit_of(targets, shape)
         chunked = _with_chunks(unit, sources, shape)
         unit = chunked if fits(chunked, counts[-1], held) else unit
@@ -135,10 +144,10 @@ def make_plan(
     else:
         sides = sides_of_block(block, len(shape))
         _check_aligned(sides, shape, targets)
-        at_once = next((k for k in counts if fits(sides, k, base)), counts[-1])
+        at_once = next((k for k in counts if fits(sides, k, base + LATE)), counts[-1])
     grid = Grid(shape, sides, halo)
     at_once = max(1, min(at_once, len(grid)))
-    plan = Plan(grid, at_once, max(1, _native.get_threads() // at_once), per_voxel, files, base, bound)
+    plan = Plan(grid, at_once, max(1, _native.get_threads() // at_once), per_voxel, files, base, bound, kept)
     if bound is not None and plan.bytes > bound:
         raise ValueError(
             f"memory must be at least {in_words(plan.bytes)} for blocks of {grid.block}, got {in_words(bound)}: "
@@ -147,10 +156,40 @@ def make_plan(
     return plan
 
 
-def _of_one(grid: Grid, cost: float, files: int) -> int:
-    """Bytes of one worker: its largest block, its files, and what the C library keeps of what was given back."""
-    block = cost * math.prod(grid.largest)
-    return math.ceil(block + min(block, KEPT)) + files
+def _share(bound: int, base: int) -> int:
+    """What a process will hold beside blocks, with room for modules and small tables; as a share of the bound, so that
+    the blocks do not differ from run to run by what it happens to hold."""
+    held = base + LATE + 2 * LITTLE
+    return next((bound // k for k in (8, 4, 2) if held <= bound // k), held)
+
+
+def most_voxels(memory: str | float, workers: int, cost: float) -> int:
+    """How many voxels a block may have at so many bytes each, that so many blocks fit into memory."""
+    bound = bytes_of(memory)
+    room = (bound - _share(bound, _resident())) / workers - LITTLE
+    return max(1, int(room / cost))
+
+
+def _together(grid: Grid, workers: int, cost: float, files: int, kept: int) -> int:
+    """Bytes of so many workers: the largest blocks, files, and what the C library keeps of what was given back."""
+    blocks = (cost * voxels for voxels in _most_voxels(grid, workers))
+    return math.ceil(sum(block + min(block, kept) for block in blocks)) + workers * files
+
+
+def _most_voxels(grid: Grid, workers: int) -> list[int]:
+    """Of the largest outer boxes, one for each worker; of grids of many blocks nearly all are as large as that."""
+    if workers > _MANY or len(grid) > _MANY**2:
+        return [math.prod(grid.largest)] * workers
+    sizes = sorted((math.prod(grid[index].outer_shape) for index in range(len(grid))), reverse=True)
+    return (sizes + [0] * workers)[:workers]
+
+
+def keep_little() -> None:
+    """From now on the C library gives all but small arrays back to the system when they are freed."""
+    with suppress(AttributeError, OSError):  # not glibc
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, LITTLE // 2)
+        library.mallopt(_TRIM_THRESHOLD, LITTLE)
 
 
 def bytes_of(memory: str | float) -> int:
@@ -268,4 +307,4 @@ def _resident() -> int:
     return pages * resource.getpagesize()
 
 
-__all__ = ["Plan", "bytes_of", "file_sides", "in_words", "make_plan"]
+__all__ = ["Plan", "bytes_of", "file_sides", "in_words", "keep_little", "make_plan", "most_voxels"]

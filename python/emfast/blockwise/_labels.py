@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .._engine.plan import _resident, bytes_of
+from .._engine import plan
 from .._native import get_threads
 from ._run import Engine, Run
 
-_COST = 40  # bytes for each voxel of a block: 64-bit labels, parts and what is written, in and out
+_BESIDE = 20  # bytes for each voxel of a block beside its labels: parts, contacts, what is written
 
 
 def labels_run(
@@ -22,9 +22,10 @@ def labels_run(
     work: Any,
     engine: dict[str, Any],
     dims: Sequence[int] = (2, 3),
-    cost: float = _COST,
+    beside: float = _BESIDE,
 ) -> Run:
-    """A :class:`Run` whose source ``labels`` is a volume of integers or bool with so many axes."""
+    """A :class:`Run` whose source ``labels`` is a volume of integers or bool with so many axes; ``beside`` labels a
+    block takes so many bytes for each voxel."""
 
     def shape(sources: dict[str, Any]) -> tuple[int, ...]:
         volume = sources["labels"]
@@ -36,6 +37,9 @@ def labels_run(
             raise ValueError(f"labels must be {wanted}, got {len(found)}D of shape {found}")
         return found
 
+    def cost(sources: dict[str, Any]) -> float:
+        return np.dtype(sources["labels"].dtype).itemsize + beside
+
     return Run({"labels": labels}, target, shape=shape, cost=cost, block=block, work=work, engine=engine)
 
 
@@ -43,8 +47,7 @@ def most_voxels(engine: Engine, cost: float, otherwise: int) -> int:
     """How many voxels a block may have at so many bytes each, so that all that are worked on fit into memory."""
     if engine.memory is None:
         return otherwise
-    workers = engine.workers or get_threads()
-    return max(1, int((bytes_of(engine.memory) - _resident()) / (workers * cost)))
+    return plan.most_voxels(engine.memory, engine.workers or get_threads(), cost)
 
 
 __all__ = ["labels_run", "most_voxels"]

@@ -130,6 +130,8 @@ class Run:
             if is_local(target) and self._place() == os.fspath(target):  # else it is written in the end
                 self._stack.enter_context(alone(beside(os.fspath(target), "lock"), f"target {target}"))
             if self.folder is not None:
+                if self._made:
+                    shutil.rmtree(_gone(self.folder), ignore_errors=True)  # where its removal was cut short
                 claim(self.folder, _KIND)
                 self._stack.enter_context(alone(os.path.join(self.folder, ".lock"), f"work {self.folder}"))
             elif self.engine.client is not None and not self.engine.planned:
@@ -167,7 +169,9 @@ class Run:
         if kind is None and self.notes is not None and self.notes is not self.engine.on_corrupt:
             self.notes.tell(beside(os.fspath(self.wanted), "lost.json") if is_local(self.wanted) else None)
         if kind is None and self._made and self.folder is not None:
-            shutil.rmtree(self.folder)
+            gone = _gone(self.folder)
+            os.rename(self.folder, gone)  # a kill leaves all of it or nothing that a run would go on with
+            shutil.rmtree(gone)
 
     def map(
         self,
@@ -269,12 +273,6 @@ class Run:
             return place
         return os.path.join(self.folder, "target.zarr")
 
-    def drop(self, name: str) -> None:
-        """A volume that no pass reads any more."""
-        if self.folder is not None:
-            self.shelf.drop(f"made/{name}")
-            shutil.rmtree(os.path.join(self.folder, f"{name}.zarr"), ignore_errors=True)
-
     def _held(self, dtype: Any) -> np.ndarray:
         """A volume in memory; of a plan one that takes none."""
         return np.broadcast_to(np.zeros((), dtype), self.shape) if self.engine.planned else np.empty(self.shape, dtype)
@@ -301,7 +299,7 @@ class Run:
         if ".zarr" in place:
             options["shards"] = block
         if like is not None and hasattr(like, "spacing"):
-            options |= {"spacing": like.spacing, "offset": like.offset}
+            options |= {name: _last(getattr(like, name), len(block)) for name in ("spacing", "offset")}
         volume = self._stack.enter_context(
             open_volume(place, mode="w", shape=self.shape, dtype=dtype, codec=codec, **options)
         )
@@ -376,6 +374,17 @@ def _born(place: str) -> np.ndarray:
             about = os.stat(path)
             return np.array([about.st_ino, about.st_mtime_ns])
     return np.zeros(2, np.int64)
+
+
+def _gone(folder: str) -> str:
+    """The name of a folder that is being removed."""
+    above, name = os.path.split(folder)
+    return os.path.join(above, f".{name}.gone")
+
+
+def _last(numbers: Any, count: int) -> Any:
+    """Those of the axes that are cut: affinities of a picture (2, y, x) may be said to have three axes of space."""
+    return None if numbers is None else tuple(numbers[len(numbers) - count :])
 
 
 def _chunk(side: int) -> int:

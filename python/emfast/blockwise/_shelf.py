@@ -115,14 +115,6 @@ class Shelf:
             return name in self._held
         return any(os.path.exists(self._path(name, ending)) for ending in (".npz", ".npy"))
 
-    def drop(self, name: str) -> None:
-        """Forget what nobody reads any more; it need not be there."""
-        self._held.pop(name, None)
-        if self.folder is not None:
-            for ending in (".npz", ".npy"):
-                if os.path.exists(path := self._path(name, ending)):
-                    os.unlink(path)
-
     def _named(self, name: str) -> str:
         """The path of a file that must be of that name: two of them put in each other's place are noticed."""
         path = self._path(name, ".npz")

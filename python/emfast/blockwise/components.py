@@ -71,7 +71,13 @@ def connected_components(
            [2, 0, 0, 0]], dtype=uint8)
     """
     with Run(
-        {"labels": labels}, target, shape=lambda of: of["labels"].shape, cost=24, block=block, work=work, engine=engine
+        {"labels": labels},
+        target,
+        shape=lambda of: of["labels"].shape,
+        cost=lambda of: np.dtype(of["labels"].dtype).itemsize + 8,  # labels, parts, and what is written or a little
+        block=block,
+        work=work,
+        engine=engine,
     ) as run:
         source = run.sources["labels"]
         united = find_components(run, source, connectivity=connectivity, background=background, periodic=periodic)

@@ -178,7 +178,7 @@ class _LastColumns(_Pass):
 def _distances(
     labels: Any, target: Any, spacing: Sequence[float], style: Style, block: Any, work: Any, engine: dict[str, Any]
 ) -> Any:
-    with labels_run(labels, target, block=block, work=work, engine=engine, cost=1) as run:  # it cuts by itself
+    with labels_run(labels, target, block=block, work=work, engine=engine, beside=0) as run:  # it cuts by itself
         source = run.sources["labels"]
         out = distances(run, source, lambda: run.target("distances", "f4", like=source), spacing, style, block)
         return run.result(out)
@@ -191,7 +191,8 @@ def distances(run: Run, labels: Any, target: Any, spacing: Any, style: Style, bl
     metric = metric_of(spacings, shape)
     wide = sum(w * n * n for w, n in zip(metric[0], shape, strict=True)) >= _NARROW
     word = 8 if wide else 4
-    cost = np.dtype(labels.dtype).itemsize + 3 * word + 4
+    cost = max(np.dtype(labels.dtype).itemsize, 4) + 2 * word + 1  # from labels to words, and over to others
+    after = word + max(word, 4) + 1  # from words to words, or to distances
     unit = file_sides(run.wanted, len(shape)) if hasattr(run.wanted, "shape") else None
     sides, passes = _kept_layout(run, unit, block, cost)
     run.grid = Grid(shape, sides)
@@ -214,8 +215,8 @@ def distances(run: Run, labels: Any, target: Any, spacing: Any, style: Style, bl
     run.map("rows", rows, labels, words, grid=over(passes[0]), halo=beyond, cost=cost)
     if len(passes) == 3:
         along_x, words = words, run.volume("columns", f"u{word}")
-        run.map("columns", _Columns(*metric, style), along_x, words, grid=over(passes[1]), cost=cost)
-    run.map("distances", _LastColumns(*metric, style), words, out := target(), grid=over(passes[-1]), cost=cost)
+        run.map("columns", _Columns(*metric, style), along_x, words, grid=over(passes[1]), cost=after)
+    run.map("distances", _LastColumns(*metric, style), words, out := target(), grid=over(passes[-1]), cost=after)
     return out
 
 

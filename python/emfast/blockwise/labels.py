@@ -50,7 +50,7 @@ def unique(labels: Any, *, counts: bool = False, block: Any = "auto", work: Any 
     >>> emfast.blockwise.unique(np.array([[7, -1, 7]]), counts=True, block=(1, 2))
     (array([-1,  7]), array([1, 2]))
     """
-    with _run(labels, None, block, work, engine) as run:
+    with _run(labels, None, block, work, engine, beside=4) as run:
         seen = _seen(run)
     return (seen.ids, seen.counts) if counts else seen.ids
 
@@ -225,5 +225,6 @@ def _look_up(run: Run, old: np.ndarray, new: np.ndarray, missing: str | int) -> 
     return run.result(out)
 
 
-def _run(labels: Any, target: Any, block: Any, work: Any, engine: dict[str, Any]) -> Run:
-    return labels_run(labels, target, block=block, work=work, engine=engine, dims=(1, 2, 3))
+def _run(labels: Any, target: Any, block: Any, work: Any, engine: dict[str, Any], beside: float = 8) -> Run:
+    """Beside labels there are others, or a few bytes."""
+    return labels_run(labels, target, block=block, work=work, engine=engine, dims=(1, 2, 3), beside=beside)

@@ -63,7 +63,7 @@ def statistics(
     >>> table.voxels.tolist(), table.volume.tolist()
     ([16], [30720.0])
     """
-    with labels_run(labels, block=block, work=work, engine=engine) as run:
+    with labels_run(labels, block=block, work=work, engine=engine, beside=6) as run:
         source = run.sources["labels"]
         shape, dtype = run.shape, np.dtype(source.dtype)
         nm = spacing_of(spacing, len(shape))

@@ -202,7 +202,7 @@ def _keep(
     engine: dict[str, Any],
 ) -> Any:
     """The components that are chosen, by number, with the labels they had; 0 elsewhere."""
-    with labels_run(labels, target, block=block, work=work, engine=engine) as run:
+    with labels_run(labels, target, block=block, work=work, engine=engine, beside=12) as run:
         source = run.sources["labels"]
         parts = _Parts(run, source, connectivity_of(connectivity, len(run.shape)))
         stays = chosen(parts)

@@ -60,7 +60,7 @@ def contingency(
     0.5
     """
     volumes = {"truth": truth, "labels": labels, "mask": mask}
-    with Run(volumes, None, shape=_one_shape, cost=40, block=block, work=work, engine=engine) as run:
+    with Run(volumes, None, shape=_one_shape, cost=_cost_of, block=block, work=work, engine=engine) as run:
         count = partial(_counted, ignore=_listed(ignore, "ignore"))
         found = run.map("contingency", count, dict(run.sources), reduce="+")
         if found is None:
@@ -154,6 +154,11 @@ class _Touch:
             found = part if found is None else found + part
         assert found is not None  # the block itself comes first
         return found
+
+
+def _cost_of(sources: dict[str, Any]) -> float:
+    """Bytes a voxel: what is read, and pairs under way."""
+    return sum(np.dtype(volume.dtype).itemsize for volume in sources.values()) + 4.0
 
 
 def _one_shape(sources: dict[str, Any]) -> tuple[int, ...]:
