@@ -157,8 +157,8 @@ def page(rows: list[tuple[str, str, int, dict[str, Any]]]) -> str:
         "",
         f"`python -m benchmarks.memory`, {date.today()}, {machine()}",
         "",
-        f"A phantom of {SIDE}³ voxels in Zarr, each case a process of its own. Planned is no less than the peak in {under} "
-        f"of {len(rows)} cases, and at most 1.5 times it in {near}.",
+        f"A phantom of {SIDE}³ voxels in Zarr, each case a process of its own. Planned is no less than the peak "
+        f"in {under} of {len(rows)} cases, and at most 1.5 times it in {near}.",
         "",
         "| operation | memory | workers | block | planned | peak | planned / peak |",
         "|---|---|---|---|---|---|---|",

@@ -614,7 +614,7 @@ def test_plans_stay_within_the_memory(data):
     need = cost * math.prod(plan.grid.largest)
     most = plan.workers * (need + min(need, _plan.LITTLE))
     assert plan.bytes <= plan.base + _plan.LATE + math.ceil(most)
-    if len(plan.grid) > 1000:  # with fewer it is seen that some are smaller
+    if min(plan.grid.counts) > 16:  # with fewer it is seen that some are smaller
         assert plan.bytes == plan.base + _plan.LATE + math.ceil(most)
     assert plan.cost == cost
     assert 1 <= plan.workers <= min(workers, plan.blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ LATE = 1 << 23  # bytes of modules that are imported when the first block needs 
 AIM = 1 << 24  # voxels of a block where nothing else decides: 256³
 MOST = 1 << 27  # and where there is memory for more: 512³; larger ones save nothing any more
 _THICK = 32  # planes: a halo of one voxel on both sides is a sixteenth
-_MANY = 16
+_MANY = 8
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
@@ -177,10 +178,17 @@ def _together(grid: Grid, workers: int, cost: float, files: int, kept: int) -> i
 
 
 def _most_voxels(grid: Grid, workers: int) -> list[int]:
-    """Of the largest outer boxes, one for each worker; of grids of many blocks nearly all are as large as that."""
-    if workers > _MANY or len(grid) > _MANY**2:
+    """Of the largest outer boxes, one for each worker; of many blocks nearly all are as large as the largest."""
+    if workers > _MANY:
         return [math.prod(grid.largest)] * workers
-    sizes = sorted((math.prod(grid[index].outer_shape) for index in range(len(grid))), reverse=True)
+    axes = []
+    for n, side, count, (before, after), most in zip(
+        grid.shape, grid.block, grid.counts, grid.halo, grid.largest, strict=True
+    ):
+        cuts = range(count) if count <= 2 * _MANY else ()
+        lengths = [min(n, (k + 1) * side + after) - max(0, k * side - before) for k in cuts] or [most] * workers
+        axes.append(sorted(lengths, reverse=True)[:workers])
+    sizes = sorted(map(math.prod, itertools.product(*axes)), reverse=True)
     return (sizes + [0] * workers)[:workers]
 
 
