@@ -218,13 +218,15 @@ def test_a_worker_that_dies_costs_its_blocks_only(processes, stores):
 
 def test_a_worker_that_dies_while_it_is_told(client, monkeypatch):
     """Dask breaks off the call that tells all workers of a job, or to forget it."""
+    from distributed.comm import CommClosedError
+
     register, forget, calls = client.register_plugin, client.unregister_worker_plugin, []
 
     def broken(call, times):
         def fails(*arguments, **options):
             calls.append(call.__name__)
             if calls.count(call.__name__) <= times:
-                raise distributed.CommClosedError("Stream is closed")
+                raise CommClosedError("Stream is closed")
             return call(*arguments, **options)
 
         return fails
@@ -234,7 +236,7 @@ def test_a_worker_that_dies_while_it_is_told(client, monkeypatch):
     assert map_blocks(lambda where: where.index, None, shape=(3,), block=1, client=client) == [0, 1, 2]
     assert calls == ["register_plugin"] * 3 + ["unregister_worker_plugin"]
     monkeypatch.setattr(client, "register_plugin", broken(register, 99))
-    with pytest.raises(distributed.CommClosedError):
+    with pytest.raises(CommClosedError):
         map_blocks(lambda where: where.index, None, shape=(3,), block=1, client=client)
 
 
