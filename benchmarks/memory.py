@@ -151,14 +151,18 @@ def measured(folder: str, case: str, memory: str, workers: int) -> dict[str, Any
 
 def page(rows: list[tuple[str, str, int, dict[str, Any]]]) -> str:
     ratios = [found["planned"] / found["peak"] for *_, found in rows]
+    about = machine()
     near, under = sum(r <= 1.5 for r in ratios), sum(r >= 1 for r in ratios)
     lines = [
         "# Memory planned and held",
         "",
-        f"`python -m benchmarks.memory`, {date.today()}, {machine()}",
+        f"`python -m benchmarks.memory`, {date.today()}, {about['processor']}, {about['threads']} threads, emfast "
+        f"{about['versions']['emfast']}, numpy {about['versions']['numpy']}.",
         "",
         f"A phantom of {SIDE}³ voxels in Zarr, each case a process of its own. Planned is no less than the peak "
-        f"in {under} of {len(rows)} cases, and at most 1.5 times it in {near}.",
+        f"in {under} of {len(rows)} cases, and at most 1.5 times it in {near}. `region_graph` and `agglomerate` hold the "
+        "graph of the whole volume or of a group too, which is no part of the plan of their blocks: here a fragment has "
+        "some hundred voxels, and a bound of 160 MB is not kept.",
         "",
         "| operation | memory | workers | block | planned | peak | planned / peak |",
         "|---|---|---|---|---|---|---|",
