@@ -160,9 +160,9 @@ def page(rows: list[tuple[str, str, int, dict[str, Any]]]) -> str:
         f"{about['versions']['emfast']}, numpy {about['versions']['numpy']}.",
         "",
         f"A phantom of {SIDE}³ voxels in Zarr, each case a process of its own. Planned is no less than the peak "
-        f"in {under} of {len(rows)} cases, and at most 1.5 times it in {near}. `region_graph` and `agglomerate` hold the "
-        "graph of the whole volume or of a group too, which is no part of the plan of their blocks: here a fragment has "
-        "some hundred voxels, and a bound of 160 MB is not kept.",
+        f"in {under} of {len(rows)} cases, and at most 1.5 times it in {near}. `region_graph` and `agglomerate` hold "
+        "the graph of the whole volume or of a group too, which is no part of the plan of their blocks: here a "
+        "fragment has some hundred voxels, and a bound of 160 MB is not kept.",
         "",
         "| operation | memory | workers | block | planned | peak | planned / peak |",
         "|---|---|---|---|---|---|---|",
