@@ -336,10 +336,10 @@ def test_precomputed_with_channels(tmp_path):
 def test_precomputed_needs_whole_voxels(tmp_path):
     pytest.importorskip("tensorstore")
     for settings, words in (
-        ({}, "needs a spacing"),
-        ({"spacing": SPACING, "offset": (1, 2, 3)}, "needs an offset of whole voxels"),
-        ({"spacing": SPACING, "shards": (64,) * 3}, "is not written in shards"),
-        ({"spacing": SPACING, "dtype": "f8"}, "takes uint8"),
+        ({}, "spacing must be given"),
+        ({"spacing": SPACING, "offset": (1, 2, 3)}, "offset must be whole voxels"),
+        ({"spacing": SPACING, "shards": (64,) * 3}, "shards must be None"),
+        ({"spacing": SPACING, "dtype": "f8"}, "dtype must be one of uint8"),
     ):
         with pytest.raises((ValueError, TypeError), match=words):
             open_volume(f"precomputed://{tmp_path}/a", mode="w", like=noise(), **settings)
@@ -505,3 +505,96 @@ def test_precomputed_volumes_keep_their_meshes(tmp_path):
         emfast.convert(array, place, spacing=(30, 8, 8), overwrite=True)
     assert (tmp_path / "a" / "mesh").exists()
     assert np.array_equal(emfast.open_volume(place), array + 1)
+
+
+# What other programs write
+
+
+@pytest.mark.parametrize("unit", ["\\u00B5m", "\\u00b5m", "\\u03BCm", "µm", "um", "MICRONS"])
+def test_micrometres_of_imagej(unit, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    said = {"spacing": 0.04, "unit": unit if unit.isascii() else "\\u00B5m", "axes": "ZYX"}
+    tifffile.imwrite(tmp_path / "a.tif", noise((3, 4, 5)), imagej=True, resolution=(125, 125), metadata=said)
+    assert open_volume(tmp_path / "a.tif").spacing == pytest.approx((40, 8, 8))
+
+
+@pytest.mark.parametrize("packed", [None, "zlib"])
+@pytest.mark.parametrize("shape", [(5, 16, 32), (5, 16, 32, 3)])
+def test_pages_that_were_written_one_by_one(shape, packed, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    array, colour = noise(shape), "rgb" if len(shape) == 4 else "minisblack"
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in array:
+            file.write(page, contiguous=False, compression=packed, photometric=colour)
+    with open_volume(tmp_path / "a.tif") as volume:
+        expected = array if len(shape) == 3 else array.transpose(3, 0, 1, 2)
+        assert volume.axes == ("zyx" if len(shape) == 3 else "czyx")
+        assert np.array_equal(volume, expected)
+        assert np.array_equal(volume[..., 1:4, 3:9, 5:30:3], expected[..., 1:4, 3:9, 5:30:3])
+
+
+def test_images_that_make_no_stack_are_told(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    for other in (noise((8, 32)), noise((16, 32)).astype("u2")):
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for page in (noise((16, 32)), other):
+                file.write(page, contiguous=False)
+        with pytest.warns(
+            UserWarning, match=r"a\.tif holds 2 images that make no stack: the first is read, \(16, 32\)"
+        ):
+            assert open_volume(tmp_path / "a.tif").shape == (16, 32)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(None, (80, 10, 8)), ("node", (80, 10, 8)), ("cell", (100, 12.5, 10))])
+def test_the_least_places_of_nrrd(kind, expected, tmp_path):
+    nrrd, array = pytest.importorskip("nrrd"), noise((3, 4, 5))
+    said = {"spacings": [4, 5, 40], "units": ["nm"] * 3, "axis mins": [8, 10, 80]}
+    said |= {} if kind is None else {"centerings": [kind] * 3}
+    nrrd.write(str(tmp_path / "a.nrrd"), array.T, said)
+    volume = open_volume(tmp_path / "a.nrrd")
+    assert (volume.spacing, volume.offset) == ((40, 5, 4), expected)
+    assert np.array_equal(volume, array)
+
+
+def test_each_axis_of_n5_may_have_its_unit(tmp_path):
+    said = {"dimensions": [5, 4, 3], "blockSize": [5, 4, 3], "dataType": "uint8", "compression": {"type": "raw"}}
+    said |= {"axes": ["x", "y", "z"], "units": ["um", "nm", "mm"], "resolution": [0.5, 5, 2], "offset": [1, 2, 3]}
+    (tmp_path / "a.n5").mkdir()
+    (tmp_path / "a.n5" / "attributes.json").write_text(json.dumps(said))
+    volume = open_volume(tmp_path / "a.n5")
+    assert (volume.spacing, volume.offset) == ((2e6, 5, 500), (3e6, 2, 1000))
+    (tmp_path / "a.n5" / "attributes.json").write_text(json.dumps(said | {"units": ["um", "nm"]}))
+    assert open_volume(tmp_path / "a.n5").spacing is None
+
+
+def test_links_in_hdf5_are_names(tmp_path):
+    h5py, array = pytest.importorskip("h5py"), noise((3, 4, 5))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["deep/raw"], file["other"] = array, array + 1
+        file["alias"], file["group"] = h5py.SoftLink("/deep/raw"), h5py.SoftLink("/deep")
+        file["hard"], file["nowhere"] = file["deep/raw"], h5py.SoftLink("/gone")
+    for name in ("alias", "hard", "group/raw", "deep/raw"):
+        assert np.array_equal(open_volume(f"{tmp_path}/a.h5:{name}"), array)
+    for name in ("nowhere", "group"):
+        with pytest.raises(ValueError, match="name must name an array of the file"):
+            open_volume(f"{tmp_path}/a.h5:{name}")
+
+
+@pytest.mark.parametrize(
+    ("place", "settings", "error", "words"),
+    [
+        ("a.mrc", {"dtype": "u4"}, TypeError, r"dtype must be one of int8.*a\.mrc, got uint32"),
+        ("a.nrrd", {"dtype": "f2"}, TypeError, r"dtype must be .*a\.nrrd, got float16"),
+        ("a.nii", {"dtype": "f2"}, TypeError, r"dtype must be .*a\.nii, got float16"),
+        ("a.n5", {"dtype": "?"}, TypeError, r"dtype must be one of uint8.*a\.n5, got bool"),
+        ("s/*.png", {"dtype": "f4"}, TypeError, r"dtype must be uint8.*png, got float32"),
+        ("a.zarr", {"chunks": (4, 4, 4), "shards": (6, 8, 8)}, ValueError, r"shards must be whole chunks.*a\.zarr"),
+        ("a.n5", {"shards": (4, 4, 4)}, ValueError, r"shards must be None for .*a\.n5.*got \(4, 4, 4\)"),
+        ("a.zarr", {"codec": "zip"}, ValueError, r"codec must be .*a\.zarr"),
+    ],
+)
+def test_mistakes_in_what_is_wanted_are_no_damage(place, settings, error, words, tmp_path):
+    with pytest.raises(error, match=words) as told:
+        open_volume(tmp_path / place, **{"mode": "w", "shape": (8, 8, 8), "dtype": "u1"} | settings)
+    assert "damaged" not in str(told.value)
+    assert not list(tmp_path.iterdir())

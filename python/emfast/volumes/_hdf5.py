@@ -247,7 +247,8 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
 
 def _opened(h5py: Any, file: Any, place: Place, kind: type[Dataset]) -> Source:
     try:
-        dataset = file[choose(_names(h5py, file), place.name, place.path)]
+        linked = place.name and isinstance(file.get(place.name), h5py.Dataset)  # by another name, too
+        dataset = file[place.name if linked else choose(_names(h5py, file), place.name, place.path)]
         return kind(file, dataset, _about(dataset, place), place.path)
     except BaseException:
         file.close()

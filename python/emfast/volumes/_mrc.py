@@ -88,9 +88,9 @@ def _about(fields: Any, shape: tuple[int, ...], dtype: np.dtype, imod: bool) -> 
 
 def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) -> Source:
     if about.axes != "zyx":
-        raise ValueError(f"{place.path} takes axes 'zyx', got {about.axes!r}")
+        raise ValueError(f"axes must be 'zyx' for {place.path}, got {about.axes!r}")
     if _WIDER.get(about.dtype.name, about.dtype.name) not in _WRITTEN:
-        raise TypeError(f"{place.path} takes {', '.join((*_WRITTEN, *_WIDER))}, got {about.dtype}")
+        raise TypeError(f"dtype must be one of {', '.join((*_WRITTEN, *_WIDER))} for {place.path}, got {about.dtype}")
     check_new(place.path, mode)
     return Scratch(place.path, about, lambda array: save(place.path, array, about), fill)
 

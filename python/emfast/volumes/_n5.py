@@ -189,11 +189,11 @@ def _of_transform(said: dict[str, Any], dims: int) -> tuple[str, Any, Any] | Non
 
 def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) -> Source:
     if about.dtype.name not in _TYPES:
-        raise TypeError(f"{place} takes {', '.join(_TYPES)}, got {about.dtype}")
+        raise TypeError(f"dtype must be one of {', '.join(_TYPES)} for {place}, got {about.dtype}")
     if about.shards is not None:
-        raise ValueError(f"{place} has no shards: leave them out")
+        raise ValueError(f"shards must be None for {place}, N5 has none, got {about.shards}")
     if fill:
-        raise ValueError(f"{place} has no fill value other than 0, got {fill}")
+        raise ValueError(f"fill must be 0 for {place}, N5 has no other, got {fill}")
     store = open_store(place.path)
     if node_at(store, "") is not None:
         raise FileExistsError(f"{place.path} is of Zarr: choose another folder")

@@ -120,9 +120,9 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
 def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) -> Source:
     library("nibabel", place.path, "formats")
     if about.axes not in ("zyx", "tzyx", "ctzyx", "yx"):
-        raise ValueError(f"{place.path} takes axes 'zyx', 'tzyx' or 'yx', got {about.axes!r}")
+        raise ValueError(f"axes for {place.path} must be 'zyx', 'tzyx' or 'yx', got {about.axes!r}")
     if about.dtype == np.float16:
-        raise TypeError(f"{place.path} takes floats of 32 or 64 bits, got {about.dtype}")
+        raise TypeError(f"dtype must be bool, integers or floats of 32 or 64 bits for {place.path}, got {about.dtype}")
     codec_of(codec)
     check_new(place.path, mode)
     return Scratch(place.path, about, lambda array: save(place.path, array, about), fill)

@@ -127,7 +127,8 @@ def _geometry(header: Any, axes: str) -> tuple[Any, Any]:
         if sizes is None or len(units) != len(axes) or len(sizes) != len(axes):
             return None, None
         scales = [nanometres(units[i]) or 0 for i in space]
-        return numbers_or_none([float(sizes[i]) * k for i, k in zip(space, scales, strict=True)], len(space)), None
+        spacing = numbers_or_none([float(sizes[i]) * k for i, k in zip(space, scales, strict=True)], len(space))
+        return spacing, _of_mins(header, space, spacing, scales)
     lengths = [nanometres(str(u)) or 0.0 for u in header.get("space units", [])]
     if len(directions) != len(axes) or len(lengths) != len(space) or 0.0 in lengths:
         return None, None
@@ -145,6 +146,17 @@ def _geometry(header: Any, axes: str) -> tuple[Any, Any]:
     )
 
 
+def _of_mins(header: Any, space: list[int], spacing: Any, scales: list[float]) -> Any:
+    """Where the first voxels are; the axes of cells begin half a voxel before them."""
+    mins = header.get("axis mins", header.get("axismins"))
+    kinds = [str(k).lower() for k in header.get("centerings", header.get("centers", []))]
+    if spacing is None or mins is None or len(mins) <= max(space, default=-1):
+        return None
+    half = [0.5 if len(kinds) == len(mins) and kinds[i] == "cell" else 0.0 for i in space]
+    found = [float(mins[i]) * k + h * s for i, k, h, s in zip(space, scales, half, spacing, strict=True)]
+    return numbers_or_none(found, len(space), positive=False)
+
+
 def open_source(place: Place, mode: str, level: int | None) -> Source:
     if place.remote:
         raise ValueError(f"{place.path} must be a local file: copy it first")
@@ -155,11 +167,11 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
 
 def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) -> Source:
     if about.dtype == np.float16:
-        raise TypeError(f"{place.path} takes floats of 32 or 64 bits, got {about.dtype}")
+        raise TypeError(f"dtype must be bool, integers or floats of 32 or 64 bits for {place.path}, got {about.dtype}")
     if not place.path.lower().endswith(".nrrd"):
         raise ValueError(f"{place.path} must end in .nrrd to be written")
     if about.axes not in ("yx", "zyx", "cyx", "czyx"):
-        raise ValueError(f"{place.path} takes axes 'yx', 'zyx' or those with channels before, got {about.axes!r}")
+        raise ValueError(f"axes for {place.path} must be 'yx', 'zyx' or those with channels before, got {about.axes!r}")
     packed = codec_of(codec)[0] == "gzip"
     check_new(place.path, mode)
     return Scratch(place.path, about, lambda array: save(place.path, array, about, packed), fill)

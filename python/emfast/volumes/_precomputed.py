@@ -122,13 +122,13 @@ if hasattr(os, "register_at_fork"):
 def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) -> Source:
     tensorstore = library("tensorstore", place.path, "formats")
     if about.dtype.name not in _TYPES:
-        raise TypeError(f"{place.path} takes {', '.join(_TYPES)}, got {about.dtype}")
+        raise TypeError(f"dtype must be one of {', '.join(_TYPES)} for {place.path}, got {about.dtype}")
     if about.axes not in ("zyx", "czyx"):
-        raise ValueError(f"{place.path} takes axes 'zyx' or 'czyx', got {about.axes!r}")
+        raise ValueError(f"axes must be 'zyx' or 'czyx' for {place.path}, got {about.axes!r}")
     if about.shards is not None:
-        raise ValueError(f"{place.path} is not written in shards: leave them out")
+        raise ValueError(f"shards must be None for {place.path}, whose kind is written without, got {about.shards}")
     if about.spacing is None:
-        raise ValueError(f"{place.path} needs a spacing: its places are in nanometres")
+        raise ValueError(f"spacing must be given for {place.path}: its places are in nanometres")
     info = _info(place, about, codec)
     if os.path.exists(place.path):
         if os.listdir(place.path) and not os.path.isfile(os.path.join(place.path, "info")):
@@ -167,7 +167,7 @@ def _info(place: Place, about: About, codec: str | None) -> dict[str, Any]:
     offset = (about.offset or (0.0,) * 3)[::-1]
     first = [round(o / r) for o, r in zip(offset, resolution, strict=True)]
     if any(abs(f * r - o) > 1e-6 * max(r, abs(o)) for f, r, o in zip(first, resolution, offset, strict=True)):
-        raise ValueError(f"{place.path} needs an offset of whole voxels, got {about.offset} at spacing {about.spacing}")
+        raise ValueError(f"offset must be whole voxels for {place.path}, got {about.offset} at spacing {about.spacing}")
     chunks = about.chunks[-3:] if about.chunks else (64,) * 3
     scale: dict[str, Any] = {
         "key": "_".join(f"{r:g}" for r in resolution),

@@ -156,9 +156,9 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
     ending = os.path.splitext(place.path)[1].lower()
     wanted = "yx" if single else "zyx"
     if about.axes != wanted:
-        raise ValueError(f"{place.path} takes axes {wanted!r}, got {about.axes!r}")
+        raise ValueError(f"axes must be {wanted!r} for {place.path}, got {about.axes!r}")
     if ending in (".png",) and about.dtype.name not in ("bool", "uint8", "uint16"):
-        raise TypeError(f"{place.path} takes uint8, uint16 or bool, got {about.dtype}: .tif takes all")
+        raise TypeError(f"dtype must be uint8, uint16 or bool for {place.path}, got {about.dtype}: .tif takes all")
     if ending in (".jpg", ".jpeg"):
         raise ValueError(f"{place.path} must end in .png or .tif to be written: JPEG changes values")
     if single:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -229,7 +230,8 @@ _UNITS = {
 
 def nanometres(unit: Any) -> float | None:
     """How many nanometres a unit is; None where nobody says, or not as a length."""
-    name = unit.strip().strip('"').replace("\\u00b5", "µ") if isinstance(unit, str) else ""
+    name = unit.strip().strip('"') if isinstance(unit, str) else ""
+    name = re.sub(r"\\u(00b5|03bc|00c5|212b)", lambda said: chr(int(said[1], 16)), name, flags=re.IGNORECASE)
     return _UNITS.get(name) or _UNITS.get(name.lower()) or _UNITS.get(name.lower().removesuffix("s"))
 
 
@@ -260,6 +262,22 @@ def telling(name: str, wanted: str = "") -> Iterator[None]:
         if name in str(error):
             raise
         raise ValueError(_damaged(name, error)) from error
+    except Exception as error:
+        raise ValueError(_damaged(name, error)) from error
+
+
+@contextmanager
+def making(name: str) -> Iterator[None]:
+    """Of something new, which no file can be blamed for: what was asked for and cannot be, with the place."""
+    try:
+        yield
+    except _TOLD:
+        raise
+    except (TypeError, ValueError) as error:
+        if name in str(error):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{error}, for {name}") from error
     except Exception as error:
         raise ValueError(_damaged(name, error)) from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
@@ -55,7 +56,7 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
         tif = tifffile.TiffFile(file, name=os.path.basename(place.path))
         if not tif.series:
             raise ValueError("it has no image")
-        series = tif.series[0]
+        series = _stacked(tif.series, place.path)
         about = _about(tif, series)
         mapped = None if place.remote else _mapped(place.path, series, about, mode, size)
     except BaseException:
@@ -68,6 +69,32 @@ def open_source(place: Place, mode: str, level: int | None) -> Source:
         file.close()
         raise ValueError(f"{place.path} is packed: mode 'r+' takes files that are not")
     return _Pages(file, tif, series, about, size)
+
+
+class _Stack:
+    """Pages that were written one by one, each an image of its own to tifffile."""
+
+    dataoffset = None  # they lie apart
+
+    def __init__(self, series: list[Any]) -> None:
+        first = series[0]
+        self.shape, self.dtype = (len(series), *first.shape), first.dtype
+        self.axes, self.keyframe, self.pages = f"Z{first.axes}", first.keyframe, [s.pages[0] for s in series]
+
+
+def _stacked(series: list[Any], path: str) -> Any:
+    """All pages, where they are alike; else the first image, of several that are none of its resolutions."""
+    first = series[0]
+    others = [s for s in series[1:] if not s.keyframe.is_reduced]
+    if not others or first.kind in ("ome", "lsm", "svs", "scn", "ndpi", "imagej"):
+        return first
+    if all(len(s.pages) == 1 and (s.shape, s.dtype, s.axes) == (first.shape, first.dtype, first.axes) for s in series):
+        return _Stack(series)
+    told = (
+        f"{path} holds {1 + len(others)} images that make no stack: the first is read, {first.shape} of {first.dtype}"
+    )
+    warnings.warn(told, stacklevel=2)
+    return first
 
 
 def check_chain(file: Any, size: int) -> None:

@@ -23,6 +23,7 @@ from ._source import (
     Window,
     axes_of,
     lengths,
+    making,
     numbers_or_none,
     order_of,
     product,
@@ -324,7 +325,7 @@ def open_volume(
         raise ValueError("level must be None for a new volume: emfast.volumes.write_pyramid makes pyramids")
     if new:
         about = _wanted(place, like, shape, dtype, chunks, shards, spacing, offset, axes)
-        with telling(place.path):
+        with making(place.path):
             source = _formats.create(place, about, mode, codec, fill)
         options: dict[str, Any] = {}
     else:

@@ -381,14 +381,16 @@ def resolution_of(attributes: dict[str, Any], count: int) -> tuple[Any, Any]:
     """Spacing and offset in attributes: ``resolution`` or ``voxel_size``, ``offset``, in nanometres or ``units``."""
     units = attributes.get("units")
     units = units if isinstance(units, list) else [units or "nm"]
-    scales = {nanometres(unit) for unit in units if unit}
-    if len(scales) != 1 or None in scales:
+    scales = [nanometres(unit) for unit in units if unit]
+    if None in scales or not (len(set(scales)) == 1 or len(scales) == count):
         return None, None
-    scale = float(next(iter(scales)) or 1.0)
+    each = [float(s or 1.0) for s in (scales if len(scales) == count else scales[:1] * count)]
     said = next((attributes[n] for n in ("resolution", "voxel_size") if n in attributes), None)
-    spacing = numbers_or_none(said if isinstance(said, list) else None, count, scale)
-    offset = attributes.get("offset")
-    return spacing, numbers_or_none(offset if isinstance(offset, list) else None, count, scale, positive=False)
+    found = numbers_or_none(said if isinstance(said, list) else None, count)
+    spacing = None if found is None else numbers_or_none([v * s for v, s in zip(found, each, strict=True)], count)
+    said = attributes.get("offset")
+    found = numbers_or_none(said if isinstance(said, list) else None, count, positive=False)
+    return spacing, None if found is None else tuple(v * s for v, s in zip(found, each, strict=True))
 
 
 def _dtype(said: Any, version: int) -> np.dtype:
