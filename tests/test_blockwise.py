@@ -180,7 +180,8 @@ def test_region_graph(data, problem):
 
 @given(st.data(), graph_problems(connected=True))
 def test_agglomerate(data, problem):
-    with mock.patch.object(blockwise.trees, "_GROUP", data.draw(st.sampled_from([1, 60, 1 << 26]))):
+    group, edge = data.draw(st.sampled_from([1, 60, 1 << 26])), data.draw(st.sampled_from([270, 1 << 30]))
+    with mock.patch.multiple(blockwise.trees, _GROUP=group, _EDGE=edge):
         check_agglomerate(data, problem)
 
 
@@ -193,7 +194,13 @@ def check_agglomerate(data, problem):
     graph = emfast.region_graph(affinities, fragments, offsets=offsets, histogram=True)
     wanted = emfast.agglomerate(graph, **rules)
     found, levels = blockwise.agglomerate(
-        affinities, fragments, offsets=offsets, return_levels=True, **rules, **layout(data.draw, fragments.shape)
+        affinities,
+        fragments,
+        offsets=offsets,
+        return_levels=True,
+        memory=data.draw(st.sampled_from([None, "4GB"])),
+        **rules,
+        **layout(data.draw, fragments.shape),
     )
     assert found == wanted
     assert sum(level.merges for level in levels) == len(wanted)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .._engine.grid import Block, Grid
+from .._engine.plan import bytes_of
 from ..edges import NEAREST
 from ..graphs import RegionGraph, open_fragments
 from ..graphs import region_graph as graph_in_memory
@@ -28,6 +29,8 @@ from ._shelf import Shelf
 from .graphs import GraphOf, asked, cost_of, place_of, read_by
 
 _GROUP = 1 << 24  # voxels of the groups of blocks that merge first: most that need not wait is done in them
+_EDGE = 270  # bytes for each edge of a group, while it is merged
+_SHARE = 8  # of a bound on the memory, what the graphs of a group take
 
 __all__ = ["Level", "agglomerate"]
 
@@ -127,16 +130,20 @@ def agglomerate(
             tree = in_memory(graph_in_memory(*voxels, offsets=offsets, histogram=histogram), **rules)
             return (tree, []) if return_levels else tree
         graphs = "graphs-bins" if histogram else "graphs"
-        run.map(graphs, _Kept(run.shelf, graph_of, graphs), **read_by(run, graph_of.steps, run.sources["fragments"]))
-        tree, levels = agglomerate_graphs(run, graphs, rules)
+        kept = _Kept(run.shelf, graph_of, graphs)
+        edges = run.map(graphs, kept, **read_by(run, graph_of.steps, run.sources["fragments"]))
+        tree, levels = agglomerate_graphs(run, graphs, rules, edges)
     return (tree, levels) if return_levels else tree
 
 
-def agglomerate_graphs(run: Run, graphs: str, rules: dict[str, Any]) -> tuple[MergeTree, list[Level]]:
-    """The tree of the graphs that blocks left on the shelf, by groups of more and more of them."""
+def agglomerate_graphs(
+    run: Run, graphs: str, rules: dict[str, Any], edges_of: Sequence[int]
+) -> tuple[MergeTree, list[Level]]:
+    """The tree of the graphs that blocks left on the shelf, with so many edges each, by groups of more and more of
+    them."""
     levels: list[Level] = []
     names: list[str] = []
-    below, grid = run.grid, Grid(run.grid.counts, _first_group(run.grid))
+    below, grid = run.grid, Grid(run.grid.counts, _first_group(run, max(edges_of)))
     while True:
         level = len(levels)
         folder = f"{graphs}-{_words(rules)}/{level}"
@@ -156,13 +163,16 @@ def agglomerate_graphs(run: Run, graphs: str, rules: dict[str, Any]) -> tuple[Me
     return MergeTree.total(trees), levels
 
 
-def _first_group(grid: Grid) -> tuple[int, ...]:
-    """How many blocks along each axis the first groups have: small blocks have little that is whole in them."""
+def _first_group(run: Run, edges: int) -> tuple[int, ...]:
+    """How many blocks along each axis the first groups have: small blocks have little that is whole in them, and the
+    graphs of large groups take memory. ``edges`` are those of a block."""
+    grid, memory = run.grid, run.engine.memory
+    most = _GROUP // math.prod(grid.block)
+    if memory is not None:
+        most = min(most, bytes_of(memory) // (_SHARE * _EDGE * max(1, edges)))
     sides = [1] * len(grid.shape)
     for axis in itertools.cycle(range(len(sides))):
-        if all(side >= n for side, n in zip(sides, grid.counts, strict=True)):
-            break
-        if math.prod(grid.block) * math.prod(sides) * 2 > _GROUP:
+        if all(side >= n for side, n in zip(sides, grid.counts, strict=True)) or math.prod(sides) * 2 > most:
             break
         sides[axis] = min(2 * sides[axis], grid.counts[axis])
     return tuple(sides)
@@ -174,10 +184,11 @@ class _Kept:
     def __init__(self, shelf: Shelf, graph_of: GraphOf, name: str) -> None:
         self.shelf, self.graph_of, self.name = shelf, graph_of, name
 
-    def __call__(self, affinities: np.ndarray, fragments: np.ndarray, where: Block) -> None:
+    def __call__(self, affinities: np.ndarray, fragments: np.ndarray, where: Block) -> int:
         graph = self.graph_of(affinities, fragments, where)
         self.shelf.keep(f"{self.name}/rest/{where.index}", graph)
         self.shelf.put(f"{self.name}/open/{where.index}", **dict(_open_sides(fragments, where, self.graph_of.steps)))
+        return len(graph)
 
 
 def _open_sides(
