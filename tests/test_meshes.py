@@ -59,6 +59,34 @@ def test_spacing_and_offset_scale_and_move(labels, spacing, offset):
         assert np.isclose(moved[label].volume, mesh.volume * np.prod(spacing))
 
 
+def triangles(mesh):
+    """In voxels doubled, each from its smallest corner on, sorted."""
+    rows = np.rint(2 * mesh.vertices[mesh.faces].astype(np.float64)).astype(int).tolist()
+    return sorted(min(tuple(map(tuple, row[k:] + row[:k])) for k in range(3)) for row in rows)
+
+
+@given(volumes, st.integers(8, 60), st.booleans())
+def test_large_boxes_are_put_together_from_cells(labels, largest, closed):
+    whole = dict(meshes.each_mesh(labels, closed=closed))
+    found = dict(meshes.each_mesh(labels, closed=closed, largest=largest, table=emfast.blockwise.statistics(labels)))
+    assert list(found) == list(whole)
+    for label, mesh in whole.items():
+        assert triangles(found[label]) == triangles(mesh)
+        assert len(found[label].vertices) == len(mesh.vertices)
+
+
+def test_cells_know_spacing_offset_and_simplification():
+    z, y, x = np.ogrid[-20:21, -20:21, -20:21]
+    ball = z**2 + y**2 + x**2 <= 18.5**2
+    options = dict(spacing=(30, 8.5, 8), offset=(5, 6, 7))
+    (one,), (two,) = (dict(meshes.each_mesh(ball, **options, **o)).values() for o in ({}, {"largest": 2000}))
+    assert np.allclose(np.sort(one.vertices, axis=0), np.sort(two.vertices, axis=0), rtol=1e-6)
+    assert np.isclose(one.volume, two.volume)
+    (less,) = dict(meshes.each_mesh(ball, **options, simplify=10, largest=2000)).values()
+    assert len(less) < len(one) / 5
+    assert np.isclose(less.volume, one.volume, rtol=0.05)
+
+
 def test_a_ball_has_its_area_and_volume():
     z, y, x = np.ogrid[-20:21, -20:21, -20:21]
     ball = z**2 + y**2 + x**2 <= 18.5**2

@@ -37,10 +37,16 @@ def codes(text):
 
 
 def run(code, folder):
+    return output([sys.executable, "-c", code], folder)  # as -c: the processes of a cluster do not run it again
+
+
+def run_commands(code, folder):
+    return output(["bash", "-ec", f'emfast() {{ "{sys.executable}" -m emfast "$@"; }}\n{code}'], folder)
+
+
+def output(command, folder):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "EMFAST_THREADS": "2"}
-    done = subprocess.run(  # as -c: the processes of a cluster do not run it again
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -53,6 +59,10 @@ def test_scale(tmp_path):
     out = run("\n".join(blocks), tmp_path)
     plan = re.search(r"^# (\d+ blocks of .*), at most", "\n".join(blocks), re.MULTILINE)
     assert plan is not None and plan[1] in out
+    (commands,) = re.findall(r"```sh\n(.*?)```", found["From the command line"], re.DOTALL)
+    out = run_commands(commands, tmp_path)
+    assert len(out.splitlines()) == len(commands.splitlines())  # each says what it made
+    assert {path.name for path in tmp_path.glob("*.work")} == {"segments.zarr.work"}
 
 
 def test_volumes(tmp_path):

@@ -6,7 +6,8 @@ import argparse
 import time
 from typing import Any
 
-from ._cli_options import add_threads, sides, spacing
+from ._cli_blocks import client_of, options_of
+from ._cli_options import add_threads, engine, sides, spacing
 
 __all__ = ["add"]
 
@@ -19,6 +20,7 @@ def add(verbs: Any) -> None:
         description="Write a volume in another format, with other chunks, packed in another way, in another dtype.",
         epilog="Formats and places: docs/volumes.md. A Zarr, N5 or precomputed target has a journal beside it until it "
         "is whole; the same command after a crash goes on where that stopped.",
+        parents=[engine()],
     )
     verb.add_argument("source", metavar="SRC")
     verb.add_argument("target", metavar="DST")
@@ -36,8 +38,6 @@ def add(verbs: Any) -> None:
     verb.add_argument("--axes", help="of the source in the order of its file, as xyz")
     verb.add_argument("--level", type=int, metavar="N", help="which resolution of a pyramid, 0 for the finest")
     verb.add_argument("--overwrite", action="store_true", help="replace what is at DST")
-    verb.add_argument("--on-corrupt", default="error", choices=("error", "skip"), help="skip: damaged pieces become 0")
-    verb.add_argument("--memory", metavar="SIZE", help="a bound like 4GB for all that is held")
     add_threads(verb)
     verb.set_defaults(run=run)
 
@@ -56,9 +56,10 @@ def run(chosen: argparse.Namespace) -> int:
     from .conversion import convert
 
     names = ("dtype", "chunks", "shards", "codec", "window", "spacing", "offset", "axes", "level", "overwrite")
-    options = {name: getattr(chosen, name) for name in (*names, "on_corrupt", "memory")}
+    options = {name: getattr(chosen, name) for name in (*names, "on_corrupt")} | options_of(chosen)
+    options["progress"] = "converting"
     start = time.perf_counter()
-    with convert(chosen.source, chosen.target, progress="converting", **options) as made:
+    with client_of(chosen.dask) as client, convert(chosen.source, chosen.target, client=client, **options) as made:
         seconds = time.perf_counter() - start
         speed = made.nbytes / max(seconds, 1e-9) / 1e6
         print(f"{chosen.target}: {made.shape} {made.dtype}, {made.format}, {seconds:.1f} s, {speed:.0f} MB/s")

@@ -108,9 +108,7 @@ def run(chosen: argparse.Namespace) -> int:
             with _files.beside(chosen.json) as part, open(part, "w", encoding="utf-8") as file:
                 file.write(scores.to_json())
         if chosen.errors:
-            write = errors.events.to_parquet if chosen.errors.suffix == ".parquet" else errors.events.to_csv
-            with _files.beside(chosen.errors) as part:
-                write(part)
+            _files.save_table(chosen.errors, errors.events)
         if chosen.error_map:
             _write_map(chosen, truth, labels, errors, shared)
             print(f"error map: {chosen.error_map}")
@@ -152,8 +150,8 @@ def _check_options(chosen: argparse.Namespace, objects: bool) -> None:
 
     if chosen.image and not chosen.report:
         raise ValueError("--image needs --report, which shows it")
-    if chosen.errors and chosen.errors.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"--errors must be a file .csv or .parquet, got {str(chosen.errors)!r}")
+    if chosen.errors:
+        _files.check_table(chosen.errors, "--errors")
     for name, value in (("--errors", chosen.errors), ("--error-map", chosen.error_map)):
         if value and not objects:
             raise ValueError(f"{name} needs a protocol that takes objects, got {chosen.protocol!r}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-__all__ = ["add_threads", "ids", "numbers", "sides", "spacing"]
+__all__ = ["add_threads", "blocks", "engine", "ids", "numbers", "sides", "spacing"]
 
 
 def spacing(text: str) -> tuple[float, ...]:
@@ -32,6 +32,32 @@ def ids(text: str) -> tuple[int, ...]:
 def add_threads(verb: Any) -> None:
     """How many processors a verb uses; :func:`emfast.cli.main` sees to it."""
     verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
+
+
+def engine() -> argparse.ArgumentParser:
+    """The parent of verbs that work block by block: how they do."""
+    parent = argparse.ArgumentParser(add_help=False)
+    group = parent.add_argument_group("volumes larger than memory")
+    group.add_argument("--memory", metavar="SIZE", help="a bound like 4GB for all that is held, or by each Dask worker")
+    group.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one for each thread)")
+    group.add_argument("--block", type=sides, metavar="Z,Y,X", help="voxels of a block (default: as memory lets)")
+    group.add_argument("--dask", metavar="ADDRESS", help="of a Dask cluster that does the work, as tcp://host:8786")
+    group.add_argument(
+        "--on-corrupt",
+        default="error",
+        choices=("error", "skip"),
+        help="skip: damaged pieces of what is read count as 0 and are told in the end",
+    )
+    return parent
+
+
+def blocks() -> argparse.ArgumentParser:
+    """The same, of those that write in blocks too: what lies between is in a folder, and there is a plan."""
+    parent = argparse.ArgumentParser(add_help=False, parents=[engine()])
+    group = parent._action_groups[-1]
+    group.add_argument("--work", metavar="DIR", help="for what lies between, kept (default: OUT.work)")
+    group.add_argument("--dry-run", action="store_true", help="only say what would be done: blocks, memory")
+    return parent
 
 
 def _floats(text: str, example: str) -> tuple[float, ...]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import ExitStack
 from typing import Any
 
-from ._cli_options import add_threads, numbers, sides
+from ._cli_blocks import client_of, nonzero, options_of
+from ._cli_options import add_threads, blocks, numbers
 
 __all__ = ["add"]
 
@@ -20,6 +22,7 @@ def add(verbs: Any) -> None:
         epilog="What lies between is kept in OUT.work: the same command after a crash goes on where that stopped, and "
         "one with other thresholds begins with the tree. OUT.yaml is the recipe in full. Formats and places are in "
         "docs/volumes.md, how it works in docs/scale.md.",
+        parents=[blocks()],
     )
     verb.add_argument("source", metavar="AFFINITIES", help="nearest ones, (3, z, y, x)")
     verb.add_argument("target", metavar="OUT", help="with several thresholds a .zarr or .h5 file: an array for each")
@@ -36,13 +39,8 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--high", type=float, help="edges from it on join always (default: of the recipe, 0.98)")
     verb.add_argument("--mask", metavar="FILE", help="voxels that are 0 there are background")
-    verb.add_argument("--block", type=sides, metavar="Z,Y,X", help="default: as memory lets")
-    verb.add_argument("--memory", metavar="SIZE", help="a bound like 4GB for all that is held")
-    verb.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one for each thread)")
     add_threads(verb)
-    verb.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the work, as tcp://host:8786")
-    verb.add_argument("--work", metavar="DIR", help="for what lies between (default: OUT.work)")
-    verb.add_argument("--dry-run", action="store_true", help="only say what would be done: blocks, memory, disk, time")
+    verb.add_argument("--scheduler", dest="dask", help=argparse.SUPPRESS)  # as --dask was called here
     verb.set_defaults(run=run)
 
 
@@ -50,19 +48,16 @@ def run(chosen: argparse.Namespace) -> int:
     from . import pipeline
 
     recipe = _recipe(chosen)
-    shared = {"recipe": recipe, "block": chosen.block or "auto", "memory": chosen.memory, "workers": chosen.workers}
-    if chosen.dry_run:
-        print(pipeline.plan_segment(chosen.source, **shared))
-        return 0
+    shared = {**options_of(chosen), "recipe": recipe, "on_corrupt": chosen.on_corrupt}
     start = time.perf_counter()
-    client = _client(chosen.scheduler)
-    try:
-        found = pipeline.segment(
-            chosen.source, chosen.target, mask=chosen.mask, work=chosen.work, client=client, progress=True, **shared
-        )
-    finally:
-        if client is not None:
-            client.close()
+    with client_of(chosen.dask) as client:
+        if chosen.dry_run:
+            shared.pop("progress")
+            print(pipeline.plan_segment(chosen.source, client=client, **shared))
+            return 0
+        with ExitStack() as stack:
+            mask = nonzero(chosen.mask, stack)
+            found = pipeline.segment(chosen.source, chosen.target, mask=mask, work=chosen.work, client=client, **shared)
     seconds = time.perf_counter() - start
     volumes = found if isinstance(found, list) else [found]
     for volume, threshold in zip(volumes, recipe.thresholds, strict=True):
@@ -84,15 +79,3 @@ def _recipe(chosen: argparse.Namespace) -> Any:
     if chosen.score is not None:
         recipe = replace(recipe, agglomeration=replace(recipe.agglomeration, score=chosen.score))
     return recipe if chosen.threshold is None else replace(recipe, thresholds=chosen.threshold)
-
-
-def _client(address: str | None) -> Any:
-    if address is None:
-        return None
-    try:
-        from distributed import Client
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "--scheduler needs distributed: pip install 'emfast[scale]'", name=error.name
-        ) from None
-    return Client(address)

@@ -70,6 +70,21 @@ def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
     saved(place, array)
 
 
+def check_table(place: str | os.PathLike[str], name: str) -> None:
+    """Refuse what is no place of a table; ``name`` is that of the argument."""
+    path = os.fspath(place)
+    if not path.endswith((".csv", ".parquet")):
+        raise ValueError(f"{name} must be a file .csv or .parquet, got {path!r}")
+    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or "."):
+        raise ValueError(f"{name} must be a file in an existing folder, got {path!r}")
+
+
+def save_table(place: str | os.PathLike[str], table: Any) -> None:
+    """Write a table as .csv or .parquet."""
+    with beside(place) as part:
+        (table.to_parquet if os.fspath(place).endswith(".parquet") else table.to_csv)(part)
+
+
 @contextmanager
 def added(path: str, name: str) -> Iterator[tuple[Any, str]]:
     """An HDF5 file and a name for an array in it, which comes into the file at the path in the end."""
@@ -186,6 +201,7 @@ __all__ = [
     "added",
     "beside",
     "check",
+    "check_table",
     "holds",
     "library",
     "load",
@@ -193,4 +209,5 @@ __all__ = [
     "overwrites",
     "parse",
     "save",
+    "save_table",
 ]

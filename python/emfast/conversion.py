@@ -39,6 +39,7 @@ def convert(
     block: Sequence[int] | int | str = "auto",
     memory: str | float | None = None,
     workers: int | None = None,
+    client: Any = None,
     on_corrupt: str = "error",
     progress: bool | str | Callable[[int, int], object] | None = None,
 ) -> Volume:
@@ -63,8 +64,8 @@ def convert(
         Of the source, instead of what the file says.
     overwrite : bool
         Whether what is at the target may be replaced.
-    block, memory, workers, on_corrupt, progress
-        As of :func:`emfast.map_blocks`.
+    block, memory, workers, client, on_corrupt, progress
+        As of :func:`emfast.map_blocks`. With a client the target must be one that is written chunk by chunk.
 
     Returns
     -------
@@ -103,6 +104,7 @@ def convert(
             shared: dict[str, Any] = {
                 "memory": memory,
                 "workers": workers,
+                "client": client,
                 "on_corrupt": on_corrupt,
                 "progress": progress,
             }

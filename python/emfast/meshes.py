@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from ._files import beside
 from ._ids import ids_from
 from ._options import integer_of, number_of, spacing_of
-from .measurement import statistics
+from .measurement import Statistics, statistics
 
 __all__ = ["FORMATS", "Mesh", "each_mesh", "mesh"]
 
@@ -117,6 +118,8 @@ def each_mesh(
     max_error: float | None = None,
     closed: bool = True,
     dust: int = 0,
+    table: Statistics | None = None,
+    largest: int = 1 << 28,
     progress: Callable[[int, int], object] | None = None,
 ) -> Iterator[tuple[int, Mesh]]:
     """Go through the surfaces of labels, one at a time.
@@ -138,6 +141,11 @@ def each_mesh(
         Close the surface where an object ends with the volume.
     dust : int
         Leave out what has fewer voxels.
+    table : Statistics, optional
+        Of the labels, where it is there already: as of :func:`emfast.blockwise.statistics`.
+    largest : int
+        Of an object whose box has more voxels no more are read at once. Its surface is the same, with vertices and
+        triangles in another order; simplified, one that is as near. All of them are in memory.
     progress : callable, optional
         Called with the labels that are done and those in all.
 
@@ -163,7 +171,8 @@ def each_mesh(
         closed,
     )
     wanted = None if ids is None else set(ids_from(ids, "ids").ravel().tolist())
-    return _each(labels, making, wanted, integer_of(dust, "dust", 0), progress)
+    most = integer_of(largest, "largest", 8)
+    return _each(labels, making, wanted, integer_of(dust, "dust", 0), table, most, progress)
 
 
 def _each(
@@ -171,13 +180,18 @@ def _each(
     making: _Making,
     wanted: set[int] | None,
     dust: int,
+    table: Statistics | None,
+    largest: int,
     progress: Callable[[int, int], object] | None,
 ) -> Iterator[tuple[int, Mesh]]:
-    table = statistics(labels)
+    table = statistics(labels) if table is None else table
     rows = zip(table["label"].tolist(), table["voxels"].tolist(), table.slices(), strict=True)
     chosen = [(label, box) for label, n, box in rows if n >= dust and (wanted is None or label in wanted)]
     for done, (label, box) in enumerate(chosen, 1):
-        yield label, making.surface(np.asarray(labels[box]) == label, box)
+        if math.prod(s.stop - s.start for s in box) <= largest:
+            yield label, making.surface(np.asarray(labels[box]) == label, box)
+        else:
+            yield label, making.stitched(labels, label, box, largest)
         if progress is not None:
             progress(done, len(chosen))
 
@@ -196,8 +210,7 @@ class _Making:
 
     def surface(self, inside: np.ndarray, box: tuple[slice, ...]) -> Mesh:
         """Of an object in its box. Background around closes it; not where the volume ends, if it is to be open."""
-        ends = zip(box, self.shape, strict=True)
-        around = [(int(self.closed or s.start > 0), int(self.closed or s.stop < n)) for s, n in ends]
+        around = self._around(box)
         mesher = self.zmesh.Mesher(self.spacing)
         mesher.mesh(np.pad(inside, around).astype(np.uint8, order="C"), close=False)
         if not mesher.ids():  # it fills an open volume
@@ -206,6 +219,51 @@ class _Making:
         first = np.array([s.start - low for s, (low, _) in zip(box, around, strict=True)])
         vertices = made.vertices + (first * np.array(self.spacing) + np.array(self.offset))
         return Mesh(vertices.astype(np.float32), made.faces.astype(np.uint32))
+
+    def stitched(self, labels: Any, label: int, box: tuple[slice, ...], largest: int) -> Mesh:
+        """The same, a cell after the other. Marching cubes look at 2 x 2 x 2 voxels, so cells that share a section have
+        each of these once; vertices are half-way between voxels, so those of two cells are equal to the bit."""
+        wide = [slice(s.start - a, s.stop + b) for s, (a, b) in zip(box, self._around(box), strict=True)]
+        side = max(1, int(largest ** (1 / 3)) - 1)
+        vertices, faces = np.zeros((0, 3), np.int64), np.zeros((0, 3), np.int64)
+        for first in itertools.product(*(range(w.start, max(w.start + 1, w.stop - 1), side) for w in wide)):
+            cell = tuple(slice(a, min(a + side + 1, w.stop)) for a, w in zip(first, wide, strict=True))
+            mesher = self.zmesh.Mesher((1, 1, 1))
+            mesher.mesh(_padded(labels, label, cell, box), close=False)
+            if mesher.ids():
+                made = mesher.get(1, normals=False)
+                doubled = np.rint(2 * made.vertices.astype(np.float64)).astype(np.int64) + 2 * np.array(first)
+                vertices, faces = _united(vertices, faces, doubled, made.faces.astype(np.int64))
+        found = vertices / 2 * np.array(self.spacing)
+        if self.simplify and len(faces):
+            plain = self.zmesh.Mesh(found.astype(np.float32), faces.astype(np.uint32), None)
+            most = max(self.spacing) if self.max_error is None else self.max_error
+            less = self.zmesh.Mesher((1, 1, 1)).simplify(plain, self.simplify, most)
+            found, faces = less.vertices, less.faces
+        return Mesh((found + np.array(self.offset)).astype(np.float32), faces.astype(np.uint32))
+
+    def _around(self, box: tuple[slice, ...]) -> list[tuple[int, int]]:
+        """Background before and after along each axis."""
+        ends = zip(box, self.shape, strict=True)
+        return [(int(self.closed or s.start > 0), int(self.closed or s.stop < n)) for s, n in ends]
+
+
+def _padded(labels: Any, label: int, cell: tuple[slice, ...], box: tuple[slice, ...]) -> np.ndarray:
+    """An object in a cell, of which some voxels lie around its box."""
+    found = np.zeros([c.stop - c.start for c in cell], np.uint8)
+    there = tuple(slice(max(c.start, b.start), min(c.stop, b.stop)) for c, b in zip(cell, box, strict=True))
+    if all(t.start < t.stop for t in there):
+        inside = tuple(slice(t.start - c.start, t.stop - c.start) for t, c in zip(there, cell, strict=True))
+        found[inside] = np.asarray(labels[there]) == label
+    return found
+
+
+def _united(
+    vertices: np.ndarray, faces: np.ndarray, others: np.ndarray, of_others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two pieces of a surface, in integers, as one: equal vertices are the same."""
+    together, rows = np.unique(np.concatenate([vertices, others]), axis=0, return_inverse=True)
+    return together, rows.reshape(-1)[np.concatenate([faces, of_others + len(vertices)])]
 
 
 def _zmesh() -> Any:

@@ -72,9 +72,9 @@ def plan(operation: Callable[..., Any], *arguments: Any, **options: Any) -> Plan
     Examples
     --------
     >>> import numpy as np, emfast
-    >>> plan = emfast.blockwise.plan(emfast.blockwise.edt, np.zeros((64, 64, 64), bool), block=32, workers=2)
-    >>> plan.blocks, plan.block  # whole lines along x
-    (4, (32, 32, 64))
+    >>> plan = emfast.blockwise.plan(emfast.blockwise.dust, np.zeros((64, 64, 64), bool), block=32, workers=2)
+    >>> plan.blocks, plan.block, plan.workers
+    (8, (32, 32, 32), 2)
     """
     try:
         operation(*arguments, planned=True, **options)
