@@ -4,6 +4,7 @@ here nor by the other ``_cli`` modules before a verb runs, so that help is there
 from __future__ import annotations
 
 import argparse
+from functools import cache
 from typing import Any
 
 __all__ = ["add_threads", "blocks", "engine", "ids", "numbers", "sides", "spacing"]
@@ -34,6 +35,7 @@ def add_threads(verb: Any) -> None:
     verb.add_argument("--threads", type=int, default=0, help="default: all processors this process may use")
 
 
+@cache  # made once for all verbs: help is there sooner
 def engine() -> argparse.ArgumentParser:
     """The parent of verbs that work block by block: how they do."""
     parent = argparse.ArgumentParser(add_help=False)
@@ -51,6 +53,7 @@ def engine() -> argparse.ArgumentParser:
     return parent
 
 
+@cache
 def blocks() -> argparse.ArgumentParser:
     """The same, of those that write in blocks too: what lies between is in a folder, and there is a plan."""
     parent = argparse.ArgumentParser(add_help=False, parents=[engine()])
