@@ -400,8 +400,13 @@ class Rounds {
         auto counts = ex_.template scratch<int64_t>(n);
         ex_.for_each(n, Write<Policy>{policy_, order.data(), rows_.data(), found, a.data(), b.data(), scores.data(),
                                       rows.data(), sums.data(), counts.data()});
-        return {ex_.fetch(a.data(), n),    ex_.fetch(b.data(), n),    ex_.fetch(scores.data(), n),
-                ex_.fetch(rows.data(), n), ex_.fetch(sums.data(), n), ex_.fetch(counts.data(), n), {}};
+        return {ex_.fetch(a.data(), n),
+                ex_.fetch(b.data(), n),
+                ex_.fetch(scores.data(), n),
+                ex_.fetch(rows.data(), n),
+                ex_.fetch(sums.data(), n),
+                ex_.fetch(counts.data(), n),
+                {}};
     }
 
     Ex& ex_;
