@@ -9,5 +9,7 @@
 ``identity``  what a job is, in words: whether a journal is of this one
 ``values``    what blocks gave, as a list or made one
 ``reduce``    in which order they are made one
+``mended``    such a volume as a source, and the notes of what was taken for zeros
+``pieces``    a volume with damaged pieces, read as far as it is sound
 ``verified``  a volume that is compared with the journal of the run that wrote it
 """
