@@ -598,3 +598,24 @@ def test_mistakes_in_what_is_wanted_are_no_damage(place, settings, error, words,
         open_volume(tmp_path / place, **{"mode": "w", "shape": (8, 8, 8), "dtype": "u1"} | settings)
     assert "damaged" not in str(told.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_named_array_joins_the_others_of_an_archive(tmp_path):
+    """As in HDF5; an archive that is written without a name is new."""
+    path = f"{tmp_path}/a.npz"
+    np.savez_compressed(path, raw=np.arange(24).reshape(2, 3, 4), truth=np.ones((2, 3, 4), "?"))
+    for value in (7, 8):
+        with emfast.open_volume(f"{path}:labels", mode="w", shape=(2, 3, 4), dtype="u1") as labels:
+            labels[...] = value
+    with np.load(path) as found:
+        assert sorted(found.files) == ["labels", "raw", "truth"]
+        assert (found["labels"] == 8).all() and found["truth"].all()
+        assert np.array_equal(found["raw"], np.arange(24).reshape(2, 3, 4))
+    with pytest.raises(FileExistsError):
+        emfast.open_volume(f"{path}:raw", mode="x", shape=(2, 3, 4), dtype="u1")
+    with emfast.open_volume(f"{path}:more", mode="x", shape=(1, 1, 1), dtype="u1") as more:
+        more[...] = 3
+    assert len(np.load(path).files) == 4
+    with emfast.open_volume(path, mode="w", shape=(1, 1, 1), dtype="u1") as alone:
+        alone[...] = 1
+    assert len(np.load(path).files) == 1

@@ -59,7 +59,8 @@ def checksum(path: str | os.PathLike[str]) -> str:
 
 
 def save(place: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write an array; other arrays of an HDF5 file stay, other files are replaced."""
+    """Write an array; other arrays of an HDF5 file stay, and where it is named those of an archive of NumPy; other
+    files are replaced."""
     path, name, kind = _parse_target(place)
     if kind == "h5":
         with added(path, name) as (file, inside):

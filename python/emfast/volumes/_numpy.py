@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import threading
 import zipfile
 from typing import IO, Any
@@ -110,6 +111,9 @@ class _Member(Source):
         return np.array(self.array[window])
 
 
+_ADDING = threading.Lock()  # two arrays of one archive come into it one after the other
+
+
 def choose(names: list[str], name: str, path: str) -> str:
     """The array that is asked for, or the only one."""
     if name in names:
@@ -121,7 +125,7 @@ def choose(names: list[str], name: str, path: str) -> str:
 
 
 def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) -> Source:
-    check_new(place.path, mode)
+    check_new(place.path, mode if f"{place.name}.npy" in _members(place) or not place.name else "w")
 
     def finish(array: np.ndarray) -> None:
         save(place, array)
@@ -130,16 +134,31 @@ def create(place: Place, about: About, mode: str, codec: str | None, fill: Any) 
 
 
 def save(place: Place, array: np.ndarray) -> None:
-    """Write a file of one array."""
-    with beside(place.path) as part, open(part, "wb") as file:
+    """Write a file of one array; an array that is named joins the others of its archive."""
+    with _ADDING, beside(place.path) as part, open(part, "wb") as file:
         if place.format == "npy":
             np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
             return
-        with (  # np.savez takes some names for itself
-            zipfile.ZipFile(file, "w", allowZip64=True) as archive,
-            archive.open(f"{place.name or DEFAULT}.npy", "w", force_zip64=True) as member,
-        ):
-            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        name = f"{place.name or DEFAULT}.npy"  # np.savez takes some names for itself
+        with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
+            with archive.open(name, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            if others := _members(place) - {name}:
+                with zipfile.ZipFile(place.path) as old:
+                    for about in (old.getinfo(other) for other in sorted(others)):
+                        with old.open(about) as source, archive.open(about, "w", force_zip64=True) as member:
+                            shutil.copyfileobj(source, member, 1 << 20)
+
+
+def _members(place: Place) -> set[str]:
+    """The files of an archive into which a named array goes."""
+    if not place.name or not os.path.exists(place.path):
+        return set()
+    try:
+        with zipfile.ZipFile(place.path) as archive:
+            return set(archive.namelist())
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{place.path} must be an archive of NumPy, got another kind or a damaged one") from error
 
 
 __all__ = ["DEFAULT", "choose", "create", "open_source", "read_header", "save"]
