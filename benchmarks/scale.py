@@ -81,6 +81,7 @@ def segment(place: str, target: str, memory: str | None) -> dict[str, Any]:
     start, found = time.perf_counter(), {}
     engine = {"memory": memory, "workers": None, "client": None, "retries": 0, "on_corrupt": "error", "order": None}
     engine["progress"] = None
+    pipeline.claim(f"{target}.work", "emfast.segment")
     steps = pipeline._Steps(place, None, pipeline.Recipe(), "auto", f"{target}.work", engine)
     fragments = steps.fragments()
     found["fragments"] = time.perf_counter() - start
