@@ -121,6 +121,7 @@ def group_of(affinities: np.ndarray) -> dict[str, Any]:
     return {
         "side": side,
         "fragments": len(graph.nodes),
+        "median": float(np.median(graph.sizes)),
         "edges": len(graph),
         "merges": len(tree),
         "rest": len(rest),
@@ -198,7 +199,8 @@ def page(rows: list[dict[str, Any]], groups: list[dict[str, Any]], plan: dict[st
         f"emfast {about['versions']['emfast']}, numpy {about['versions']['numpy']}.",
         "",
         "uint8 affinities in Zarr (sharded, zstd, crc32c) to segments in Zarr by `emfast.segment`, mirrored tiles of a "
-        "phantom. Seconds of all stages, reading and writing included.",
+        "phantom. Seconds of all stages, reading and writing included. A row with a bound is that of "
+        "`--size Z,Y,X --memory SIZE`; `--rows FILE` brings rows of several runs together.",
         "",
         "| voxels | memory asked | fragments | tree | segments | Mvoxel/s | peak | affinities | work and segments |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -217,16 +219,16 @@ def page(rows: list[dict[str, Any]], groups: list[dict[str, Any]], plan: dict[st
         "",
         f"What a group of blocks amid a volume takes in and hands on, merging down to {THRESHOLD} "
         "(`agglomerate_block`): fragments that touch its faces are not whole, and what they are best for waits for "
-        "them; of the rest only what may yet be merged goes on. In this phantom cells are longer than a group, half "
-        "of the fragments have three voxels or fewer, and most of what waits are such at the surfaces of cells.",
+        "them; of the rest only what may yet be merged goes on.",
         "",
-        "| side | fragments | edges in | merges | edges on | on / side² | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| side | fragments | voxels of the median one | edges in | merges | edges on | share | on / side² | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for group in groups:
+        share, dense = group["rest"] / group["edges"], group["rest"] / group["side"] ** 2
         lines.append(
-            f"| {group['side']} | {group['fragments']} | {group['edges']} | {group['merges']} | {group['rest']} | "
-            f"{group['rest'] / group['side'] ** 2:.2f} | {group['seconds']:.2f} |"
+            f"| {group['side']} | {group['fragments']} | {group['median']:g} | {group['edges']} | {group['merges']} | "
+            f"{group['rest']} | {share:.0%} | {dense:.2f} | {group['seconds']:.2f} |"
         )
     lines += [
         "",
