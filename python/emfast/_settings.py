@@ -1,8 +1,10 @@
 """Settings as typed dataclasses, in YAML and back: what is written reads back equal, and a mistake names its place.
 
-A field is a bool, number, string, ``None`` or another such class; a tuple of one kind (``tuple[int, ...]``); one of
-some words (``Literal``); or several of these. Fields that are left out have their defaults. Ranges are checked by the
-classes themselves (``__post_init__``), whose messages open with the name of the field.
+A field is a bool, number, string, ``None`` or another such class; a tuple of one kind (``tuple[int, ...]``); values by
+name (``dict[str, float]``); one of some words (``Literal``); or several of these. Where a field may be one of several
+classes, these inherit from a :class:`Kind`: the field is of that base, and ``kind`` says which it is. Fields that are
+left out have their defaults. Ranges are checked by the classes themselves (``__post_init__``), whose messages open with
+the name of the field.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ from ._files import beside
 T = TypeVar("T")
 
 
+class Kind:
+    """A base of settings that come in kinds: written with ``kind: TheClass`` before their fields."""
+
+
 def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
     """A dataclass from plain values, as YAML and JSON have them.
 
@@ -37,6 +43,9 @@ def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"{where or kind.__name__} must be settings by name, got {values!r}")
+    if issubclass(kind, Kind):
+        values = dict(values)
+        kind = _kind_of(kind, values.pop("kind", kind.__name__), where)
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in values:
@@ -55,7 +64,8 @@ def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T
 
 def to_dict(settings: Any) -> dict[str, Any]:
     """Plain values of a dataclass, all fields in their order; tuples as lists."""
-    return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    kind = {"kind": type(settings).__name__} if isinstance(settings, Kind) else {}
+    return kind | {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
 
 
 def read(kind: type[T], path: str | os.PathLike[str]) -> T:
@@ -98,12 +108,34 @@ def dumps(settings: Any) -> str:
 def override(settings: T, path: str, value: Any) -> T:
     """With another value at a place such as ``watershed.low``."""
     name, _, rest = path.partition(".")
+    at = re.fullmatch(r"(.+)\[(\d+)\]", name)
+    if at:  # heads[0].weight
+        items = list(getattr(settings, at[1], ()))
+        if int(at[2]) >= len(items):
+            raise ValueError(f"{at[1]} has {len(items)} items, counted from 0, got {name}")
+        items[int(at[2])] = override(items[int(at[2])], rest, value) if rest else value
+        return override(settings, at[1], [to_dict(i) if dataclasses.is_dataclass(i) else i for i in items])
     names = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]
     if name not in names:
         raise ValueError(f"{name} is no setting of these: {', '.join(names)}{_nearest(name, names)}")
     plain = to_dict(settings)
     plain[name] = to_dict(override(getattr(settings, name), rest, value)) if rest else value
     return from_dict(type(settings), plain)
+
+
+def _kind_of(base: type[Any], name: Any, where: str) -> Any:
+    """The class of that name among a base and all that inherit from it."""
+    known: dict[str, Any] = {}
+    todo = [base]
+    while todo:
+        each = todo.pop()
+        todo.extend(each.__subclasses__())
+        if dataclasses.is_dataclass(each) and not (each is base and todo):
+            known[each.__name__] = each
+    if name not in known:
+        words = f"kind must be one of {', '.join(sorted(known))}, got {name!r}{_nearest(name, sorted(known))}"
+        raise ValueError(_join(where, words, "."))
+    return known[name]
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -121,7 +153,7 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 
 def _fitted(hint: Any, value: Any, where: str) -> tuple[bool, Any]:
     """Whether it is of that type, and then the value."""
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and (dataclasses.is_dataclass(hint) or issubclass(hint, Kind)):
         if isinstance(value, Mapping):
             return True, from_dict(hint, value, where=where)
         return isinstance(value, hint), value
@@ -129,6 +161,11 @@ def _fitted(hint: Any, value: Any, where: str) -> tuple[bool, Any]:
         inner = typing.get_args(hint)[0]
         if isinstance(value, Sequence) and not isinstance(value, str):
             return True, tuple(_value(inner, v, f"{where}[{k}]") for k, v in enumerate(value))
+        return False, None
+    if typing.get_origin(hint) is dict:
+        inner = typing.get_args(hint)[1]
+        if isinstance(value, Mapping):
+            return True, {str(k): _value(inner, v, f"{where}.{k}") for k, v in value.items()}
         return False, None
     if typing.get_origin(hint) is Literal:
         return any(type(value) is type(word) and value == word for word in typing.get_args(hint)), value
@@ -148,6 +185,8 @@ def _words(hint: Any) -> str:
             return names[choice]
         if typing.get_origin(choice) is tuple:
             return f"a list, each {_words(typing.get_args(choice)[0])}"
+        if typing.get_origin(choice) is dict:
+            return f"values by name, each {_words(typing.get_args(choice)[1])}"
         if typing.get_origin(choice) is Literal:
             return " or ".join(repr(word) for word in typing.get_args(choice))
         return "settings by name"
@@ -158,6 +197,8 @@ def _words(hint: Any) -> str:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return to_dict(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(v) for name, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
@@ -186,4 +227,4 @@ def _yaml() -> Any:
     return yaml
 
 
-__all__ = ["dumps", "from_dict", "override", "read", "to_dict", "write"]
+__all__ = ["Kind", "dumps", "from_dict", "override", "read", "to_dict", "write"]

@@ -1,0 +1,67 @@
+"""What all networks are: settings that build a torch module, which knows how far it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .._settings import Kind
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the output of a network lies in its input, along z, y, x.
+
+    Attributes
+    ----------
+    field : receptive field of an output voxel, in voxels of the input; odd or even
+    stride : a shift of the input by this many voxels shifts the output alike
+    margin : voxels that the output is smaller than the input on either side; 0 with padding
+    sides : sides of inputs that fit are ``least + k * stride``
+    least : the smallest input
+    """
+
+    field: tuple[int, int, int]
+    stride: tuple[int, int, int]
+    margin: tuple[int, int, int]
+    least: tuple[int, int, int]
+
+    @property
+    def context(self) -> tuple[int, int, int]:
+        """Voxels on either side of an output voxel that it may depend on."""
+        z, y, x = (-(-f // 2) for f in self.field)
+        return z, y, x
+
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Whether the network takes inputs of this shape."""
+        steps = zip(shape, self.least, self.stride, strict=True)
+        return all(n >= least and (n - least) % step == 0 for n, least, step in steps)
+
+    def output(self, shape: Sequence[int]) -> tuple[int, int, int]:
+        """The shape of the output for an input that fits."""
+        if not self.fits(shape):
+            raise ValueError(f"shape must be {self.least} and multiples of {self.stride} more, got {tuple(shape)}")
+        z, y, x = (n - 2 * m for n, m in zip(shape, self.margin, strict=True))
+        return z, y, x
+
+
+class Module(torch.nn.Module):  # type: ignore[misc]
+    """A built network: (n, c, z, y, x) to logits (n, c, z, y, x) by head. ``"mask"`` is the output of head ``mask``;
+    while training, auxiliary outputs are there as ``"mask@1"``, ``"mask@2"`` …, from the finest, in their own
+    resolution."""
+
+    geometry: Geometry
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Network(Kind):
+    """A kind of network, as settings."""
+
+    def build(self, channels: int, heads: Mapping[str, int]) -> Module:
+        """For images with so many channels and heads of so many each. Its weights are those of torch's random state."""
+        raise NotImplementedError
