@@ -17,11 +17,12 @@ import numpy as np
 from ._engine.grid import Block, Grid
 from ._engine.identity import check_apart, in_memory, job_words, local_path, volume_words
 from ._engine.job import Job, Made, Outcome, takes_where
-from ._engine.journal import Journal, about_of, lock
+from ._engine.journal import Journal, about_of
 from ._engine.plan import Plan, Team, keep_little, make_plan, team_here
 from ._engine.reduce import combiner
 from ._engine.threads import Engine, Queue, drive, threads_engine
 from ._engine.values import Kept, Results, Values, wrong_block
+from ._locks import lock
 from ._options import integer_of
 from ._progress import Progress
 from .errors import BlocksFailed
