@@ -13,7 +13,7 @@ from ._loss import Loss, full, in_range, share
 class Discriminative(Loss):
     """Of embeddings, the logits as they are, and instances by number (:class:`emfast.targets.Instances`).
 
-    With the mean m of the embeddings e of each object, the mean over the samples of
+    With the mean m of the embeddings e of each object, the mean over samples that have one of
 
     - pull: mean over objects of the mean over voxels of max(0, ||e - m|| - pull_margin)^2
     - push: mean over pairs of objects of max(0, 2 push_margin - ||m - m'||)^2
@@ -40,13 +40,14 @@ class Discriminative(Loss):
         logits = full(logits)
         weight = weight.to(logits.dtype).expand(len(logits), weight.shape[1], *logits.shape[2:])[:, :1]
         losses = [self._sample(*item) for item in zip(logits, target, weight, strict=True)]
-        return torch.stack(losses).mean() if losses else logits.sum()
+        found = [loss for loss in losses if loss is not None]
+        return torch.stack(found).mean() if found else logits.flatten()[:0].sum()
 
-    def _sample(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        counts = (weight > 0) & (torch.ones_like(target, dtype=torch.bool) if self.background else target != 0)
+    def _sample(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor | None:
+        counts = weight > 0 if self.background else (weight > 0) & (target != 0)
         places = counts.flatten().nonzero()[:, 0]
         if len(places) == 0:
-            return logits.flatten()[:0].sum()
+            return None
         voxels = logits.flatten(1).index_select(1, places).T  # (v, d)
         shares = weight.flatten().index_select(0, places)
         objects, owner = target.flatten().index_select(0, places).unique(return_inverse=True)

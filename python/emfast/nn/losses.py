@@ -5,10 +5,10 @@ losses are sum(w * l) / sum(w), so that masks compose; others take their sums wi
 counts, a loss is 0 with a gradient of 0. All compute in float32 at least, whatever autocast says.
 """
 
+from ._loss import Loss, weighted
 from ._losses_embedding import Discriminative
 from ._losses_overlap import Dice, Jaccard, Tversky
 from ._losses_voxels import AbsoluteError, BinaryCrossEntropy, CrossEntropy, Focal, SquaredError
-from ._loss import Loss, weighted
 
 __all__ = [
     "AbsoluteError",

@@ -54,9 +54,7 @@ class Membrane(Target):
     def margin(self, spacing: Sequence[float]) -> tuple[int, int, int]:
         return voxels_of(max(self.thickness) / 2, _unit(self.unit, steps_of(spacing)), self.per_section)
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         nm = _unit(self.unit, check(labels, mask, spacing))
         distances = np.abs((depth if self.background else signed)(labels, nm, self.per_section))
         reaches = [value / 2 for value in self.thickness]
@@ -94,9 +92,7 @@ class Contour(Target):
     def margin(self, spacing: Sequence[float]) -> tuple[int, int, int]:
         return voxels_of(max(self.inner, self.outer), _unit(self.unit, steps_of(spacing)), self.per_section)
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         nm = _unit(self.unit, check(labels, mask, spacing))
         distances = signed(labels, nm, self.per_section)
         known = certain(distances, mask, max(self.inner, self.outer), nm, self.per_section)
@@ -145,9 +141,7 @@ class SignedDistance(Target):
     def margin(self, spacing: Sequence[float]) -> tuple[int, int, int]:
         return voxels_of(self.scale * self.clip, steps_of(spacing), self.per_section)
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         nm = check(labels, mask, spacing)
         reach = self.scale * self.clip
         values = np.empty((self.channels, *labels.shape), np.float32)
@@ -165,5 +159,3 @@ class SignedDistance(Target):
         if self.classes:
             return [labels == k for k in range(1, self.classes + 1)]
         return [labels if self.instances else labels != 0]
-
-

@@ -45,9 +45,7 @@ class Semantic(Target):
         own = ("object",) if count == 1 else tuple(f"class {k}" for k in range(1, count + 1))
         return ("background", *own) if self.background else own
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         check(labels, mask, spacing)
         groups = self.groups or [(k,) for k in range(1, self.classes + 1)]
         values = np.empty((self.channels, *labels.shape), np.float32)

@@ -37,9 +37,7 @@ class Affinities(Target):
         z, y, x = (max(abs(offset[axis]) for offset in self.offsets) for axis in range(3))
         return z, y, x
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         check(labels, mask, spacing)
         values, valid = affinities(labels, offsets=self.offsets, mask=mask, dtype="float32", return_valid=True)
         return values, valid.astype(np.float32)
@@ -56,9 +54,7 @@ class Instances(Target):
     def names(self) -> tuple[str, ...]:
         return ("instance",)
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         check(labels, mask, spacing)
         numbers, _ = renumber(labels.astype(np.uint8) if labels.dtype == bool else labels)
         if numbers.max(initial=0) >= 2**24:

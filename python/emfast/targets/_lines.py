@@ -50,9 +50,7 @@ class CentreLine(Target):
         z, y, x = (a + b + 1 for a, b in ways)
         return 0 if self.per_section else z, y, x
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         nm = check(labels, mask, spacing)
         inside = np.minimum(depth(labels, nm, self.per_section), np.float32(self.radius))
         ridge = _ridge(labels, inside, nm, self.per_section)

@@ -109,9 +109,7 @@ class Centre(_Whole):
     def names(self) -> tuple[str, ...]:
         return ("centre", *(f"offset {axis}" for axis in ("yx" if self.per_section else "zyx")))
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         nm = check(labels, mask, spacing)
         parts, table, known = self._parts(labels, mask, nm)
         objects = parts != 0
@@ -152,9 +150,7 @@ class Ovality(_Whole):
     def names(self) -> tuple[str, ...]:
         return "round", "long"
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         nm = check(labels, mask, spacing)
         parts, table, known = self._parts(labels, mask, nm)
         first = 1 if self.per_section else 0
