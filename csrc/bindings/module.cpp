@@ -13,6 +13,7 @@ void register_contingency(py::module_&);
 void register_distance(py::module_&);
 void register_embedding(py::module_&);
 void register_example(py::module_&);
+void register_malis(py::module_&);
 void register_matching(py::module_&);
 void register_morphology(py::module_&);
 void register_multicut(py::module_&);
@@ -70,6 +71,7 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_distance(m);
     emfast::register_embedding(m);
     emfast::register_example(m);
+    emfast::register_malis(m);
     emfast::register_matching(m);
     emfast::register_morphology(m);
     emfast::register_multicut(m);
