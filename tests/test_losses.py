@@ -280,8 +280,8 @@ def test_malis_pushes_the_weakest_link():
     loss = Malis(offsets=((0, 0, -1),), negative=0.0)
     loss(logits, target, torch.ones_like(target)).backward()
     gradient = logits.grad.ravel()
-    # Edge k joins voxels k - 1 and k. 3 comes first and joins two voxels, then 1 as well, and 2 joins both pairs. In the
-    # other object 6 joins two, and 5 brings the third.
+    # Edge k joins voxels k - 1 and k. 3 comes first and joins two voxels, then 1 as well, and 2 joins both pairs. In
+    # the other object 6 joins two, and 5 brings the third.
     pairs = torch.tensor([0.0, 1, 4, 1, 0, 2, 1])
     p, so = torch.sigmoid(logits.detach().ravel()), target.ravel()
     assert torch.allclose(gradient, pairs / pairs.sum() * 2 * (p - so) * p * (1 - p), atol=1e-7)
