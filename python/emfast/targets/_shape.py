@@ -49,9 +49,7 @@ class Shape(Target):
         z, y, x = (math.floor(self.cut * self.sigma / step) for step in steps_of(spacing))
         return 0 if self.per_section else z, y, x
 
-    def make(
-        self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)
-    ) -> Made:
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         nm = check(labels, mask, spacing)
         radii = self.margin(spacing)
         numbers = np.zeros(labels.shape, np.uint32)
@@ -76,7 +74,8 @@ class Shape(Target):
 def weights_of(radii: tuple[int, int, int], spacing: Spacing, sigma: float) -> list[list[int]]:
     """Gaussians as whole numbers, as fine as leaves all sums of products with squares of distances below 2^53."""
     far = max(1, *radii) ** 2
-    for bits in range(40, 0, -1):
+    least = math.prod(2 * r + 1 for r in radii)
+    for bits in range(40, 0, -1) if least * far < 2**53 else ():
         rows = [_row(r, step / sigma, bits) for r, step in zip(radii, spacing, strict=True)]
         if math.prod(map(sum, rows)) * far < 2**53:
             return rows
