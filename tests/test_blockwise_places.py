@@ -1,5 +1,6 @@
 """What lies where block-wise operations write: nothing of anybody else's is lost, and nothing old is taken for new."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -197,3 +198,36 @@ def test_the_second_run_on_a_target_refuses(tmp_path, source, labels):
     assert first.wait() == 0
     assert np.array_equal(emfast.open_volume(tmp_path / "out.zarr")[...], labels)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.zarr", "out.zarr"]
+
+
+def _pairs():
+    """Calls of block-wise operations that differ in one option, with what the second of them gives in memory."""
+    rng = np.random.default_rng(3)
+    affinities = rng.integers(0, 256, (3, 16, 17, 9), "u1")
+    segments = emfast.watershed(affinities, low=0.4, high=0.7)
+    merging = [{"merge_size": 40, "merge_threshold": t} for t in (0.1, 0.8)]
+    seeds = {"watershed": [{}, {"low": 0.5}, {"dust": 5}, {"quantile": True}, *merging]}
+    objects = {
+        "connected_components": [{}, {"connectivity": 26}, {"background": 1}],
+        "dust": [{"below": 3}, {"below": 30}, {"below": 300}],  # as largest_k
+        "fill_holes": [{}, {"per_section": True}],
+        "renumber": [{}, {"order": "size"}],
+        "edt": [{}, {"spacing": (3, 1, 1)}, {"border": True}, {"squared": True}],
+        "signed_distance": [{}, {"spacing": (3, 1, 1)}, {"border": True}],
+    }
+    for source, calls in ((affinities, seeds), (segments, objects)):
+        for name, options in calls.items():
+            for first, second in itertools.permutations(options, 2):
+                yield pytest.param(source, name, first, second, id=f"{name} {first} {second}")
+
+
+@pytest.mark.parametrize(("source", "name", "first", "second"), list(_pairs()))
+def test_a_kept_folder_never_gives_the_result_of_other_options(tmp_path, source, name, first, second):
+    place, target, work = stored(tmp_path / "in.zarr", source), tmp_path / "out.zarr", tmp_path / "work"
+    operation = getattr(blockwise, name)
+    operation(place, target, block=BLOCK, work=work, **first)
+    try:
+        found = operation(place, target, block=BLOCK, work=work, **second)
+    except ValueError:  # another job: refused, or what was there is of another type
+        return
+    assert np.array_equal(found[...], getattr(emfast, name)(source, **second))

@@ -334,14 +334,9 @@ class RunLabelling final : public Labelling {
         count = numbers_.number(ex, rows_);
     }
 
-    // f(row, its bits, its starts, the labels of its runs from [1] on), row by row.
     template <class F>
     void each_row(F&& f) const {
-        std::vector<uint32_t> labels(rows_.shape.x + 1);
-        for (int64_t r = 0; r < rows_.shape.rows(); ++r) {
-            numbers_.collect(rows_, r, labels.data());
-            f(r, rows_.fg + r * rows_.words, rows_.start + r * rows_.words, labels.data());
-        }
+        numbers_.each_row(rows_, f);
     }
 
     void write(Executor& ex, void* out, int bytes) override {

@@ -57,6 +57,16 @@ class RunNumbers {
                       });
     }
 
+    // f(row, its bits, its starts, the labels of its runs from [1] on), row by row.
+    template <class F>
+    void each_row(const Rows& rows, F&& f) const {
+        std::vector<uint32_t> labels(rows.shape.x + 1);
+        for (int64_t r = 0; r < rows.shape.rows(); ++r) {
+            collect(rows, r, labels.data());
+            f(r, rows.fg + r * rows.words, rows.start + r * rows.words, labels.data());
+        }
+    }
+
     // The labels of a row's runs, from [1] on.
     template <class Out>
     void collect(const Rows& rows, int64_t r, Out* labels) const {

@@ -3,8 +3,8 @@
 //
 // A run is a stretch of voxels of one label along x. Of each row there are words of 64 bits that say where labels are not 0,
 // then as many that say where runs begin; labels has one for each run, in raster order, and before says how many come before
-// each row, and in the end how many there are. Labels count from 1 in the order of
-// their first voxels. All of this is of the host, in _cuda too.
+// each row, and in the end how many there are. Labels count from 1 in the order of their first voxels. All of this is of the
+// host, in _cuda too.
 #pragma once
 
 #include <cstdint>

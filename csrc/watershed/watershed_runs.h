@@ -423,14 +423,9 @@ class FragmentRuns {
                        [&](const Out* run_labels, int64_t r, Out* row) { spread(rows_, run_labels, r, row); });
     }
 
-    // f(row, its bits, its starts, the labels of its runs from [1] on), row by row.
     template <class F>
     void each_row(F&& f) const {
-        std::vector<uint32_t> labels(rows_.shape.x + 1);
-        for (int64_t r = 0; r < rows_.shape.rows(); ++r) {
-            numbers_.collect(rows_, r, labels.data());
-            f(r, rows_.fg + r * rows_.words, rows_.start + r * rows_.words, labels.data());
-        }
+        numbers_.each_row(rows_, f);
     }
 
     const Slabs& slabs() const { return slabs_; }

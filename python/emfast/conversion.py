@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from ._engine.identity import check_apart
-from ._engine.journal import about_of, alone, remove
+from ._engine.journal import about_of, remove
+from ._locks import alone
 from .blocks import Block, map_blocks
 from .errors import BlocksFailed
 from .volumes import Volume, open_volume
+from .volumes._formats import in_place
 from .volumes._places import is_remote, located
 
 __all__ = ["convert"]
 
-RESUMED = ("zarr", "n5", "precomputed")  # written chunk by chunk; other files appear when all is there
 
 
 def convert(
@@ -100,7 +101,7 @@ def convert(
         if path is not None and os.path.isdir(os.path.dirname(path)):  # else the target says what is missing
             stack.enter_context(alone(f"{path.removesuffix('journal')}lock", f"target {target}"))
         with _target_of(target, path, made, overwrite) as new:
-            journal = path if new.format in RESUMED else None
+            journal = path if in_place(new.format) else None
             shared: dict[str, Any] = {
                 "memory": memory,
                 "workers": workers,

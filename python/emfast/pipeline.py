@@ -22,10 +22,10 @@ import numpy as np
 
 from . import __version__, _settings, blockwise
 from ._engine.identity import check_apart, parted, source_words
-from ._engine.journal import alone
 from ._engine.mended import Notes, mended
 from ._engine.plan import Plan, bytes_of, in_words
 from ._files import beside as written_beside
+from ._locks import alone
 from ._options import integer_of, number_of
 from ._progress import span
 from .blocks import plan_blocks, verified

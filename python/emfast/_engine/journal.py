@@ -11,7 +11,6 @@ One run at a time: the file is locked, by the kernel, so a killed run leaves no 
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import math
@@ -22,12 +21,12 @@ import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import AnotherJob, CorruptData, InUse
+from .._locks import lock
+from ..errors import AnotherJob, CorruptData
 from .grid import Window
 from .job import Outcome
 
@@ -223,35 +222,6 @@ def finished(path: str) -> tuple[dict[str, Any], Finished]:
     return about, found
 
 
-def lock(file: int, name: str) -> None:
-    """For this run alone, until the file is closed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InUse(f"{name} is in use by another run: wait for its end, or stop it") from None
-
-
-@contextmanager
-def alone(path: str, name: str) -> Iterator[None]:
-    """For this run alone, by a file that is there as long; what it stands for may be removed and made anew."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            lock(file, name)
-            if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
-                break
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)  # of a run that ended just now
-    try:
-        yield
-    finally:
-        with suppress(FileNotFoundError):  # gone with its folder
-            os.unlink(path)
-        os.close(file)
-
-
 def _line(content: Any) -> bytes:
     text = json.dumps(content, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
@@ -284,4 +254,4 @@ def _check_same(path: str, found: Any, wanted: Mapping[str, Any]) -> None:
             )
 
 
-__all__ = ["Finished", "Journal", "about_of", "alone", "finished", "lock", "remove"]
+__all__ = ["Finished", "Journal", "about_of", "finished", "remove"]

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from .._engine.identity import check_apart, parted
-from .._engine.journal import alone, remove
+from .._engine.journal import remove
 from .._engine.mended import Notes, mended
 from .._engine.plan import Plan
+from .._locks import alone
 from ..blocks import Grid, map_blocks, plan_blocks, verified
 from ..errors import AnotherJob
 from ._shelf import Shelf
@@ -122,7 +123,7 @@ class Run:
                 check_apart(target, "target", self.sources)
             if self.engine.planned:
                 work, target = None, None if is_place(target) else target
-            self.wanted, self.folder = target, None
+            self.wanted = target
             self.shape = tuple(int(n) for n in shape(self.sources))
             self._made = work is None and is_place(target)
             folder = beside(os.fspath(target), "work") if self._made else work
@@ -266,10 +267,11 @@ class Run:
 
     def _place(self) -> str:
         """Where the target is written: itself, or a store in the folder where its format is not written by blocks."""
-        from ..conversion import RESUMED
+        from ..volumes import parse
+        from ..volumes._formats import in_place
 
         place = os.fspath(self.wanted)
-        if self.folder is None or place_of(place).format in RESUMED:
+        if self.folder is None or in_place(parse(place, new=True).format):
             return place
         return os.path.join(self.folder, "target.zarr")
 
@@ -286,7 +288,7 @@ class Run:
 
     def _created(self, place: str, name: str, dtype: Any, like: Any, codec: str = "zstd") -> Any:
         """A volume to write: the one that a run before began, or a new one. What is soon read again and then gone is
-        packed by lz4: that is five times quicker than zstd, and twice as large."""
+        packed by lz4, which is quicker than zstd."""
         from ..volumes import open_volume
 
         begun = f"made/{name}"
@@ -321,18 +323,13 @@ class Run:
 
 def beside(place: str, ending: str) -> str:
     """A file or folder beside the one that holds a volume: out.zarr.work, or out.zarr.raw.work for out.zarr:raw."""
-    found = place_of(place)
+    from ..volumes import parse
+
+    found = parse(place, new=True)
     if found.remote:
         raise ValueError(f"work must be a folder where the target is none of this machine, got none for {place}")
     path, name = parted(str(found))
     return f"{path}{'.' if name else ''}{re.sub('[:/]+', '.', name)}.{ending}"
-
-
-def place_of(place: str) -> Any:
-    """What a place says: path, name within, format."""
-    from ..volumes._places import parse
-
-    return parse(place, new=True)
 
 
 def is_place(target: Any) -> bool:
@@ -341,7 +338,9 @@ def is_place(target: Any) -> bool:
 
 def is_local(target: Any) -> bool:
     """Whether it is a place on this machine, beside which there may be a file."""
-    return is_place(target) and not place_of(os.fspath(target)).remote
+    from ..volumes import parse
+
+    return is_place(target) and not parse(target, new=True).remote
 
 
 def claim(folder: str, kind: str) -> None:
@@ -367,7 +366,9 @@ def clear(folder: str, but: Sequence[str]) -> None:
 
 def _born(place: str) -> np.ndarray:
     """Which volume of several that were at a place after each other: the file that was written when it was made."""
-    found = place_of(place)
+    from ..volumes import parse
+
+    found = parse(place, new=True)
     for header in ("zarr.json", ".zarray", "attributes.json", "info"):
         path = os.path.join(found.path, found.name, header)
         if os.path.exists(path):

@@ -33,10 +33,12 @@ class Shelf:
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = None if folder is None else os.path.abspath(folder)
         self._held: dict[str, Any] = {}
+        self._sums: dict[str, int] = {}  # of columns
 
     def job_words(self) -> str:
-        """Where it lies makes no difference to a job; what it holds comes of passes with words of their own."""
-        return "shelf"
+        """Where it lies makes no difference to a job, but the columns do. What blocks have left comes of passes with
+        words of their own."""
+        return f"{sorted(self._sums.items())}"
 
     def put(self, name: str, **arrays: np.ndarray) -> None:
         """Keep arrays; those of that name before are replaced."""
@@ -72,7 +74,8 @@ class Shelf:
         path = self._path(name, ".npy")
         with _store.whole(path) as file:
             np.save(file, column)
-        self.put(f"{name}.sum", sum=np.array(_sum_of(path)))
+        self._sums[name] = _sum_of(path)
+        self.put(f"{name}.sum", sum=np.array(self._sums[name]))
 
     def column(self, name: str) -> np.ndarray:
         """That array; from a folder it comes into memory where and when it is read, after a first look at all of it."""

@@ -15,12 +15,13 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
 from .._files import beside
+from .._locks import alone
 from ._ngff import letters_of
 from ._numpy import DEFAULT, choose
 from ._places import Place
@@ -156,32 +157,10 @@ def _put_in(part: str, path: str, name: str, mode: str) -> None:
 def _alone(real: str) -> Iterator[None]:
     """For one thread of one process: a file beside it is locked, and goes when that is done."""
     path = os.path.join(os.path.dirname(real), f".{os.path.basename(real)}.lock")
-    with _one:
-        try:
-            held = _locked(path)
-        except PermissionError:  # in a folder where nobody can put anything
-            yield
-            return
-        try:
-            yield
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-            os.close(held)
-
-
-def _locked(path: str) -> int:
-    """A lock on the file that has the name, not on one that another has just removed."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if os.path.exists(path) and os.path.samestat(os.fstat(file), os.stat(path)):
-                return file
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)
+    with _one, ExitStack() as stack:
+        with suppress(PermissionError):  # in a folder where nobody can put anything
+            stack.enter_context(alone(path))
+        yield
 
 
 @contextmanager
