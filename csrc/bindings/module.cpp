@@ -22,6 +22,8 @@ void register_mutex(py::module_&);
 void register_phantom(py::module_&);
 void register_labels(py::module_&);
 void register_region_graph(py::module_&);
+void register_resample(py::module_&);
+void register_retouch(py::module_&);
 void register_runs(py::module_&);
 void register_seeds(py::module_&);
 void register_sites(py::module_&);
@@ -81,6 +83,8 @@ PYBIND11_MODULE(EMFAST_MODULE, m, pybind11::mod_gil_not_used()) {
     emfast::register_phantom(m);
     emfast::register_labels(m);
     emfast::register_region_graph(m);
+    emfast::register_resample(m);
+    emfast::register_retouch(m);
     emfast::register_runs(m);
     emfast::register_seeds(m);
     emfast::register_sites(m);
