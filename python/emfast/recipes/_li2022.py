@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from ..augmentation import Augmentation, Brightness, Contrast, Flip, Missing, OutOfFocus, Scale
 from ..nn import Level, Symmetric, UNet
 from ..segmentation import filter_size, seeds_grow
 from ._contours import heads, levels
-from ._decoders import Between, Outputs, Probability, Voxels, object_of
+from ._decoders import Outputs, Probability, Voxels, object_of
 from ._method import Inference, Method, Optimiser, Recipe
 
 SMALL = {
@@ -39,7 +39,7 @@ def decode(
     seed: Probability = 0.5,
     seed_contour: Probability = 0.5,
     inside: Probability = 0.5,
-    radius: Annotated[float, Between(0.0, 1000.0)] = math.inf,
+    radius: float = math.inf,
     seed_size: Voxels = 0,
     below: Voxels = 0,
 ) -> Any:

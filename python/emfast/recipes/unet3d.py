@@ -55,7 +55,7 @@ RECIPE = Recipe(
     segment=segment_components,
     small={
         "network.levels": levels(8, 16, 24, stride=(1, 2, 2)),
-        "patch": (20, 92, 92),
+        "patch": (26, 92, 92),
         "augmentation.steps": (),
         "optimiser.name": "adam",
         "optimiser.rate": 2e-3,
