@@ -45,7 +45,7 @@ RECIPE = Recipe(
     paper="Abdollahzadeh, Belevich, Jokitalo, Sierra, Tohka: DeepACSON automated segmentation of white matter in 3D "
     "electron microscopy (2021)",
     number=22,
-    task="axons",
+    task="axons and organelles",
     method=Method(
         network=UNet(levels=levels(64, 128, 256, 512), block=Residual(), skip="cat"),
         heads=(
