@@ -186,9 +186,8 @@ def _geometry(axis: Axis) -> tuple[int, int, int, int]:
     if axis.step != 1:
         raise ValueError(f"output must have the resolution of the input, got one voxel for {axis.step}")
     if 2 * axis.origin != axis.lost or axis.lost % 2:
-        raise ValueError(
-            f"margin must be equal on both sides, got {axis.origin} and {axis.lost - axis.origin} voxels; odd kernels help"
-        )
+        sides = f"{axis.origin} and {axis.lost - axis.origin} voxels"
+        raise ValueError(f"margin must be equal on both sides, got {sides}; odd kernels help")
     margin = int(axis.origin)
     before = max(margin + i - low for i, low in enumerate(axis.lows))
     after = max(high - margin - i for i, high in enumerate(axis.highs))
