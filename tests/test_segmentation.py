@@ -1,6 +1,8 @@
 """Decoders against oracles and laws."""
 
+import inspect
 from fractions import Fraction
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -141,7 +143,9 @@ def test_results_come_back_in_the_library():
 
 
 def test_ranges_hold_the_defaults():
-    searched = [name for name in segmentation.__all__ if name not in ("Between", "ranges", "consensus")]
+    searched = [
+        name for name in segmentation.__all__ if name not in ("Between", "Tuned", "ranges", "consensus", "tune")
+    ]
     for name in searched:
         found = segmentation.ranges(getattr(segmentation, name))
         assert found, name
@@ -363,14 +367,14 @@ def test_boundary_contour_distance_watershed_has_all_three(data, values, flood):
 # ---- parameters chosen by a score
 
 
-def _peaked(given, *, x: segmentation.Between = 0.5, size: int = 10, other=3):
+def _peaked(
+    given,
+    *,
+    x: Annotated[float, segmentation.Between(0.0, 2.0)] = 0.5,
+    size: Annotated[int, segmentation.Between(0, 400)] = 10,
+    other=3,
+):
     return x, size, other
-
-
-_peaked.__annotations__ = {
-    "x": Annotated[float, segmentation.Between(0.0, 2.0)],
-    "size": Annotated[int, segmentation.Between(0, 400)],
-}
 
 
 def test_tuning_climbs_to_the_peak_and_tells_all_it_tried():
