@@ -130,7 +130,8 @@ def _kind_of(base: type[Any], name: Any, where: str) -> Any:
     while todo:
         each = todo.pop()
         todo.extend(each.__subclasses__())
-        if dataclasses.is_dataclass(each) and not (each is base and todo):
+        private = each.__name__.startswith("_")  # shared by several kinds, and none
+        if dataclasses.is_dataclass(each) and not private and not (each is base and todo):
             known[each.__name__] = each
     if name not in known:
         words = f"kind must be one of {', '.join(sorted(known))}, got {name!r}{_nearest(name, sorted(known))}"

@@ -1,0 +1,62 @@
+"""Which voxels belong together: affinities, and instances by number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..edges import NEAREST, affinities, offsets_of
+from ..labels import renumber
+from ._target import Made, Target, check, known_of
+
+
+@dataclass(frozen=True)
+class Affinities(Target):
+    """1 where a voxel and the one at an offset from it are of the same object; background has no affinity.
+
+    An edge counts where both its ends are known.
+
+    Attributes
+    ----------
+    offsets : tuple of (z, y, x)
+        The nearest and any longer ones, in this order: one channel each.
+    """
+
+    offsets: tuple[tuple[int, ...], ...] = NEAREST
+
+    def __post_init__(self) -> None:
+        offsets_of(self.offsets, 3)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple("affinity " + " ".join(map(str, offset)) for offset in self.offsets)
+
+    def margin(self, spacing: Sequence[float]) -> tuple[int, int, int]:
+        z, y, x = (max(abs(offset[axis]) for offset in self.offsets) for axis in range(3))
+        return z, y, x
+
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
+        check(labels, mask, spacing)
+        values, valid = affinities(labels, offsets=self.offsets, mask=mask, dtype="float32", return_valid=True)
+        return values, valid.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Instances(Target):
+    """The number of each voxel's object, 0 for background: what losses of embeddings compare.
+
+    Numbers are those of the first appearance in the crop; they tell objects apart and mean no more.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("instance",)
+
+    def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
+        check(labels, mask, spacing)
+        numbers, _ = renumber(labels.astype(np.uint8) if labels.dtype == bool else labels)
+        if numbers.max(initial=0) >= 2**24:
+            raise ValueError(f"labels must hold fewer than 2**24 objects, got {numbers.max()}")
+        return numbers[None].astype(np.float32), known_of(labels, mask)
