@@ -3,15 +3,15 @@ decoder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .._settings import Kind
+from .._settings import Kind, override
 from ..augmentation import Augmentation
 from ..nn import Network
 from ..nn.losses import Loss
-from ..sampling import Sampler, Uniform
+from ..sampling import Piece, Sampler, Uniform
 from ..targets import Target
 
 
@@ -88,7 +88,20 @@ class Inference:
 
 @dataclass(frozen=True)
 class Procedure(Kind):
-    """How a network is taught and used, where it is not simply by its heads (flood filling, detection)."""
+    """How a network is taught and used, where it is not simply by its heads (flood filling, detection).
+
+    ``teach(method, pieces, geometry, constants, seed)`` gives what :class:`emfast.training.Loop` learns from, as
+    ``emfast.training._supervised.Supervised`` is: ``sample(k)``, ``crop(piece, corner)``, ``outputs(forward, batch)``
+    and ``loss(outputs, batch)``.
+    """
+
+    def teach(self, method: Method, pieces: Sequence[Piece], geometry: Any, constants: Any, seed: int) -> Any:
+        """Samples and losses of a run."""
+        raise NotImplementedError
+
+    def infer(self, module: Any, image: Any, **options: Any) -> dict[str, Any]:
+        """Outputs by name, (c, z, y, x), of a normalised image (c, z, y, x) that is in memory."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -128,8 +141,15 @@ class Recipe:
 
     ``number`` is that of the survey's method cards; 0 for a baseline. ``decode(outputs, *, spacing, ...)`` makes labels
     of activated outputs by head, arrays (c, z, y, x) in float32; its further parameters have defaults and ranges, as
-    the decoders of :mod:`emfast.segmentation` have. ``changed`` says what differs from the paper, ``unknown`` what it
-    does not tell.
+    the decoders of :mod:`emfast.segmentation` have.
+
+    ``segment(outputs, target, *, spacing, ...)`` does so block by block, where that is possible: volumes or places by
+    head in, a volume or place out, further options as of :func:`emfast.map_blocks`. It gives what the target is opened
+    as. None: labels are made in memory.
+
+    ``changed`` says what differs from the paper, ``unknown`` what it does not tell. ``small`` has other settings, by
+    place as :func:`emfast._settings.override` has them, in that order: narrow levels and small patches, for laptops and
+    tests.
     """
 
     name: str
@@ -141,3 +161,12 @@ class Recipe:
     decode: Callable[..., Any]
     changed: str = ""
     unknown: str = ""
+    segment: Callable[..., Any] | None = None
+    small: Mapping[str, Any] = field(default_factory=dict)
+
+    def shrunk(self) -> Method:
+        """The small variant of the method."""
+        method = self.method
+        for place, value in self.small.items():
+            method = override(method, place, value)
+        return method
