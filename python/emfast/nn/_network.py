@@ -16,22 +16,26 @@ class Geometry:
 
     Attributes
     ----------
-    field : receptive field of an output voxel, in voxels of the input; odd or even
+    field : the least window around an output voxel that holds all it may depend on, in voxels of the input; odd, and
+        the same for all voxels, though behind pooling some see further to one side and some to the other
     stride : a shift of the input by this many voxels shifts the output alike
     margin : voxels that the output is smaller than the input on either side; 0 with padding
     sides : sides of inputs that fit are ``least + k * stride``
     least : the smallest input
+    local : False where statistics of the whole input come in (instance and group norms, squeeze and excitation): then
+        voxels beyond the field have an influence, if a weak one
     """
 
     field: tuple[int, int, int]
     stride: tuple[int, int, int]
     margin: tuple[int, int, int]
     least: tuple[int, int, int]
+    local: bool = True
 
     @property
     def context(self) -> tuple[int, int, int]:
         """Voxels on either side of an output voxel that it may depend on."""
-        z, y, x = (-(-f // 2) for f in self.field)
+        z, y, x = (f // 2 for f in self.field)
         return z, y, x
 
     def fits(self, shape: Sequence[int]) -> bool:
@@ -47,12 +51,21 @@ class Geometry:
         return z, y, x
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an output lies: its voxel ``i`` stands for ``step`` voxels of the input from ``corner + i * step``."""
+
+    step: tuple[int, int, int]
+    corner: tuple[int, int, int]
+
+
 class Module(torch.nn.Module):  # type: ignore[misc]
     """A built network: (n, c, z, y, x) to logits (n, c, z, y, x) by head. ``"mask"`` is the output of head ``mask``;
     while training, auxiliary outputs are there as ``"mask@1"``, ``"mask@2"`` …, from the finest, in their own
-    resolution."""
+    resolution, at their own ``places``."""
 
     geometry: Geometry
+    places: Mapping[str, Place]
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         raise NotImplementedError
