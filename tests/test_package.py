@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import json
 import os
 import pkgutil
@@ -98,10 +99,15 @@ def test_public_names_are_the_same_to_checkers_and_at_run_time():
         if isinstance(node, ast.ImportFrom) and node.level:
             for alias in node.names:
                 seen[alias.name] = node.module or alias.name
-    homes = {name: home for home, names in emfast._HOMES.items() for name in names}
-    public = {home: home for home in emfast._HOMES if home in emfast.__all__}
+    homes = {name: home for home, names in (emfast._HOMES | emfast._WITH_TORCH).items() for name in names}
+    public = {home: home for home in emfast._HOMES if home in emfast.__all__} | {
+        home: home for home in emfast._WITH_TORCH
+    }
     assert seen == homes | public
-    assert sorted(seen) == sorted(emfast.__all__)
+    with_torch = {name for home, names in emfast._WITH_TORCH.items() for name in (home, *names)}
+    assert sorted(set(seen) - with_torch) == sorted(emfast.__all__)
+    if importlib.util.find_spec("torch") is None:
+        homes, public = ({n: h for n, h in found.items() if n not in with_torch} for found in (homes, public))
     for name, home in homes.items():
         assert getattr(emfast, name) is getattr(importlib.import_module(f"emfast.{home}"), name)
     for name in public:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with _HOMES
     from . import (
+        augmentation,
         blocks,
         blockwise,
         compat,
@@ -19,10 +20,16 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
         metrics,
         phantom,
         pipeline,
+        sampling,
         segmentation,
+        targets,
         viewing,
         volumes,
     )
+    from . import inference as inference
+    from . import nn as nn
+    from . import recipes as recipes
+    from . import training as training
     from ._native import get_threads, set_threads
     from ._table import Table
     from .blocks import map_blocks
@@ -61,6 +68,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .seeds import distance_peaks, h_maxima, seeded_watershed
     from .segmentation import segment_affinities
     from .skeletons import Skeleton, Skeletons, skeletonize
+    from .training import train as train
     from .trees import MergeTree, agglomerate, agglomerate_block
     from .volumes import Volume, open_volume
 
@@ -84,6 +92,7 @@ __all__ = [
     "affinities",
     "agglomerate",
     "agglomerate_block",
+    "augmentation",
     "blocks",
     "blockwise",
     "boundaries",
@@ -134,6 +143,7 @@ __all__ = [
     "region_graph",
     "remap",
     "renumber",
+    "sampling",
     "seeded_watershed",
     "segment",
     "segment_affinities",
@@ -142,6 +152,7 @@ __all__ = [
     "signed_distance",
     "skeletonize",
     "statistics",
+    "targets",
     "unique",
     "viewing",
     "volumes",
@@ -154,6 +165,7 @@ __all__ = [
 _HOMES: dict[str, tuple[str, ...]] = {
     "_native": ("get_threads", "set_threads"),
     "_table": ("Table",),
+    "augmentation": (),
     "blocks": ("map_blocks",),
     "blockwise": (),
     "compat": (),
@@ -193,14 +205,23 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "mutex": ("mutex_watershed", "mutex_watershed_graph"),
     "phantom": (),
     "pipeline": ("segment",),
+    "sampling": (),
     "seeds": ("distance_peaks", "h_maxima", "seeded_watershed"),
     "segmentation": ("segment_affinities",),
     "skeletons": ("Skeleton", "Skeletons", "skeletonize"),
+    "targets": (),
     "trees": ("MergeTree", "agglomerate", "agglomerate_block"),
     "viewing": (),
     "volumes": ("Volume", "open_volume"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in (home, *names)}
+# Those that need torch are reached by name, but are not among the names of ``__all__``: a star imports no torch.
+_WITH_TORCH: dict[str, tuple[str, ...]] = {
+    "inference": (),
+    "nn": (),
+    "recipes": (),
+    "training": ("train",),
+}
+_HOME_OF = {name: home for home, names in (_HOMES | _WITH_TORCH).items() for name in (home, *names)}
 
 
 def __getattr__(name: str) -> Any:
@@ -216,4 +237,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_HOME_OF})

@@ -9,6 +9,7 @@ Exception
 ├── KeyboardInterrupt     Ctrl-C during a native call; outputs under way are dropped
 └── RuntimeError
     ├── BlocksFailed          blocks of a volume that could not be done; lists them and why
+    ├── Diverged              a network that learns no longer gives finite numbers
     ├── InUse                 another run writes there
     └── DeviceUnavailable     a device was asked for and there is none, or this build has no CUDA module
 """
@@ -30,6 +31,10 @@ class AnotherJob(ValueError):
 
 class DeviceUnavailable(RuntimeError):
     """A CUDA device was asked for and cannot be used; the message says what is missing."""
+
+
+class Diverged(RuntimeError):
+    """What a network learns is no longer finite; the message names the step and the file with its batch."""
 
 
 class InUse(RuntimeError):

@@ -21,9 +21,9 @@ from .evaluation import Scores
 if TYPE_CHECKING:
     from .errors import Errors
 
-__all__ = ["page", "write_page"]
+__all__ = ["STYLE", "framed", "page", "plotted", "write_page"]
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
@@ -84,7 +84,7 @@ def page(
         raise ValueError("truth and labels must be given to show slices of errors")
     parts = [_scores(scores)]
     if scores.curve is not None:
-        parts.append(_curve(scores.curve["threshold"], scores.curve["iou"], "threshold", "IoU"))
+        parts.append(plotted(scores.curve["threshold"], scores.curve["iou"], "threshold", "IoU"))
     if errors is not None:
         parts.append(_errors(errors, truth, labels, image, worst))
     elif truth is not None and labels is not None and scores.protocol.takes != "objects":
@@ -92,7 +92,7 @@ def page(
     parts.append(f"<h2>Card</h2><pre>{html.escape(scores.to_json())}</pre>")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
         f"<h1>{html.escape(title)}</h1>{''.join(parts)}</html>\n"
     )
 
@@ -121,7 +121,7 @@ def _scores(scores: Scores) -> str:
 # ---- curves
 
 
-def _curve(x: np.ndarray, y: np.ndarray, x_name: str, y_name: str) -> str:
+def plotted(x: np.ndarray, y: np.ndarray, x_name: str, y_name: str) -> str:
     """A line from x to y, as SVG; y from 0 to its largest."""
     known = np.isfinite(x) & np.isfinite(y)
     x, y = np.asarray(x, float)[known], np.asarray(y, float)[known]
@@ -156,12 +156,12 @@ def _errors(errors: Errors, truth: Any, labels: Any, image: Any, worst: int) -> 
     figures = "".join(_figure({name: events[name][k] for name in _SHOWN}, truth, labels, image) for k in range(shown))
     sums = np.cumsum(costs)
     most = max(2, int(np.searchsorted(sums, 0.99 * sums[-1])) + 1)  # the rest is dust
-    curve = _curve(np.arange(1, count + 1)[:most], sums[:most], "errors, worst first", "cost so far, bits")
+    line = plotted(np.arange(1, count + 1)[:most], sums[:most], "errors, worst first", "cost so far, bits")
     return (
         f"<h2>The worst {shown} of {count} errors</h2>"
         "<p>The cost of an error is what its half of the variation of information, splits or merges, would fall by "
         "if it alone were mended. A cross marks the place.</p>"
-        f"{curve}{figures}"
+        f"{line}{figures}"
     )
 
 
@@ -176,7 +176,7 @@ def _figure(event: dict[str, Any], truth: Any, labels: Any, image: Any) -> str:
         ("segments", _png.overlay(grey, found, 0.6)),
         ("error", _marked(_tinted(grey, event, here, found), point, box)),
     ]
-    return _shown(_caption(event, point), pictures)
+    return framed(_caption(event, point), pictures)
 
 
 def _caption(event: dict[str, Any], point: tuple[int, ...]) -> str:
@@ -241,7 +241,7 @@ def _sections(scores: Scores, truth: Any, labels: Any, image: Any, worst: int) -
         pictures.append(("errors", _painted(grey, zip(parts, (_REST, _FIRST, _SECOND), strict=True))))
         caption = f"Section {z}: {wrong[z]} of {math.prod(truth.shape[-2:])} voxels are wrong; "
         words = "<b class=first>wrong or too much</b>, <b class=second>missing</b>"
-        figures.append(_shown(caption + words, pictures))
+        figures.append(framed(caption + words, pictures))
     return f"<h2>The worst {len(order)} of {count} sections</h2>{''.join(figures)}"
 
 
@@ -254,7 +254,7 @@ def _painted(grey: np.ndarray, parts: Iterable[tuple[np.ndarray, tuple[int, int,
     return out.astype(np.uint8)
 
 
-def _shown(caption: str, pictures: Sequence[tuple[str, np.ndarray]]) -> str:
+def framed(caption: str, pictures: Sequence[tuple[str, np.ndarray]]) -> str:
     shown = "".join(f'<span><img alt="{name}" src="{_inside(p)}"><small>{name}</small></span>' for name, p in pictures)
     return f"<figure><figcaption>{caption}</figcaption><div>{shown}</div></figure>"
 

@@ -1,0 +1,309 @@
+"""``emfast.train``: a method and data in, a run folder and a model out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import _native, _settings
+from .._engine.journal import alone
+from .._options import integer_of
+from ..inference._constants import Constants, constants_of
+from ..inference._model import Model
+from ..recipes import Method, Recipe, get
+from ..sampling import Piece
+from . import _checkpoint
+from ._folder import about_of, claim, words_of
+from ._hooks import Average, Hook, Patience
+from ._log import Board, Log, Show
+from ._loop import PRECISIONS, Loop
+from ._pieces import held_out, in_memory, pieces_of
+from ._previews import Previews
+from ._supervised import Supervised
+from ._team import Team, team
+from ._validation import Validation
+
+__all__ = ["method_of", "train"]
+
+
+def train(
+    method: Any,
+    data: Any,
+    *,
+    run: str | os.PathLike[str],
+    validation: Any = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    device: Any = None,
+    settings: Mapping[str, Any] | None = None,
+    precision: str | None = None,
+    workers: int | None = None,
+    validate_every: int | None = None,
+    save_every: int | None = None,
+    log_every: int = 1,
+    crops: int = 16,
+    best: str = "loss",
+    patience: int | None = None,
+    hooks: Sequence[Hook] = (),
+    memory: str | float = "4GB",
+    tensorboard: bool = False,
+    compiled: bool = False,
+    progress: bool = True,
+) -> Model:
+    """Train the network of a method. The same call again goes on where the last one stopped.
+
+    A run on the CPU gives the same weights to the bit whether it was interrupted or not, and with any number of
+    ``workers``. Where ``torchrun`` starts several processes each takes its share of every batch.
+
+    Parameters
+    ----------
+    method : str, Recipe, Method or path
+        The name of a recipe, or the path of a YAML file with a method.
+    data : Piece, str, tuple or a list of these
+        Pieces, the name of a dataset, or ``(image, labels)`` or ``(image, labels, mask)``: arrays, volumes or places;
+        labels and masks also by name, ``{"cells": …}``.
+    run : path
+        The folder of the run: ``method.yaml`` and ``about.json``, ``log.jsonl``, ``last.pt`` and ``best.pt``,
+        ``previews/`` and ``report.html``. One of another method or other data is refused.
+    validation : as ``data``, or float, optional
+        What the network is judged by; a number is the share of each piece, its last sections, that is held out for it.
+        By default the validation samples of a dataset; without any the last weights count as the best.
+    steps, batch : int, optional
+        By default the method's. ``batch`` is that of all processes together. ``steps`` may be another than before: the
+        schedule is that of the new number from there on.
+    seed : int
+        Of weights, samples and dropout.
+    device : device of torch, optional
+        By default CUDA where there is one.
+    settings : mapping, optional
+        Settings of the method by their places, as ``{"optimiser.rate": 1e-4, "heads[0].weight": 2.0}``.
+    precision : {"float32", "bfloat16", "float16"}, optional
+        Of what the network computes; weights are float32. By default bfloat16 on CUDA devices that have it.
+    workers : int, optional
+        Threads that make samples; by default one for each processor on CUDA, one beside the network on the CPU.
+    validate_every, save_every : int, optional
+        Steps between validations and checkpoints; by default a twentieth of all steps, at most 1000.
+    log_every : int
+        Steps between lines of the log.
+    crops : int
+        At most so many patches are judged in a validation.
+    best : str
+        The score that tells the best weights: ``loss`` or another of the validation, as ``mask/iou``.
+    patience : int, optional
+        Stop after so many validations that were no better.
+    hooks : sequence of Hook
+    memory : str or number
+        Training data up to so many bytes are read into memory; of more each crop is read when it is needed.
+    tensorboard, compiled, progress : bool
+        Write for TensorBoard too; compile the network by torch; show a bar in a terminal.
+
+    Returns
+    -------
+    Model
+        The best one, as :func:`emfast.training.load` gives it.
+
+    Raises
+    ------
+    AnotherJob
+        The folder is that of another run.
+    Diverged
+        A loss or gradient is not finite; the batch is kept.
+    """
+    settled, recipe = method_of(method)
+    for place, value in {**(settings or {}), **_given(steps=steps, batch=batch)}.items():
+        settled = _settings.override(settled, place, value)
+    _check(settled, seed, crops, log_every, precision)
+    folder = Path(run)
+    pieces, judged = _pieces(data, validation)
+    about_data = {"train": words_of(pieces), "validation": words_of(judged)}
+    pieces, judged = in_memory(pieces, memory), in_memory(judged, memory)
+    with ExitStack() as stack:
+        here = stack.enter_context(team(device))
+        stack.enter_context(_kept_random())
+        precision = _precision(precision, here.device)
+        constants = constants_of(settled.normalisation.kind, pieces)
+        if here.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone(str(folder / ".lock"), f"run {folder}"))
+            about = about_of(
+                settled, recipe.name if recipe else None, constants, pieces, about_data, seed=seed, precision=precision
+            )
+            claim(folder, settled, about)
+        here.wait()
+        every = max(1, min(1000, settled.steps // 20))
+        options = {
+            "precision": precision,
+            "workers": _workers(workers, here),
+            "validate_every": every if validate_every is None else integer_of(validate_every, "validate_every", 0),
+            "save_every": every if save_every is None else integer_of(save_every, "save_every", 0),
+            "criterion": best,
+        }
+        loop = _loop(settled, here, folder, pieces, judged, constants, seed, crops, compiled, options)
+        loop.hooks = _hooks(loop, folder, log_every, patience, hooks, tensorboard, progress)
+        last = folder / _checkpoint.LAST
+        if last.exists():
+            loop.restore(_checkpoint.read(last))
+        stack.enter_context(_stops(loop))
+        loop.run()
+        here.wait()
+    if loop.reason == INTERRUPTED:
+        raise KeyboardInterrupt(f"{folder} holds what was learnt in {loop.step} steps; the same command goes on")
+    model = _checkpoint.load(folder, device=here.device)
+    if here.first:
+        from ._report import write_report
+
+        write_report(folder, model, judged, loop.validation)
+    return model
+
+
+INTERRUPTED = "interrupted"
+
+
+def method_of(method: Any) -> tuple[Method, Recipe | None]:
+    """A method by name, by path or as it is; and the recipe that it is of."""
+    if isinstance(method, Method):
+        return method, None
+    if isinstance(method, Recipe):
+        return method.method, method
+    if not isinstance(method, (str, os.PathLike)):
+        raise TypeError(f"method must be a recipe's name, a Recipe, a Method or a path, got {method!r}")
+    if str(method).endswith((".yaml", ".yml")):
+        return _settings.read(Method, method), None
+    recipe = get(str(method))
+    return recipe.method, recipe
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: integer_of(value, name, 1) for name, value in options.items() if value is not None}
+
+
+def _check(method: Method, seed: int, crops: int, log_every: int, precision: str | None) -> None:
+    integer_of(seed, "seed", 0)
+    integer_of(crops, "crops", 1)
+    integer_of(log_every, "log_every", 1)
+    if not method.heads:
+        raise ValueError("heads must be at least one, got none")
+    for name in ("batch", "accumulate", "steps", "channels"):
+        integer_of(getattr(method, name), name, 1)
+    if precision is not None and precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+
+
+def _pieces(data: Any, validation: Any) -> tuple[list[Piece], list[Piece]]:
+    pieces = pieces_of(data)
+    if not pieces:
+        raise ValueError(f"data must have something to learn from, {data!r} has no labelled samples for training")
+    if isinstance(validation, float):
+        return held_out(pieces, validation)
+    if validation is None:
+        return pieces, pieces_of(data, split="validation") if isinstance(data, str) else []
+    return pieces, pieces_of(validation, "validation", split="validation")
+
+
+def _precision(precision: str | None, device: torch.device) -> str:
+    if precision is not None:
+        return precision
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
+def _workers(workers: int | None, here: Team) -> int:
+    if workers is not None:
+        return integer_of(workers, "workers", 0)
+    return max(1, _native.get_threads() // here.size) if here.device.type == "cuda" else 1
+
+
+def _loop(
+    method: Method,
+    here: Team,
+    folder: Path,
+    pieces: list[Piece],
+    judged: list[Piece],
+    constants: Constants,
+    seed: int,
+    crops: int,
+    compiled: bool,
+    options: dict[str, Any],
+) -> Loop:
+    if method.batch % here.size:
+        raise ValueError(f"batch must be a multiple of the {here.size} processes, got {method.batch}")
+    torch.manual_seed(seed)
+    module = method.network.build(method.channels, method.outputs())
+    teach = getattr(method.procedure, "teach", None) or Supervised
+    teaching = teach(method, pieces, module.geometry, constants, seed)
+    module = module.to(here.device)
+    if compiled:
+        module.compile()
+    validation = None
+    if judged and here.first:
+        validation = Validation(teaching, judged, here.device, PRECISIONS[options["precision"]], crops)
+    if not judged:
+        options = {**options, "validate_every": 0}
+
+    def save(loop: Loop, best: bool) -> None:
+        model = {name: tensor.detach().cpu() for name, tensor in loop.judged.state_dict().items()}
+        _checkpoint.write(folder / _checkpoint.LAST, {**loop.state(), "model": model})
+        if best:
+            _checkpoint.write(folder / _checkpoint.BEST, {"step": loop.step, "best": loop.best, "model": model})
+
+    return Loop(method, module, teaching, here, folder, seed=seed, validation=validation, save=save, **options)
+
+
+def _hooks(
+    loop: Loop,
+    folder: Path,
+    log_every: int,
+    patience: int | None,
+    more: Sequence[Hook],
+    tensorboard: bool,
+    progress: bool,
+) -> list[Hook]:
+    """Those of the settings, of the user, and those that tell; only the first process tells."""
+    hooks: list[Hook] = []
+    if loop.method.ema is not None:
+        hooks.append(Average(loop.method.ema))
+    hooks += more
+    if not loop.team.first:
+        return hooks
+    if patience is not None:
+        hooks.append(Patience(integer_of(patience, "patience", 1)))
+    if loop.validation is not None:
+        hooks.append(Previews(folder))
+    if tensorboard:
+        hooks.append(Board(folder))
+    hooks.append(Log(folder, log_every))
+    return [*hooks, Show()] if progress else hooks
+
+
+@contextmanager
+def _kept_random() -> Iterator[None]:
+    """Torch's random state of the caller is what it was afterwards."""
+    with torch.random.fork_rng():
+        yield
+
+
+@contextmanager
+def _stops(loop: Loop) -> Iterator[None]:
+    """Ctrl-C, and the signal by which clusters end a job, stop a run after its step; a second time at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def told(number: int, frame: Any) -> None:
+        if loop.reason == INTERRUPTED:
+            raise KeyboardInterrupt
+        loop.stop(INTERRUPTED)
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,258 @@
+"""Training: runs that go on are the runs that never stopped, and what a run leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("yaml")
+
+import emfast  # noqa: E402
+from emfast import training  # noqa: E402
+from emfast.errors import AnotherJob, Diverged, InUse  # noqa: E402
+from emfast.nn.losses import BinaryCrossEntropy  # noqa: E402
+from emfast.recipes import Head, Method, Optimiser, Term  # noqa: E402
+from emfast.sampling import Piece  # noqa: E402
+from emfast.targets import Semantic  # noqa: E402
+from networks import Tiny  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def method(**settings):
+    heads = (Head("mask", Semantic(), (Term(BinaryCrossEntropy()),)),)
+    given = {"network": Tiny(dropout=0.3), "heads": heads, "patch": (4, 10, 12), "batch": 2, "steps": 6}
+    return Method(**(given | settings))
+
+
+def tissue(seed=0, shape=(8, 24, 30)):
+    made = emfast.phantom.make(shape, seed=seed)
+    return np.asarray(made.image), np.asarray(made.labels)
+
+
+def weights(run, which="last"):
+    return {k: v.numpy() for k, v in training.load(run, which, device="cpu").module.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all((a[k] == b[k]).all() for k in a)
+
+
+def lines(run):
+    """The log without what depends on the clock."""
+    timed = ("seconds", "samples_per_s", "wait", "memory")
+    return [{k: v for k, v in line.items() if k not in timed} for line in training._log.entries(run)]
+
+
+class StopAt(training.Hook):
+    """Ends a process after a step, as if somebody had pressed Ctrl-C."""
+
+    def __init__(self, step, error=KeyboardInterrupt):
+        self.at, self.error = step, error
+
+    def step(self, loop):
+        if loop.step == self.at:
+            raise self.error
+
+
+def go(run, of=None, data=None, **options):
+    options = {"validate_every": 3, "save_every": 3, "device": "cpu"} | options
+    return training.train(of or method(), data or tissue(), run=run, validation=0.25, **options)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"ema": 0.9, "accumulate": 2, "optimiser": Optimiser("sgd", 0.1, nesterov=True, schedule="poly", clip=0.1)}],
+    ids=["plain", "rich"],
+)
+def test_a_run_that_goes_on_is_the_run_that_never_stopped(tmp_path, settings):
+    of = method(**settings)
+    go(tmp_path / "whole", of)
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "parts", of, hooks=[StopAt(5)])
+    go(tmp_path / "parts", of)
+    for which in ("last", "best"):
+        assert same(weights(tmp_path / "whole", which), weights(tmp_path / "parts", which))
+    assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
+    whole, parts = (training._checkpoint.read(tmp_path / run / "last.pt") for run in ("whole", "parts"))
+    assert str(whole["optimiser"]) == str(parts["optimiser"])
+    # Dropout is on, and seeds matter: another seed is another run.
+    go(tmp_path / "other", of, seed=1)
+    assert not same(weights(tmp_path / "whole"), weights(tmp_path / "other"))
+
+
+def test_the_number_of_workers_makes_no_difference(tmp_path):
+    for workers in (0, 1, 3):
+        go(tmp_path / str(workers), workers=workers)
+    assert same(weights(tmp_path / "0"), weights(tmp_path / "1"))
+    assert same(weights(tmp_path / "0"), weights(tmp_path / "3"))
+
+
+def test_what_is_asked_of_another_run_is_refused(tmp_path):
+    go(tmp_path)
+    with pytest.raises(AnotherJob, match=r"optimiser\.rate was 0\.001 and is 0\.01"):
+        go(tmp_path, settings={"optimiser.rate": 0.01})
+    with pytest.raises(AnotherJob, match="other data"):
+        go(tmp_path, data=tissue(seed=3))
+    with pytest.raises(AnotherJob, match=r"another seed \(0; now 1\)"):
+        go(tmp_path, seed=1)
+    with emfast._engine.journal.alone(str(tmp_path / ".lock"), "run"), pytest.raises(InUse):
+        go(tmp_path)
+
+
+def test_more_steps_go_on_with_the_same_run(tmp_path):
+    go(tmp_path / "whole")
+    go(tmp_path / "parts", steps=3)
+    go(tmp_path / "parts", steps=6)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_a_network_learns(tmp_path):
+    """The mask is the image above its mean: one threshold, which two convolutions learn."""
+    image = np.random.default_rng(0).integers(0, 2, (8, 24, 30), dtype=np.uint8) * 200
+    of = method(network=Tiny(), steps=60, batch=4, optimiser=Optimiser(rate=0.03))
+    go(tmp_path, of, (image, (image > 100).astype(np.uint32)), validate_every=20)
+    found = [line for line in training._log.entries(tmp_path) if "validation" in line]
+    assert [line["step"] for line in found] == [20, 40, 60]
+    assert found[-1]["validation"]["mask/iou"] > 0.95
+    assert found[-1]["validation"]["loss"] < 0.2 < found[0]["validation"]["loss"] + 0.2
+
+
+def test_a_run_leaves_all_that_is_needed(tmp_path):
+    model = go(tmp_path, settings={"heads[0].weight": 2.0})
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"method.yaml", "about.json", "log.jsonl", "last.pt", "best.pt", "previews", "report.html"}
+    assert model.method.heads[0].weight == 2.0
+    assert model.method == training.load(tmp_path, device="cpu").method
+    first = training._log.entries(tmp_path)[0]
+    assert first["loss"] == pytest.approx(2 * first["losses"]["mask"])
+    pages = (tmp_path / "report.html").read_text()
+    assert "<svg" in pages and "data:image/png" in pages and "http" not in pages
+    assert len(list((tmp_path / "previews").glob("*.png"))) == 2
+    about = json.loads((tmp_path / "about.json").read_text())
+    image = tissue()[0][:6]
+    assert about["normalisation"]["shift"] == pytest.approx(image.mean(), rel=1e-12)
+    assert about["normalisation"]["scale"] == pytest.approx(image.std(), rel=1e-9)
+
+
+def test_what_is_not_finite_stops_the_run_and_is_kept(tmp_path):
+    image = np.zeros((4, 12, 12), np.float32)
+    image[0, 0, 0] = 1e30
+    with pytest.raises(Diverged, match=r"at step 1; its batch is .*diverged-1-0\.npz"):
+        go(
+            tmp_path,
+            method(patch=(3, 12, 12), normalisation=emfast.recipes.Normalisation("unit")),
+            (image * 1e8, image > 0),
+        )
+    with np.load(tmp_path / "diverged-1-0.npz") as kept:
+        assert set(kept) == {"0/image", "0/target/mask", "0/weight/mask"}
+        assert kept["0/image"].shape == (2, 1, 3, 12, 12)
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_a_run_without_patience_left_stops(tmp_path):
+    of = method(optimiser=Optimiser(rate=0.0), steps=50, network=Tiny())
+    go(tmp_path, of, validate_every=2, patience=3)
+    assert [line["step"] for line in lines(tmp_path) if "validation" in line] == [2, 4, 6, 8]
+
+
+def test_auxiliary_outputs_count_as_much_as_the_method_says(tmp_path):
+    go(tmp_path, method(network=Tiny(auxiliary=True), auxiliary=(0.5,)))
+    first = training._log.entries(tmp_path)[0]
+    assert set(first["losses"]) == {"mask", "mask@1"}
+    assert first["loss"] == pytest.approx(first["losses"]["mask"] + first["losses"]["mask@1"])
+    assert first["losses"]["mask@1"] == pytest.approx(0.5 * first["losses"]["mask"], rel=0.2)  # nearly as hard
+
+
+def test_targets_of_valid_networks_are_those_of_their_output():
+    from emfast.inference._constants import Constants
+    from emfast.training._supervised import Supervised
+
+    image, labels = tissue()
+    piece = Piece(image[None], {"cells": labels})
+    of = method(network=Tiny(padded=False, kernel=5, depth=1), patch=(2, 12, 14))
+    geometry = of.network.build(1, of.outputs()).geometry
+    crop = Supervised(of, [piece], geometry, Constants(), 0).crop(piece, (3, 1, 2))
+    assert (crop["image"][0] == image[3:5, 1:13, 2:16]).all()
+    assert (crop["target/mask"][0] == (labels[3:5, 5:9, 6:12] != 0)).all()
+    assert crop["weight/mask"].all()
+
+
+def test_averages_follow_their_formula(tmp_path):
+    """One step: w = d * w0 + (1 - d) * w1 with d = 2 / 11, the lesser of .9 and (1 + 1) / (10 + 1)."""
+    start = method(ema=0.9, steps=1)
+    torch.manual_seed(0)
+    before = {k: v.clone() for k, v in start.network.build(1, start.outputs()).state_dict().items()}
+    go(tmp_path, start)
+    state = training._checkpoint.read(tmp_path / "last.pt")
+    for name, value in state["model"].items():
+        wanted = 2 / 11 * before[name] + 9 / 11 * state["module"][name]
+        torch.testing.assert_close(value, wanted, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"best": "nothing"}, "best must be one of loss"),
+        ({"precision": "int8"}, "precision must be one of float32"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"settings": {"optimizer.rate": 1}}, "did you mean optimiser"),
+        ({"settings": {"channels": 3}}, "images must have 3 channels"),
+        ({"of": method(patch=(4, 4, 4), network=Tiny(padded=False))}, r"patch must be \(5, 5, 5\)"),
+        ({"of": "nothing"}, "recipe must be one of"),
+        ({"data": "nothing"}, "data must be a dataset"),
+        ({"data": (np.zeros((3, 4, 5)), np.zeros((3, 4, 6), int))}, "must have the shape of the image"),
+        ({"data": (np.zeros((3, 4, 5)), np.zeros((3, 4, 5)))}, "must be integers"),
+    ],
+)
+def test_mistakes_have_one_clear_error(tmp_path, wrong, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        go(tmp_path, **wrong)
+
+
+def test_pieces_are_read_from_files_and_datasets(tmp_path):
+    image, labels = tissue()
+    for name, array in (("image", image), ("labels", labels)):
+        with emfast.open_volume(tmp_path / f"{name}.tif", mode="w", like=array) as volume:
+            volume[...] = array
+    found = training.pieces_of((tmp_path / "image.tif", str(tmp_path / "labels.tif")))
+    assert len(found) == 1 and found[0].shape == image.shape
+    assert (found[0].image[:, 2:5, 3:9, ::] == image[None, 2:5, 3:9]).all()
+    first, last = training._pieces.held_out(found, 0.25)
+    assert (np.asarray(last[0].labels["labels"][:]) == labels[6:]).all()
+    assert first[0].shape[0] == 6
+
+
+KILLED = """
+import os, sys
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+import test_training as t
+class Kill(t.training.Hook):
+    def step(self, loop):
+        if loop.step == 5:
+            os.kill(os.getpid(), 9)
+t.go({run!r}, hooks=[Kill()], save_every=1)
+"""
+
+
+def test_a_killed_run_goes_on(tmp_path):
+    go(tmp_path / "whole", save_every=1)
+    code = KILLED.format(tests=str(__import__("pathlib").Path(__file__).parent), run=str(tmp_path / "parts"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
+    assert done.returncode == -9, done.stderr
+    go(tmp_path / "parts", save_every=1)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
