@@ -1657,3 +1657,89 @@ def voi_halves(truth, labels, ignore=(0,)):
     split = sum(n * math.log2(of_truth[t] / n) for (t, _), n in joint.items())
     merge = sum(n * math.log2(of_labels[j] / n) for (_, j), n in joint.items())
     return split / max(1, len(pairs)), merge / max(1, len(pairs))
+
+
+def malis_pairs(affinities, target, offsets, known=None, labels=None):
+    """Pairs that each edge decides in the pass in which it may count, and all pairs of one label and of two."""
+    channels, *shape = affinities.shape
+    voxels = list(np.ndindex(*shape))
+    edges = []
+    for number, p in enumerate(voxels):
+        for k, step in enumerate(offsets):
+            q = tuple(a + b for a, b in zip(p, step, strict=True))
+            if all(0 <= a < n for a, n in zip(q, shape, strict=True)):
+                edges.append((number * channels + k, (k, *p), p, q))
+    sure = {at: known is None or bool(known[at]) for _, at, _, _ in edges}
+    if labels is None:
+        of = {p: {p} for p in voxels}
+        for _, at, p, q in edges:
+            if target[at] and sure[at]:
+                both = of[p] | of[q]
+                of.update((v, both) for v in both)
+        label = {p: min(of[p]) if len(of[p]) > 1 else None for p in voxels}
+    else:
+        label = {p: labels[p] or None for p in voxels}
+    pairs = np.zeros(affinities.shape, np.uint64)
+    for positive in (True, False):
+        key = {}
+        for number, at, _, _ in edges:
+            value = float(affinities[at])
+            if sure[at]:
+                value = min(value, float(target[at])) if positive else max(value, float(target[at]))
+            key[at] = (-value, number)
+        tree = {p: {p} for p in voxels}
+        for _, at, p, q in sorted(edges, key=lambda edge: key[edge[1]]):
+            if tree[p] is tree[q]:
+                continue
+            if sure[at] and bool(target[at]) == positive:
+                named = [(label[a], label[b]) for a in tree[p] for b in tree[q]]
+                pairs[at] = sum(a is not None and b is not None and (a == b) == positive for a, b in named)
+            both = tree[p] | tree[q]
+            tree.update((v, both) for v in both)
+    named = [label[p] for p in voxels if label[p] is not None]
+    same = sum(a == b for a, b in itertools.combinations(named, 2))
+    return pairs, [same, len(named) * (len(named) - 1) // 2 - same]
+
+
+def shape_descriptors(labels, weights, scale, planar=False, places=None):
+    """Moments of the voxels around each that hold its label, as whole numbers, then the same few floats."""
+    out = np.zeros((6 if planar else 10, *labels.shape), np.float32)
+    radii = [len(row) // 2 for row in weights]
+    whole = float(math.prod(map(sum, weights)))
+    for p in np.ndindex(*labels.shape) if places is None else places:
+        if labels[p] == 0:
+            continue
+        total, first, second = 0, [0] * 3, [[0] * 3 for _ in range(3)]
+        for d in itertools.product(*(range(-r, r + 1) for r in radii)):
+            q = tuple(a + b for a, b in zip(p, d, strict=True))
+            if all(0 <= a < n for a, n in zip(q, labels.shape, strict=True)) and labels[q] == labels[p]:
+                weight = math.prod(row[r + a] for row, r, a in zip(weights, radii, d, strict=True))
+                total += weight
+                for a in range(3):
+                    first[a] += weight * d[a]
+                    for b in range(3):
+                        second[a][b] += weight * d[a] * d[b]
+        mean = [f / total for f in first]
+        variance = [max(0.0, second[a][a] / total - mean[a] * mean[a]) for a in range(3)]
+        values = [0.5 + 0.5 * (mean[a] * scale[a]) for a in range(3)]
+        values += [variance[a] * (scale[a] * scale[a]) for a in range(3)]
+        for a, b in ((0, 1), (0, 2), (1, 2)):
+            both = math.sqrt(variance[a] * variance[b])
+            correlation = (second[a][b] / total - mean[a] * mean[b]) / both if both > 0 else 0.0
+            values.append(0.5 + 0.5 * min(1.0, max(-1.0, correlation)))
+        values.append(total / whole)
+        out[(slice(None), *p)] = [values[k] for k in (1, 2, 4, 5, 8, 9)] if planar else values
+    return out
+
+
+def other_label_distance(labels, spacing, per_section=False, background=True):
+    """Distance to the nearest voxel of another label; with ``background`` 0 on label 0, otherwise 0 is a label too."""
+    out = np.full(labels.shape, np.inf)
+    for p in np.ndindex(*labels.shape):
+        if background and labels[p] == 0:
+            out[p] = 0
+            continue
+        for q in np.ndindex(*labels.shape):
+            if labels[q] != labels[p] and not (per_section and p[0] != q[0]):
+                out[p] = min(out[p], math.dist(np.multiply(p, spacing), np.multiply(q, spacing)))
+    return out

@@ -12,6 +12,7 @@
 
 #include "core/hd.h"
 #include "core/isa.h"
+#include "core/mix.h"
 #include "phantom/phantom.h"
 
 namespace emfast::phantom {
@@ -25,14 +26,7 @@ inline constexpr float far_away = 1e9f;
 
 // ---- Random numbers: hashes of a counter -----------------------------------------------------------------------------
 
-EMFAST_HD EMFAST_INLINE uint32_t mix(uint32_t h) {  // a bijection with good avalanche (lowbias32 by C. Wellons)
-    h ^= h >> 16;
-    h *= 0x7feb352du;
-    h ^= h >> 15;
-    h *= 0x846ca68bu;
-    return h ^ (h >> 16);
-}
-
+EMFAST_HD EMFAST_INLINE uint32_t mix(uint32_t h) { return mix32(h); }
 EMFAST_HD EMFAST_INLINE uint32_t mix(uint32_t key, uint32_t value) { return mix(key + value * 0x9e3779b1u); }
 EMFAST_HD EMFAST_INLINE uint32_t stream_key(uint64_t seed, uint32_t stream) {
     return mix(mix(mix(stream + 1u), static_cast<uint32_t>(seed)), static_cast<uint32_t>(seed >> 32));

@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
         renumber,
         unique,
     )
+    from .malis import malis_weights
     from .measurement import contacts, statistics
     from .meshes import Mesh, mesh
     from .metrics import Contingency, Errors, Scores, compare, contingency, evaluate
@@ -122,6 +123,7 @@ __all__ = [
     "h_maxima",
     "inverse_component_map",
     "largest_k",
+    "malis_weights",
     "map_blocks",
     "mask",
     "mask_except",
@@ -197,6 +199,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "renumber",
         "unique",
     ),
+    "malis": ("malis_weights",),
     "measurement": ("contacts", "statistics"),
     "meshes": ("Mesh", "mesh"),
     "metrics": ("Contingency", "Errors", "Scores", "compare", "contingency", "evaluate"),

@@ -1,39 +1,54 @@
 """Augmentation: what else the same tissue could have looked like. Settings; the work is native.
 
-An augmentation is a list of steps. All that move voxels make one resample of image, labels and masks together; others
-change the image alone. What comes out is a function of the crop and the random numbers it is given.
+An augmentation is a list of steps. All that move voxels make one resample of image, labels and masks together, so that
+nothing is interpolated twice: flips, turns and scales in their order, in a patch whose sections were shifted and
+whose tissue was displaced. Then the others change the image alone, in their order. What comes out is a function of
+the crop and of the random numbers it is given, whatever the number of threads.
+
+Angles and scales are those of the tissue: a turn respects the spacing. Lengths (displacements, shifts, blur) are
+voxels, as papers give them. Grey values are shares of the range from black to white.
+
+Labels are moved as ids, and targets are made of them afterwards. A mask is False where nothing was in the crop.
 """
 
-from __future__ import annotations
+from ._augmentation import Augmentation
+from ._defects import Artefact, CutOut, Defect, LowContrast, Missing, MotionBlur, OutOfFocus
+from ._geometry import Elastic, Flip, Jitter, Lost, Misalign, PiecewiseAffine, Rotate, Scale, Shear, Slip
+from ._mixtures import deepem, flips, gunpowder, plain
+from ._step import All, OneOf, Step
+from ._tones import Blur, Brightness, Clip, Contrast, Equalise, Gamma, Noise
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-
-from .._settings import Kind
-from ..sampling import Crop
-
-__all__ = ["Augmentation", "Step"]
-
-
-@dataclass(frozen=True)
-class Step(Kind):
-    """One kind of change, as settings."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Steps, one after another."""
-
-    steps: tuple[Step, ...] = ()
-
-    def margin(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, int, int]:
-        """Voxels around a crop of that shape that the steps may bring into it."""
-        return 0, 0, 0
-
-    def apply(self, crop: Crop, shape: Sequence[int], rng: np.random.Generator) -> Crop:
-        """The inner voxels of that shape, changed. The image comes as float32, in the units it came in."""
-        margin = [(n - s) // 2 for n, s in zip(crop.image.shape[1:], shape, strict=True)]
-        inner = crop.inner(margin)
-        return Crop(inner.image.astype(np.float32), inner.labels, inner.masks, inner.spacing)
+__all__ = [
+    "All",
+    "Artefact",
+    "Augmentation",
+    "Blur",
+    "Brightness",
+    "Clip",
+    "Contrast",
+    "CutOut",
+    "Defect",
+    "Elastic",
+    "Equalise",
+    "Flip",
+    "Gamma",
+    "Jitter",
+    "Lost",
+    "LowContrast",
+    "Misalign",
+    "Missing",
+    "MotionBlur",
+    "Noise",
+    "OneOf",
+    "OutOfFocus",
+    "PiecewiseAffine",
+    "Rotate",
+    "Scale",
+    "Shear",
+    "Slip",
+    "Step",
+    "deepem",
+    "flips",
+    "gunpowder",
+    "plain",
+]

@@ -7,6 +7,7 @@ counts, a loss is 0 with a gradient of 0. All compute in float32 at least, whate
 
 from ._loss import Loss, weighted
 from ._losses_embedding import Discriminative
+from ._losses_malis import Malis
 from ._losses_overlap import Dice, Jaccard, Tversky
 from ._losses_voxels import AbsoluteError, BinaryCrossEntropy, CrossEntropy, Focal, SquaredError
 
@@ -19,6 +20,7 @@ __all__ = [
     "Focal",
     "Jaccard",
     "Loss",
+    "Malis",
     "SquaredError",
     "Tversky",
     "weighted",

@@ -12,6 +12,7 @@ from ._classes import Semantic
 from ._edges import Affinities, Instances
 from ._lines import CentreLine
 from ._objects import Centre, Ovality
+from ._shape import Shape
 from ._target import Target
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Membrane",
     "Ovality",
     "Semantic",
+    "Shape",
     "SignedDistance",
     "Target",
 ]

@@ -7,7 +7,6 @@ labels (26 neighbours; 8 in a section).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -114,22 +113,18 @@ class Centre(_Whole):
         parts, table, known = self._parts(labels, mask, nm)
         objects = parts != 0
         values = np.zeros((self.channels, *labels.shape), np.float32)
-        squares = np.zeros(labels.shape)
+        squares = np.zeros(np.count_nonzero(objects))
+        owner = parts[objects] - 1
         axes = (1, 2) if self.per_section else (0, 1, 2)
         # Centroids are taken from the start of the object's box, so that where the crop begins is of no account.
         start, voxels = table["start"], table["voxels"][:, None]
         centres = (np.rint(table["centroid"] * voxels) - start * voxels) / voxels
-        places = np.ogrid[tuple(map(slice, labels.shape))]
-        for channel, axis in zip(values[1:], axes, strict=True):
-            way = _of(table, centres[:, axis], parts) - (places[axis] - _of(table, start[:, axis], parts))
-            channel[objects] = way[objects]
+        for channel, axis, place in zip(values[1:], axes, np.nonzero(objects)[-len(axes) :], strict=True):
+            way = centres[owner, axis] - (place - start[owner, axis])
+            channel[objects] = way
             squares += (way * nm[axis]) ** 2
-        values[0][objects] = [_gauss(square, self.sigma) for square in squares[objects]]
+        values[0][objects] = np.exp(-squares / (2 * self.sigma**2))
         return values, np.stack([known, *[known & objects] * len(axes)]).astype(np.float32)
-
-
-def _gauss(square: float, sigma: float) -> float:
-    return math.exp(-square / (2 * sigma**2))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,23 @@
+#include "bindings/array.h"
+#include "descriptors/descriptors.h"
+
+namespace emfast {
+
+void register_descriptors(py::module_& m) {
+    // (labels u4, count, weights by axis, scale by axis, planar) -> (10 or 6, z, y, x) f4
+    m.def("shape_descriptors",
+          [](const py::object& library, const py::object& labels_, int64_t count,
+             const std::array<std::vector<int64_t>, 3>& weights, const std::array<double, 3>& scale, bool planar) {
+              Call call(library);
+              const Array labels = call.in(labels_, "labels");
+              const descriptors::Window window{weights, scale, planar};
+              const Shape s = labels.volume();
+              const Array out = call.out({window.channels(), s.z, s.y, s.x}, "f4");
+              call.run([&](Executor& ex) {
+                  descriptors::describe(ex, labels.view<const uint32_t>(), count, window, out.as<float>());
+              });
+              return out.object;
+          });
+}
+
+}  // namespace emfast

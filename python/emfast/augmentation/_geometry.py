@@ -1,0 +1,356 @@
+"""Steps that move voxels: flips, turns, elastic fields, and sections that do not lie where they should."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ._motion import Motion
+from ._step import Step, ascending, numbers, within
+
+_TINY = 0.01  # voxels that 32-bit positions may be off
+_FLOOR = 3.0  # standard deviations at which displacements end
+
+
+@dataclass(frozen=True)
+class Flip(Step):
+    """One of a group of flips and transpositions, all alike: exact copies.
+
+    ``xyflips`` (4): along y and x; ``flips`` (8): along z too; ``xy8``: the symmetries of the square; ``xy8z`` (16):
+    those and along z; ``cube`` (48): all there are, for voxels and patches of equal sides.
+    """
+
+    group: Literal["xyflips", "flips", "xy8", "xy8z", "cube"] = "xy8z"
+
+    def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+        # A side that is odd and one that is even have no common centre on voxels.
+        out = half.copy()
+        axes = {"xy8": [1, 2], "xy8z": [1, 2], "cube": [0, 1, 2]}.get(self.group, [])
+        if axes:
+            sides = half[axes]
+            out[axes] = sides.max() + (0.5 if ((sides - sides[0]) % 1 != 0).any() else 0.0)
+        return out
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> None:
+        group = members(self.group)
+        motion.turn(group[int(rng.integers(len(group)))])
+
+
+def members(group: str) -> list[np.ndarray]:
+    """The matrices of a group of flips and transpositions, output to source, the one that changes nothing first."""
+    orders = [*itertools.permutations(range(3))]  # the first keeps the axes, the second exchanges y and x
+    orders = orders[: {"xy8": 2, "xy8z": 2, "cube": 6}.get(group, 1)]
+    along_z = (1, -1) if group in ("flips", "xy8z", "cube") else (1,)
+    signs = [*itertools.product(along_z, (1, -1), (1, -1))]
+    return [np.eye(3)[list(order)] * np.array(sign)[:, None] for sign in signs for order in orders]
+
+
+@dataclass(frozen=True)
+class Rotate(Step):
+    """A turn by up to ``angle`` degrees either way, as the tissue lies in nanometres: of sections in their plane, or
+    about all three axes one after another."""
+
+    angle: float = 180.0
+    axes: Literal["z", "zyx"] = "z"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(self.angle, "angle", 0, 180)
+
+    def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+        lengths = half * np.asarray(spacing)
+        if self.axes == "zyx":
+            return np.linalg.norm(lengths) / np.asarray(spacing) + _TINY
+        y, x = lengths[1:]
+        most = math.radians(self.angle)
+        turned = np.array([lengths[0], _farthest(y, x, most), _farthest(x, y, most)])
+        return turned / np.asarray(spacing) + [0, _TINY, _TINY]
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> None:
+        most = math.radians(self.angle)
+        for axis in (0, 1, 2) if self.axes == "zyx" else (0,):
+            angle = rng.uniform(-most, most)
+            a, b = (k for k in range(3) if k != axis)
+            turn = np.eye(3)
+            turn[[a, b], [a, b]] = math.cos(angle)
+            turn[a, b], turn[b, a] = -math.sin(angle), math.sin(angle)
+            motion.turn(turn * motion.spacing / motion.spacing[:, None])
+
+
+def _farthest(along: float, across: float, most: float) -> float:
+    """The greatest ``along * |cos| + across * |sin|`` of angles up to ``most``."""
+    best = min(math.atan2(across, along), most)
+    return along * math.cos(best) + across * math.sin(best)
+
+
+@dataclass(frozen=True)
+class Scale(Step):
+    """Objects become that many times as large: a factor from ``low`` to ``high``, one for all ``axes`` or one for
+    each."""
+
+    low: float = 0.9
+    high: float = 1.1
+    axes: Literal["yx", "zyx"] = "yx"
+    each: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ascending(self.low, self.high, 0.1, 10)
+
+    def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+        moved = np.array([self.axes == "zyx", True, True])
+        return np.where(moved, half / min(self.low, 1.0) + _TINY, half)
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> None:
+        factors = rng.uniform(self.low, self.high, 3) if self.each else np.full(3, rng.uniform(self.low, self.high))
+        if self.axes == "yx":
+            factors[0] = 1.0
+        motion.turn(np.diag(1 / factors))
+
+
+@dataclass(frozen=True)
+class Shear(Step):
+    """Sections are slanted in their plane by up to ``angle`` degrees either way, along y and along x."""
+
+    angle: float = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(self.angle, "angle", 0, 45)
+
+    def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+        most, aspect = math.tan(math.radians(self.angle)), spacing[2] / spacing[1]
+        extra = np.array([0, half[2] * most * aspect + _TINY, half[1] * most / aspect + _TINY])
+        return half + extra
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> None:
+        slants = np.tan(np.radians(rng.uniform(-self.angle, self.angle, 2)))
+        matrix = np.eye(3)
+        matrix[1, 2], matrix[2, 1] = slants
+        motion.turn(matrix * motion.spacing / motion.spacing[:, None])
+
+
+@dataclass(frozen=True)
+class Elastic(Step):
+    """A smooth field of displacements: normal, of ``sigma`` voxels, at control points ``distance`` voxels apart, with
+    B-splines between them. 0 as the first distance: all sections move alike."""
+
+    distance: tuple[float, ...] = (4.0, 40.0, 40.0)
+    sigma: tuple[float, ...] = (0.0, 2.0, 2.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        numbers(self.distance, "distance", 3)
+        numbers(self.sigma, "sigma", 3)
+        if min(self.distance[1:]) < 1:
+            raise ValueError(f"distance must be at least 1 voxel along y and x, got {self.distance}")
+
+    def spread(self) -> np.ndarray:
+        return np.array([_FLOOR * s + _TINY if s else 0.0 for s in self.sigma])
+
+    def pitch(self) -> int:
+        return 8
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> None:
+        rows, columns = motion.nodes()
+        places = [np.arange(motion.shape[0]), rows, columns]
+        bases = [_splines(p, d) for p, d in zip(places, self.distance, strict=True)]
+        motion.displace(_field(bases, self.sigma, rng))
+
+
+@dataclass(frozen=True)
+class PiecewiseAffine(Step):
+    """Control points ``distance`` voxels apart in a section move by a normal deviate of ``sigma`` voxels, along y and
+    x, all sections alike; linear between them."""
+
+    distance: int = 32
+    sigma: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(self.distance, "distance", 1, 1e6)
+        within(self.sigma, "sigma", 0, 1e6)
+
+    def spread(self) -> np.ndarray:
+        return np.array([0, _FLOOR * self.sigma + _TINY, _FLOOR * self.sigma + _TINY])
+
+    def pitch(self) -> int:
+        return self.distance
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> None:
+        rows, columns = motion.nodes()
+        bases = [np.ones((motion.shape[0], 1)), _hats(rows, self.distance), _hats(columns, self.distance)]
+        motion.displace(_field(bases, (0.0, self.sigma, self.sigma), rng))
+
+
+def _field(bases: Sequence[np.ndarray], sigma: Sequence[float], rng: np.random.Generator) -> np.ndarray:
+    """Displacements (z, 3, rows, columns) of random control points, within three deviations."""
+    z, y, x = bases
+    points = rng.standard_normal((3, z.shape[1], y.shape[1], x.shape[1]))
+    field = np.einsum("zi,aijk->zajk", z, np.einsum("aijk,yj,xk->aiyx", points, y, x, optimize=True))
+    return np.clip(field, -_FLOOR, _FLOOR) * np.asarray(sigma)[:, None, None]
+
+
+def _splines(places: np.ndarray, distance: float) -> np.ndarray:
+    """The part of each control point in the cubic B-spline at places; of variance 1 at a control point."""
+    if distance == 0 or places[-1] == 0:
+        return np.ones((len(places), 1))
+    t = np.abs(places[:, None] / distance + 1 - np.arange(int(places[-1] / distance) + 4))
+    near, far = 2 / 3 - t**2 + t**3 / 2, np.clip(2 - t, 0, None) ** 3 / 6
+    values: np.ndarray = np.where(t < 1, near, far) * math.sqrt(2)
+    return values
+
+
+def _hats(places: np.ndarray, distance: float) -> np.ndarray:
+    count = int(places[-1] / distance) + 2
+    values: np.ndarray = np.clip(1 - np.abs(places[:, None] / distance - np.arange(count)), 0, None)
+    return values
+
+
+@dataclass(frozen=True)
+class Misalign(Step):
+    """From a random section on all lie elsewhere: by ``low`` to ``high`` whole voxels along y and x, either way, and
+    turned by up to ``angle`` degrees. The two sides share the way.
+
+    With a ``rate``, each section is the beginning of such a move with that probability; moves add up to ``high`` at
+    most. ``missing``: the first section that moved, or also the one before, is black, and its labels go half the way.
+    """
+
+    low: int = 0
+    high: int = 17
+    angle: float = 0.0
+    rate: float = 0.0
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ascending(self.low, self.high, 0, 1e6)
+        within(self.angle, "angle", 0, 45)
+        within(self.rate, "rate", 0, 1)
+        if self.rate and (self.angle or self.missing):
+            raise ValueError(f"rate must be 0 with angle or missing, got {self.rate!r}")
+
+    def spread(self) -> np.ndarray:
+        side = float(self.high if self.rate else (self.high + 1) // 2)
+        return np.array([0.0, side, side])
+
+    def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+        return Rotate(self.angle / 2).reach(half, spacing) if self.angle else half
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> list[int]:
+        n = motion.shape[0]
+        if n < 2:
+            return []
+        if self.rate:
+            starts = rng.random(n) < self.rate
+            steps = np.where(starts[:, None], _either_way(rng, self.low, self.high, (n, 2)), 0)
+            motion.shift(np.clip(np.cumsum(steps, 0), -self.high, self.high))
+            return []
+        first = int(rng.integers(1, n))
+        way = _either_way(rng, self.low, self.high, (2,))
+        after = np.arange(n)[:, None] >= first
+        shifts = np.where(after, way - way // 2, -(way // 2))
+        if self.angle:
+            turn = math.radians(rng.uniform(-self.angle, self.angle)) / 2
+            motion.angles += np.where(after[:, 0], turn, -turn)
+        if not self.missing:
+            motion.shift(shifts)
+            return []
+        blank = [first - 1, first] if rng.random() < 0.5 else [first]
+        labels = shifts.astype(float)
+        for k, section in enumerate(blank):
+            part = (k + 1) / (len(blank) + 1)
+            labels[section] = np.round(-(way // 2) + part * way)
+        motion.shift(shifts, labels)
+        return blank
+
+    def change(self, canvas: Any, rng: np.random.Generator, moved: list[int]) -> None:
+        canvas.blank(moved, canvas.black)
+
+
+@dataclass(frozen=True)
+class Slip(Step):
+    """One section that is not the first or last lies elsewhere, by ``low`` to ``high`` whole voxels along y and x,
+    either way.
+
+    With a ``rate``, each section does with that probability. ``labels``: they slip with it; else they say where
+    things would be.
+    """
+
+    low: int = 0
+    high: int = 17
+    rate: float = 0.0
+    labels: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ascending(self.low, self.high, 0, 1e6)
+        within(self.rate, "rate", 0, 1)
+
+    def spread(self) -> np.ndarray:
+        return np.array([0.0, self.high, self.high])
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> None:
+        n = motion.shape[0]
+        if n < 3 and not self.rate:
+            return
+        slips = rng.random(n) < self.rate if self.rate else np.arange(n) == rng.integers(1, n - 1)
+        shifts = np.where(slips[:, None], _either_way(rng, self.low, self.high, (n, 2)), 0)
+        motion.shift(shifts, None if self.labels else np.zeros((n, 2)))
+
+
+@dataclass(frozen=True)
+class Jitter(Step):
+    """Each section moves a little, by a normal deviate of ``sigma`` voxels along y and x, and labels with it."""
+
+    sigma: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(self.sigma, "sigma", 0, 1e6)
+
+    def spread(self) -> np.ndarray:
+        return np.array([0, _FLOOR * self.sigma + _TINY, _FLOOR * self.sigma + _TINY])
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> None:
+        deviates = rng.standard_normal((motion.shape[0], 2))
+        motion.shift(np.clip(deviates, -_FLOOR, _FLOOR) * self.sigma)
+
+
+@dataclass(frozen=True)
+class Lost(Step):
+    """At a random place 1 to ``sections`` sections are not there: the next one follows at once.
+
+    ``missing``: one beside the gap is black.
+    """
+
+    sections: int = 1
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(self.sections, "sections", 1, 1000)
+
+    def spread(self) -> np.ndarray:
+        return np.array([(self.sections + 1) // 2, 0.0, 0.0])
+
+    def move(self, motion: Motion, rng: np.random.Generator) -> list[int]:
+        n = motion.shape[0]
+        if n < 2:
+            return []
+        first, count = int(rng.integers(1, n)), int(rng.integers(1, self.sections + 1))
+        motion.depth += np.where(np.arange(n) >= first, count - count // 2, -(count // 2))
+        return [first] if self.missing else []
+
+    def change(self, canvas: Any, rng: np.random.Generator, moved: list[int]) -> None:
+        canvas.blank(moved, canvas.black)
+
+
+def _either_way(rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
+    signs = np.where(rng.random(shape) < 0.5, -1, 1)
+    return rng.integers(low, high, shape, endpoint=True) * signs
