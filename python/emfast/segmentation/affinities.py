@@ -282,13 +282,13 @@ def membrane_watershed(
     distance = edt(inside, spacing=nm[1:] if per_section else nm, border=True, batch=per_section)
     seeds = distance_peaks(distance, separation=separation, spacing=nm, mask=inside, per_section=per_section)
     fragments = seeded_watershed(membrane, seeds, per_section=per_section)
-    graph = region_graph(_affinities_of(membrane), fragments, histogram=histogram)
+    graph = region_graph(membrane_affinities(membrane), fragments, histogram=histogram)
     tree = agglomerate(graph, score=score, until=merge)
     return sized(remap(fragments, tree.cut(merge), missing=0), below)
 
 
-def _affinities_of(membrane: Any) -> Any:
-    """Nearest affinities: one minus the larger probability of two neighbours."""
+def membrane_affinities(membrane: Any) -> Any:
+    """Nearest affinities of a map of membranes: one minus the larger probability of two neighbours."""
     values = take(membrane, "membrane", kinds="uf")
     map_ = values.library.to_numpy(values.array)
     most = 255 if map_.dtype == np.uint8 else np.float32(1)

@@ -1,0 +1,104 @@
+"""From predictions in a store to instances, block by block: for decoders that look no further than a voxel or its
+neighbours. What they give is what ``decode`` gives in memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+__all__ = ["segment_components", "segment_nearest"]
+
+
+def segment_nearest(
+    outputs: Mapping[str, Any],
+    target: Any = None,
+    *,
+    spacing: Sequence[float] = (1, 1, 1),
+    head: str = "affinities",
+    threshold: float = 0.5,
+    low: float = 0.1,
+    high: float = 0.98,
+    score: str = "mean",
+    per_section: bool = False,
+    **engine: Any,
+) -> Any:
+    """Watershed of nearest affinities, region graph, agglomeration (:func:`emfast.segment`)."""
+    from .. import pipeline
+
+    recipe = pipeline.Recipe(
+        thresholds=(threshold,),
+        watershed=pipeline.Watershed(low=low, high=high, per_section=per_section),
+        agglomeration=pipeline.Agglomeration(score=score),
+    )
+    return pipeline.segment(outputs[head], target, recipe=recipe, **engine)
+
+
+def segment_components(
+    outputs: Mapping[str, Any],
+    target: Any = None,
+    *,
+    spacing: Sequence[float] = (1, 1, 1),
+    head: str = "mask",
+    threshold: float = 0.5,
+    connectivity: int = 6,
+    below: int = 0,
+    above: bool = False,
+    **engine: Any,
+) -> Any:
+    """Connected components of what reaches a threshold, or lies ``above`` it (signed distances)."""
+    from .. import blockwise
+    from ..blockwise._run import beside, is_place
+    from ..volumes import open_volume
+
+    with ExitStack() as stack:
+        source = outputs[head]
+        if is_place(source):
+            source = stack.enter_context(open_volume(source))
+        inside = Reached(source, -1, threshold, above)
+        if not below:
+            return blockwise.connected_components(inside, target, connectivity=connectivity, **engine)
+        place = beside(os.fspath(target), "parts.zarr") if is_place(target) else None
+        parts = blockwise.connected_components(inside, place, connectivity=connectivity, **engine)
+        ids, counts = blockwise.unique(parts, counts=True, **{k: v for k, v in engine.items() if k != "work"})
+        kept = (counts >= below) & (ids != 0)
+        new = np.where(kept, np.cumsum(kept), 0)  # ids ascend by first appearance
+        table = (ids, new.astype(np.min_scalar_type(int(new.max(initial=0)))))
+        result = blockwise.remap(parts, table, target, **engine)
+        if place is not None:
+            parts.close()
+            shutil.rmtree(place)
+        return result
+
+
+class Reached:
+    """Where a channel of a volume (c, z, y, x) reaches a threshold, as it is sliced, or lies ``above`` it. uint8 counts as shares of
+    255."""
+
+    def __init__(self, volume: Any, channel: int, threshold: float, above: bool) -> None:
+        if above and np.dtype(volume.dtype).kind != "f":
+            raise TypeError(f"outputs must be floats where distances are meant, got {volume.dtype}")
+        self.volume, self.channel = volume, channel % volume.shape[0]
+        self.shape, self.dtype, self.ndim = tuple(volume.shape[1:]), np.dtype(bool), len(volume.shape) - 1
+        self.chunks = getattr(volume, "chunks", None) and volume.chunks[1:]
+        self.spacing, self.offset = (getattr(volume, name, None) for name in ("spacing", "offset"))
+        self.above = above
+        bytes_ = np.dtype(volume.dtype) == np.uint8
+        self.least = math.ceil(Fraction(repr(threshold)) * 255) if bytes_ else threshold
+
+    @property
+    def uri(self) -> str:
+        name = getattr(self.volume, "uri", type(self.volume).__name__)
+        return f"{name}[{self.channel}] {'>' if self.above else '>='} {self.least}"
+
+    def __getitem__(self, window: Any) -> np.ndarray:
+        window = window if isinstance(window, tuple) else (window,)
+        values = np.asarray(self.volume[(self.channel, *window)])
+        found: np.ndarray = values > self.least if self.above else values >= self.least
+        return found

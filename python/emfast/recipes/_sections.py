@@ -1,0 +1,53 @@
+"""What recipes for single sections share: levels in the plane, and decoders that take sections for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+
+from .. import segmentation
+from ..components import connected_components
+from ..labels import dust
+from ..nn import Level
+from ..seeds import seeded_watershed
+from ._decoders import Between, Outputs, Probability, Voxels, components
+
+__all__ = ["HALF", "PLANE", "Sections", "cells", "levels", "objects"]
+
+PLANE, HALF = (1, 3, 3), (1, 2, 2)
+Sections = Annotated[int, Between(0, 4)]
+
+
+def levels(*widths: int, dropout: Sequence[float] = (), **more: Any) -> tuple[Level, ...]:
+    """In the plane, each half as fine as the one before; ``dropout`` for each or for none."""
+    shares = dropout or [0.0] * len(widths)
+    same = {"kernel": PLANE, "stride": HALF} | more
+    return tuple(Level(width, dropout=share, **same) for width, share in zip(widths, shares, strict=True))
+
+
+def objects(
+    outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), threshold: Probability = 0.5, below: Voxels = 0
+) -> Any:
+    """Connected components of head ``mask``."""
+    return components(outputs, threshold=threshold, below=below)
+
+
+def cells(
+    outputs: Outputs,
+    *,
+    spacing: Sequence[float] = (1, 1, 1),
+    threshold: Probability = 0.5,
+    overlap: Annotated[float, Between(0.0, 1.0)] = 0.25,
+    least: Annotated[int, Between(1, 200)] = 1,
+    below: Voxels = 0,
+) -> Any:
+    """What head ``membrane`` encloses in each section, from ``least`` voxels on; grown until membranes are thin, as scores of
+    membranes take them; and linked from section to section where it overlaps."""
+    membrane = np.asarray(outputs["membrane"][0], np.float32)
+    seeds = np.zeros(membrane.shape, np.int64)
+    for inside, section in zip(membrane < threshold, seeds, strict=True):
+        section[...] = dust(connected_components(inside, connectivity=4), below=least, connectivity=4)
+    grown = seeded_watershed(membrane, seeds, per_section=True)
+    return segmentation.filter_size(segmentation.link_slices(grown, overlap=overlap), below=below)

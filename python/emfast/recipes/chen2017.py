@@ -1,0 +1,47 @@
+"""One small network for each kind of feature (membranes, mitochondria, vesicles, microtubules): four convolutions, of
+which the first two see 15 voxels, at half the resolution. It learns from a handful of tiles."""
+
+from __future__ import annotations
+
+from ..augmentation import flips
+from ..nn import Level, Plain, UNet
+from ..nn.losses import SquaredError
+from ..targets import Semantic
+from ._blocks import segment_components
+from ._method import Head, Method, Optimiser, Recipe, Term
+from ._sections import HALF
+from ._sections import objects as decode
+
+
+def _levels(width: int, side: int) -> tuple[Level, ...]:
+    wide, dense = (1, side, side), Plain(1, first=(1, 1, 1))
+    return (
+        Level(width, kernel=wide, stride=HALF, decoder_blocks=0),
+        Level(width, kernel=wide, stride=(1, 1, 1), decoder_blocks=0),
+        Level(width, kernel=(1, 3, 3), stride=(1, 1, 1), block=dense, decoder_blocks=0),
+    )
+
+
+RECIPE = Recipe(
+    name="chen2017",
+    title="A small network per feature (EMAN2)",
+    paper="Chen et al.: Convolutional neural networks for automated annotation of cellular cryo-electron tomograms "
+    "(Nature Methods, 2017)",
+    number=3,
+    task="mitochondria, or another kind of feature; a network for each",
+    method=Method(
+        network=UNet(levels=_levels(40, 15), block=Plain(1), skip="none", up="constant", norm="none"),
+        heads=(Head("mask", Semantic(), (Term(SquaredError(activation="sigmoid")),)),),
+        patch=(1, 64, 64),
+        augmentation=flips("xy8"),
+        optimiser=Optimiser("adam", 1e-3),
+        batch=8,
+        steps=10_000,
+    ),
+    decode=decode,
+    segment=segment_components,
+    changed="The fourth convolution is the head, of one voxel. Several features are not joined by their largest "
+    "value: each recipe says what it finds.",
+    unknown="Width, the last two kernels, loss, optimiser, batch and steps: ours. The paper reports no scores.",
+    small={"network.levels": _levels(8, 7), "batch": 1},
+)

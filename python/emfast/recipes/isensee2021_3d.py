@@ -1,0 +1,29 @@
+"""nnU-Net for volumes at full resolution: a plain 3D U-Net made well, with the settings its rules give for isotropic
+voxels and patches of 128³."""
+
+from __future__ import annotations
+
+from ._blocks import segment_components
+from ._method import Recipe
+from ._nnunet import CHANGED, PAPER, UNKNOWN, levels, method
+from ._sections import objects as decode
+
+RECIPE = Recipe(
+    name="isensee2021_3d",
+    title="nnU-Net, 3D at full resolution",
+    paper=PAPER,
+    number=32,
+    task="mitochondria, or another class",
+    method=method((32, 64, 128, 256, 320, 320), (128, 128, 128), batch=2, axes=3),
+    decode=decode,
+    segment=segment_components,
+    changed=CHANGED,
+    unknown=UNKNOWN,
+    small={
+        "network.auxiliary": 1,
+        "network.levels": levels(8, 16, 32, 32, axes=3),
+        "auxiliary": (0.5,),
+        "patch": (16, 32, 32),
+        "batch": 1,
+    },
+)

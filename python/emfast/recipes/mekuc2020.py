@@ -1,0 +1,63 @@
+"""HighRes3DZMNet: mitochondria at full resolution, by residual pairs of growing dilation and no pooling.
+
+The kernels of the first layer have a mean of zero, so that brightness does not count. The last layer alone is taught
+again for endolysosomes, which is not part of this recipe. UroCell, Lucchi++.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..augmentation import flips
+from ..nn import Level, PreActivated, UNet, ZeroMean
+from ..nn.losses import Dice
+from ..targets import Semantic
+from ._blocks import segment_components
+from ._decoders import Outputs, Probability, Voxels, components
+from ._method import Head, Method, Optimiser, Recipe, Term
+
+
+def network(*widths: int, blocks: int = 3) -> UNet:
+    """Levels of one resolution, the dilation doubled from one to the next; 20 layers where there are three by three."""
+    return UNet(
+        levels=tuple(
+            Level(width, stride=(1, 1, 1), blocks=blocks, dilation=(2**k,) * 3, decoder_blocks=0)
+            for k, width in enumerate(widths)
+        ),
+        block=PreActivated(2),
+        stem=ZeroMean(widths[0]),
+        skip="none",
+        up="constant",
+    )
+
+
+def decode(
+    outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), threshold: Probability = 0.5, below: Voxels = 0
+) -> Any:
+    """Connected components above a threshold."""
+    return components(outputs, threshold=threshold, below=below)
+
+
+RECIPE = Recipe(
+    name="mekuc2020",
+    title="HighRes3DZMNet",
+    paper="Žerovnik Mekuč et al.: Automatic segmentation of mitochondria and endolysosomes in volumetric electron "
+    "microscopy data (2020)",
+    number=15,
+    task="mitochondria",
+    method=Method(
+        network=network(16, 32, 64),
+        heads=(Head("mask", Semantic(), (Term(Dice()),)),),
+        patch=(96, 96, 96),
+        spacing=(15.0, 15.0, 15.0),
+        augmentation=flips("cube"),
+        optimiser=Optimiser(rate=1e-3),
+    ),
+    decode=decode,
+    segment=segment_components,
+    small={"network": network(8, 12, blocks=1), "patch": (16, 32, 32), "augmentation.steps": ()},
+    changed="The mean is taken off the kernels in every pass, in the place of a projection after each step.",
+    unknown="Patch, batch, steps, learning rate and augmentation; scores are not verified. That the network has 20 "
+    "layers and is taught with a Dice loss is from memory of its model, HighRes3DNet.",
+)

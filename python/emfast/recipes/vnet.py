@@ -1,0 +1,58 @@
+"""V-Net: a residual 3D network of large kernels that goes down by strided convolutions, taught by the Dice overlap,
+which asks for no weights of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..augmentation import Augmentation, Elastic, Flip
+from ..nn import Level, Residual, UNet
+from ..nn.losses import Dice
+from ..targets import Semantic
+from ._blocks import segment_components
+from ._decoders import Outputs, Probability, Voxels, components
+from ._method import Head, Method, Optimiser, Recipe, Term
+
+
+def levels(*widths: int, kernel: int = 5) -> tuple[Level, ...]:
+    """One convolution in the first block, two in the second, three in the others."""
+    blocks = [Residual(min(k + 1, 3)) for k in range(len(widths))]
+    return tuple(Level(width, kernel=(kernel,) * 3, block=block) for width, block in zip(widths, blocks, strict=True))
+
+
+def decode(
+    outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), threshold: Probability = 0.5, below: Voxels = 0
+) -> Any:
+    """Connected components above a threshold."""
+    return components(outputs, threshold=threshold, below=below)
+
+
+RECIPE = Recipe(
+    name="vnet",
+    title="V-Net",
+    paper="Milletari, Navab, Ahmadi: V-Net, fully convolutional neural networks for volumetric medical image "
+    "segmentation (2016)",
+    number=0,
+    task="mitochondria",
+    method=Method(
+        network=UNet(levels=levels(16, 32, 64, 128, 256), activation="prelu", down="strided"),
+        heads=(Head("mask", Semantic(), (Term(Dice(squared=True)),)),),
+        patch=(64, 128, 128),
+        augmentation=Augmentation((Flip("cube"), Elastic((32.0, 32.0, 32.0), (4.0, 4.0, 4.0)))),
+        optimiser=Optimiser(name="sgd", rate=1e-4, momentum=0.99),
+        batch=2,
+    ),
+    decode=decode,
+    segment=segment_components,
+    small={
+        "network.levels": levels(8, 16, 24, kernel=3),
+        "patch": (16, 64, 64),
+        "batch": 1,
+        "augmentation.steps": (),
+        "optimiser.name": "adam",
+        "optimiser.rate": 2e-3,
+    },
+    changed="Batch norms, as in the implementations that are used today; one channel and a sigmoid, not two and a softmax.",
+    unknown="All numbers of this baseline are from memory; steps.",
+)

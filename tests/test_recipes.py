@@ -1,0 +1,240 @@
+"""emfast.recipes: every recipe is settings that go to YAML and back, a network that builds, learns and is decoded.
+
+A recipe that is added is tested by being there. What its objects are follows from its task: neurons are judged as
+segments, anything else by its foreground.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import emfast
+from emfast import segmentation
+
+torch = pytest.importorskip("torch")
+yaml = pytest.importorskip("yaml")
+
+from emfast import _settings, recipes  # noqa: E402
+from emfast.augmentation import Augmentation  # noqa: E402
+from emfast.inference._activation import activated  # noqa: E402
+from emfast.recipes import Method  # noqa: E402
+from emfast.sampling import Piece  # noqa: E402
+from emfast.training import train  # noqa: E402
+from emfast.training._schedule import optimiser_of  # noqa: E402
+from emfast.training._supervised import Supervised, shape_of  # noqa: E402
+from emfast.inference._constants import constants_of  # noqa: E402
+
+NAMES = recipes.names()
+SUPERVISED = [name for name in NAMES if recipes.get(name).method.procedure is None]
+FLAT, CUBIC = (30.0, 16.0, 16.0), (16.0, 16.0, 16.0)
+STEPS, EVERY = 400, 20  # of the run that overfits
+
+
+@pytest.fixture(autouse=True)
+def one_core():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def piece_of(recipe, method, shape=None):
+    """A phantom with what a recipe learns from, larger than the patch; 16 nm, so that a patch of 64 voxels shows several
+    cells."""
+    sides = shape or [max(n + 16, 32) if n > 1 else 4 for n in shape_of(method.patch)]
+    flat = method.patch[0] == 1 or (method.spacing is not None and method.spacing[0] > 2 * method.spacing[2])
+    phantom = emfast.phantom.make(sides, seed=3, spacing=FLAT if flat else CUBIC)
+    task = recipe.task
+    labels = phantom.labels if "neuron" in task else phantom.mitochondria
+    if "organelle" in task or any(getattr(head.target, "classes", 0) > 1 for head in method.heads):
+        labels = (labels > 0).astype(np.uint8)  # of class 1
+    names = {head.labels or "labels" for head in method.heads}
+    return Piece(phantom.image[None], dict.fromkeys(names, labels), spacing=phantom.spacing, name="phantom")
+
+
+def error(recipe, outputs, truth, labels):
+    """0 for a perfect result, 1 for a useless one: the adapted Rand error of neurons, 1 - IoU of the foreground else."""
+    if "neuron" in recipe.task:
+        return emfast.contingency(truth, labels, ignore=(0,)).adapted_rand().error
+    if "envelope" in recipe.task:
+        truth = outputs
+    there, found = np.asarray(truth) > 0, labels > 0
+    return 1 - (there & found).sum() / max((there | found).sum(), 1)
+
+
+def decoded(recipe, outputs, spacing):
+    labels = recipe.decode(outputs, spacing=spacing)
+    labels = np.asarray(labels)
+    assert labels.dtype.kind in "iu"
+    assert labels.shape == next(iter(outputs.values())).shape[1:]
+    return labels
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_says_what_it_is(name):
+    recipe = recipes.get(name)
+    assert recipe.name == name
+    assert recipe.title and recipe.paper and recipe.task and recipe.unknown.strip()
+    assert recipe.small, "a variant for laptops"
+    found = segmentation.ranges(recipe.decode)
+    assert found
+    for parameter, (low, high, default) in found.items():
+        assert low <= default <= high, parameter
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_go_to_yaml_and_back(name, small, tmp_path):
+    recipe = recipes.get(name)
+    method = recipe.shrunk() if small else recipe.method
+    _settings.write(method, tmp_path / "method.yaml")
+    assert _settings.read(Method, tmp_path / "method.yaml") == method
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_networks_build_and_take_their_patches(name):
+    recipe = recipes.get(name)
+    for method in (recipe.method, recipe.shrunk()):
+        with torch.device("meta"):
+            module = method.network.build(method.channels, method.outputs())
+        assert module.geometry.fits(method.patch)
+        assert len(method.auxiliary) <= max(1, getattr(method.network, "auxiliary", 0) + 9)
+        assert method.batch >= 1 and method.steps >= 1
+
+
+def doubling(widths, kernel, convolutions=2, channels=1, heads=1):
+    """Weights and biases of a U-Net: so many convolutions per level, one of 2 x 2 up, one of 1 x 1 at the end."""
+
+    def convolution(inputs, outputs, side):
+        return inputs * outputs * side**2 + outputs
+
+    total, inputs = 0, channels
+    for width in widths:
+        for _ in range(convolutions):
+            total += convolution(inputs, width, kernel)
+            inputs = width
+    for below, width in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True):
+        total += convolution(below, width, 2) + convolution(2 * width, width, kernel)
+        total += (convolutions - 1) * convolution(width, width, kernel)
+    return total + convolution(widths[0], heads, 1)
+
+
+PARAMETERS = {
+    "unet2d": doubling((64, 128, 256, 512, 1024), 3),
+    "casser2018": doubling((16, 32, 64, 128, 256), 3),
+    "franco2022": doubling((16, 32, 64, 128, 256), 3),
+    "isensee2021_2d": 46.3e6,
+    "isensee2021_3d": 31.2e6,
+}
+
+
+def test_the_formula_of_parameters():
+    assert PARAMETERS["unet2d"] == 31_030_593  # 31 million, as is said of the U-Net
+    assert PARAMETERS["casser2018"] == 1_940_817
+
+
+@pytest.mark.parametrize("name", sorted(set(PARAMETERS) & set(NAMES)))
+def test_networks_have_the_parameters_of_the_paper(name):
+    method = recipes.get(name).method
+    with torch.device("meta"):
+        module = method.network.build(method.channels, method.outputs())
+    assert sum(p.numel() for p in module.parameters()) == pytest.approx(PARAMETERS[name], rel=0.005)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_steps_and_labels(name, tmp_path):
+    recipe = recipes.get(name)
+    recipe = replace(recipe, method=recipe.shrunk())
+    method = recipe.method
+    piece = piece_of(recipe, method)
+    model = train(recipe, [piece], run=tmp_path, steps=2, progress=False, workers=0)
+    assert model.recipe == name
+    outputs = predicted(model.module, method, model.constants, piece)
+    decoded(recipe, outputs, piece.spacing)
+
+
+def predicted(module, method, constants, piece):
+    """What the network says of the first patch of a piece, by head."""
+    window = tuple(slice(n) for n in shape_of(method.patch))
+    image = torch.from_numpy(constants.normalised(piece.image[(slice(None), *window)]))
+    if method.procedure is not None:
+        return method.procedure.infer(module.eval(), image.numpy())
+    with torch.no_grad():
+        logits = module.eval()(image[None])
+    return {head.name: activated(head, logits[head.name])[0].numpy() for head in method.heads}
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_perfect_outputs_decode_to_the_truth(name):
+    recipe = recipes.get(name)
+    method = recipe.shrunk()
+    piece = piece_of(recipe, method, (8, 128, 128) if method.patch[0] == 1 else (32, 64, 64))
+    outputs = {}
+    for head in method.heads:
+        labels = piece.labels[head.labels or "labels"]
+        values, _ = head.target.make(labels, spacing=piece.spacing)
+        outputs[head.name] = values
+    labels = decoded(recipe, outputs, piece.spacing)
+    truth = piece.labels[method.heads[0].labels or "labels"]
+    envelope = outputs.get("envelope", [None])[0]
+    assert error(recipe, envelope, truth, labels) <= 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_a_small_network_learns_a_crop_by_heart(name):
+    recipe = recipes.get(name)
+    method = replace(recipe.shrunk(), augmentation=Augmentation(), steps=STEPS)
+    assert learnt(recipe, method) <= 0.1
+
+
+def learnt(recipe, method):
+    """The best error within so many steps on one crop."""
+    torch.manual_seed(0)
+    piece = piece_of(recipe, method)
+    module = method.network.build(method.channels, method.outputs())
+    constants = constants_of(method.normalisation.kind, [piece])
+    teaching = Supervised(method, [piece], module.geometry, constants, 0)
+    sample = {k: torch.from_numpy(v)[None] for k, v in teaching.crop(piece, crop_of(piece, teaching)).items()}
+    optimiser = optimiser_of(method.optimiser, module.parameters())
+    for group in optimiser.param_groups:
+        group["lr"] = method.optimiser.rate
+    best = math.inf
+    for step in range(1, STEPS + 1):
+        module.train()
+        loss, _ = teaching.loss(module(sample["image"]), sample)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % EVERY == 0:
+            best = min(best, judged(recipe, method, module, teaching, piece, sample))
+            if best <= 0.1:
+                break
+    return best
+
+
+def crop_of(piece, teaching):
+    """The corner with most of its labels' kinds: of the four corners."""
+    return [(n - s) // 2 for n, s in zip(piece.shape, teaching.patch, strict=True)]
+
+
+def judged(recipe, method, module, teaching, piece, sample):
+    with torch.no_grad():
+        logits = module.eval()(sample["image"])
+    outputs = {head.name: activated(head, logits[head.name])[0].numpy() for head in method.heads}
+    labels = decoded(recipe, outputs, piece.spacing)
+    corner = [c + m for c, m in zip(crop_of(piece, teaching), teaching.geometry.margin, strict=True)]
+    box = tuple(slice(c, c + n) for c, n in zip(corner, labels.shape, strict=True))
+    truth = piece.labels[method.heads[0].labels or "labels"][box]
+    envelope = sample["target/envelope"][0, 0].numpy() if "target/envelope" in sample else None
+    return error(recipe, envelope, truth, labels)
+
+
+def test_names_and_mistakes():
+    assert "casser2018" in recipes.names()
+    with pytest.raises(ValueError, match="did you mean casser2018"):
+        recipes.get("caser2018")
