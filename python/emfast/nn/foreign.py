@@ -16,7 +16,7 @@ from ._network import Geometry, Module, Network, Place
 
 __all__ = ["MaskRCNN", "Monai"]
 
-Option = bool | int | float | str | tuple[tuple[int, ...], ...] | tuple[int, ...] | tuple[str, ...] | None
+Option = bool | int | float | str | tuple[int | float | str | tuple[int, ...], ...] | None
 
 _GLOBAL = (nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
 _NORMS = (*_GLOBAL, nn.modules.batchnorm._NormBase)
