@@ -25,7 +25,7 @@ struct Weights {
     const double* of[3];
 };
 
-// The six planes of a row of n columns: the sums over rows, with three planes each at planes[k] + row * width, of which
+// The six planes of a row of n columns, powers (y, x) 00, 10, 01, 20, 11, 02: the sums over rows, with three planes each at planes[k] + row * width, of which
 // only those with filled[row] hold anything. n is rounded up to whole blocks.
 [[maybe_unused]] EMFAST_CLONES void sum_rows(const double* const* planes, int64_t width, const uint8_t* filled,
                                              const Weights& weights, int64_t rows, int64_t n, double* const* out) {
@@ -49,9 +49,40 @@ struct Weights {
     }
 }
 
-// out[x] += w * in[x]
-[[maybe_unused]] EMFAST_CLONES void add(double w, const double* in, int64_t n, double* out) {
-    for (int64_t x = 0; x < n; ++x) out[x] += w * in[x];
+// The ten sums of n columns over sections, whose first planes are at from[j] and whose others each `step` further; out has
+// `wide` columns for each sum, n rounded up to whole blocks. In two halves, for want of registers.
+[[maybe_unused]] EMFAST_CLONES void sum_sections(const double* const* from, int64_t step, const Weights& weights,
+                                                 int64_t sections, int64_t n, int64_t wide, double* out) {
+    for (int64_t x = 0; x < n; x += block) {
+        Block half[5] = {}, rest[5] = {};
+        for (int64_t j = 0; j < sections; ++j) {
+            Block a, b;
+            load(from[j] + x, a);
+            load(from[j] + step + x, b);
+            const double w0 = weights.of[0][j], w1 = weights.of[1][j], w2 = weights.of[2][j];
+            half[0] += w0 * a;  // 1
+            half[1] += w1 * a;  // z
+            half[2] += w2 * a;  // zz
+            half[3] += w0 * b;  // y
+            half[4] += w1 * b;  // zy
+        }
+        for (int64_t j = 0; j < sections; ++j) {
+            Block a, b, c, d;
+            load(from[j] + 2 * step + x, a);
+            load(from[j] + 3 * step + x, b);
+            load(from[j] + 4 * step + x, c);
+            load(from[j] + 5 * step + x, d);
+            const double w0 = weights.of[0][j], w1 = weights.of[1][j];
+            rest[0] += w0 * a;  // x
+            rest[1] += w1 * a;  // zx
+            rest[2] += w0 * b;  // yy
+            rest[3] += w0 * c;  // yx
+            rest[4] += w0 * d;  // xx
+        }
+        const Block* sum[sums] = {&half[0], &half[1], &half[3], &rest[0], &half[2],
+                                  &rest[2], &rest[4], &half[4], &rest[1], &rest[3]};
+        for (int k = 0; k < sums; ++k) std::memcpy(out + k * wide + x, sum[k], sizeof *sum[k]);
+    }
 }
 
 // out[x] += high[-x] - low[-x]
@@ -91,9 +122,6 @@ struct Prefix {
     }
     const double* at(int power, int64_t t) const { return by_power[power].data() + t + reach; }
 };
-
-// The six planes hold powers (y, x): 00, 10, 01, 20, 11, 02. The powers of z in the ten sums, and the plane each is made of.
-constexpr int sum_z[sums] = {0, 1, 0, 0, 2, 0, 0, 1, 1, 0}, sum_plane[sums] = {0, 0, 1, 2, 0, 3, 5, 1, 2, 4};
 
 class Object {
   public:
@@ -167,14 +195,18 @@ class Object {
 
     void put(const Run& r, const Shape& shape, const Finish& finish) {
         const int64_t n = r.end - r.begin, at = (r.y - y0_) * width_ + r.begin - x0_;
-        line_.assign(sums * n, 0.0);
+        const int64_t wide = n + block;
+        line_.resize(std::max<size_t>(line_.size(), sums * wide));
         const int64_t low = std::max<int64_t>(z0_, r.z - wz_.radius),
                       high = std::min<int64_t>(z1_, r.z + wz_.radius + 1);
-        for (int64_t z = low; z < high; ++z)
-            for (int k = 0; k < sums; ++k) add(wz_(sum_z[k], z - r.z), plane(z, sum_plane[k]) + at, n, &line_[k * n]);
+        from_planes_.clear();
+        for (int64_t z = low; z < high; ++z) from_planes_.push_back(plane(z, 0) + at);
+        Weights weights;
+        for (int k = 0; k < 3; ++k) weights.of[k] = wz_.by_power[k].data() + wz_.radius + low - r.z;
+        sum_sections(from_planes_.data(), height_ * width_, weights, high - low, n, wide, line_.data());
         double sum[sums];
         for (int64_t x = 0; x < n; ++x) {
-            for (int k = 0; k < sums; ++k) sum[k] = line_[k * n + x];
+            for (int k = 0; k < sums; ++k) sum[k] = line_[k * wide + x];
             finish(sum, shape.index(r.z, r.y, r.begin + x));
         }
     }
@@ -186,6 +218,7 @@ class Object {
     int64_t width_ = 0, height_ = 0, ring_ = 0;
     std::vector<int32_t> from_, to_;  // by y: where voxels of the object lie in any section
     std::vector<double> planes_, rows_, line_;
+    std::vector<const double*> from_planes_;
 };
 
 // The runs of each object, objects one after another; starts has one more.
