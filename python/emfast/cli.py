@@ -1,5 +1,5 @@
-"""The command line, verb first, with the names and defaults of the calls. The verbs on volumes are in the modules
-``_cli_…``; ``info``, ``doctor`` and ``demo`` are here.
+"""The command line, verb first, with the names and defaults of the calls. The verbs on volumes are in the
+package ``_cli``; ``info``, ``doctor`` and ``demo`` are here.
 
 A mistake of the user's ends with one line and exit code 2, Ctrl-C with 130, a failed check of ``doctor`` and blocks
 that failed with 1.
@@ -16,18 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import (
-    __version__,
-    _cli_arrays,
-    _cli_bench,
-    _cli_convert,
-    _cli_data,
-    _cli_evaluate,
-    _cli_mesh,
-    _cli_segment,
-    _cli_view,
-)
-from ._cli_options import add_threads
+from . import __version__
+from ._cli import arrays, bench, convert, data, evaluate, mesh, segment, view
+from ._cli.options import add_threads
 
 __all__ = ["main"]
 
@@ -54,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_threads(verb)
     verb.set_defaults(run=demo)
 
-    for module in (_cli_segment, _cli_arrays, _cli_mesh, _cli_convert, _cli_evaluate, _cli_data, _cli_view, _cli_bench):
+    for module in (segment, arrays, mesh, convert, evaluate, data, view, bench):
         module.add(verbs)
 
     chosen = parser.parse_args(arguments)

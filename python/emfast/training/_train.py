@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from .. import _native, _settings
-from .._engine.journal import alone
+from .._locks import alone
 from .._options import integer_of
 from ..inference._constants import Constants, constants_of
 from ..inference._model import Model

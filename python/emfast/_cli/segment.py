@@ -7,8 +7,8 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from ._cli_blocks import client_of, nonzero, options_of
-from ._cli_options import add_threads, blocks, numbers
+from .blocks import client_of, nonzero, options_of
+from .options import add_threads, blocks, numbers
 
 __all__ = ["add"]
 
@@ -45,7 +45,7 @@ def add(verbs: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    from . import pipeline
+    from .. import pipeline
 
     recipe = _recipe(chosen)
     shared = {**options_of(chosen), "recipe": recipe, "on_corrupt": chosen.on_corrupt}
@@ -70,7 +70,7 @@ def _recipe(chosen: argparse.Namespace) -> Any:
     """The recipe of the file, or the default one, with what was said beside it."""
     from dataclasses import replace
 
-    from . import pipeline
+    from .. import pipeline
 
     recipe = pipeline.read_recipe(chosen.recipe) if chosen.recipe else pipeline.Recipe()
     limits = {name: getattr(chosen, name) for name in ("low", "high") if getattr(chosen, name) is not None}
