@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import _settings
+from .. import _settings, nn
 from .._engine.grid import Block
 from .._options import integer_of
 from ..recipes import Head, Inference
@@ -157,18 +157,16 @@ class Job:
             self._runners.put(runner)
 
     def _made(self, device: torch.device) -> Runner:
+        """The network on a device, as quick as it can be there."""
         module = self.model.module
         if device != self.model.device or module.training:
             module = copy.deepcopy(module).to(device).eval()
-        return Runner(
-            module,
-            self.heads,
-            self.members,
-            self.shift,
-            reduce=self.settings.reduce,
-            precision=_KINDS[self.precision],
-            batch=self.batch,
-        )
+        precision = _KINDS[self.precision]
+        ready = getattr(nn, "ready", None)
+        if ready is not None:
+            module, precision = ready(module, precision=self.precision), None
+        options: dict[str, Any] = {"reduce": self.settings.reduce, "precision": precision, "batch": self.batch}
+        return Runner(module, self.heads, self.members, self.shift, **options)
 
 
 def _devices(devices: Any, model: Model) -> list[torch.device]:
