@@ -1,0 +1,293 @@
+"""``python -m benchmarks.real``: networks trained on real data for a stated budget, and what they reach.
+
+Each case has three parts that share no section: what is learnt from, what parameters of the decoder are chosen by, and
+what is reported. Steps, seeds and settings are fixed, so that another run gives the same on the same machine. Writes
+real.md and pictures under results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import emfast
+from emfast import segmentation
+from emfast.sampling import Piece
+
+from .__main__ import machine
+
+PAGE = Path(__file__).parent / "real.md"
+RESULTS = Path(__file__).parent / "results"
+DATA = Path(os.environ.get("EMFAST_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of sections of a sample."""
+
+    image: np.ndarray  # (z, y, x)
+    labels: np.ndarray
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)  # segmentations that were published
+
+
+@dataclass(frozen=True)
+class Case:
+    """``score`` is what parameters are chosen by; ``report`` what is told of labels or outputs."""
+
+    name: str
+    words: str
+    recipe: str
+    steps: int
+    parts: Callable[[], tuple[Part, Part, Part]]
+    spacing: tuple[float, float, float]
+    score: Callable[[Any, Any], float] | None
+    report: Callable[[Part, Mapping[str, np.ndarray], Any], dict[str, float]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    beside: Callable[[Part], dict[str, dict[str, float]]] | None = None
+
+
+def _cut(name: str, file: str, labels: str, cuts: tuple[int, int, int, int], *others: str) -> tuple[Part, ...]:
+    """The sections between these, one part each."""
+    sample = emfast.data.open(name, DATA / file)[0]
+    image, truth = sample.raw[...], sample.labels[labels][...]
+    beside = {other: sample.labels[other][...] for other in others}
+    return tuple(
+        Part(image[a:b], truth[a:b].astype("u4"), {n: each[a:b] for n, each in beside.items()})
+        for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+    )
+
+
+# ---- scores
+
+
+def voi_sum(truth: Any, labels: Any) -> float:
+    """Negative, for more is better."""
+    return -sum(emfast.contingency(truth.astype("u8"), labels.astype("u8")).voi())
+
+
+def overlap(truth: Any, labels: Any) -> float:
+    """Intersection over union of what is labelled."""
+    a, b = truth > 0, np.asarray(labels) > 0
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
+def partition(truth: np.ndarray, labels: np.ndarray, mask: np.ndarray | None = None) -> dict[str, float]:
+    table = emfast.contingency(truth.astype("u8"), labels.astype("u8"), mask=mask)
+    split, merge = table.voi()
+    return {"VOI split": split, "VOI merge": merge, "VOI": split + merge, "ARAND": table.adapted_rand().error}
+
+
+def neurons(part: Part, outputs: Mapping[str, np.ndarray], labels: Any) -> dict[str, float]:
+    found = partition(part.labels, labels)
+    if "ffn" in part.others:  # where the other segmentation says something
+        found["VOI where FFN segmented"] = partition(part.labels, labels, part.others["ffn"] > 0)["VOI"]
+    return found
+
+
+def published(part: Part) -> dict[str, dict[str, float]]:
+    rows = {}
+    for name, labels in part.others.items():
+        rows[f"published {name}"] = partition(part.labels, labels)
+        rows[f"published {name}"]["VOI where FFN segmented"] = partition(part.labels, labels, part.others["ffn"] > 0)[
+            "VOI"
+        ]
+    return rows
+
+
+def membranes(part: Part, outputs: Mapping[str, np.ndarray], labels: Any) -> dict[str, float]:
+    scores = emfast.evaluate(part.labels > 0, 1 - outputs["membrane"][0], protocol="isbi2012")
+    return {name: float(scores[name]) for name in scores}
+
+
+def objects(part: Part, outputs: Mapping[str, np.ndarray], labels: Any) -> dict[str, float]:
+    iou = overlap(part.labels, labels)
+    return {"IoU": iou, "Dice": 2 * iou / (1 + iou)}
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case(
+            "fib25",
+            "neurons, fly medulla, FIB-SEM",
+            "affinities_isotropic",
+            2500,
+            lambda: _cut("fib25", "fib25_medulla_train.h5", "neurons", (0, 110, 130, 170), "watershed", "ffn"),
+            (10.0, 10.0, 10.0),
+            voi_sum,
+            neurons,
+            beside=published,
+        ),
+        Case(
+            "isbi2012",
+            "membranes, fly nerve cord, ssTEM",
+            "membranes",
+            2000,
+            lambda: _cut("isbi2012", "isbi2012_train20.h5", "cells", (0, 14, 16, 20)),
+            (50.0, 4.0, 4.0),
+            None,
+            membranes,
+        ),
+        Case(
+            "cardiac",
+            "mitochondria, heart muscle, SBF-SEM",
+            "objects",
+            1500,
+            lambda: _cut("cardiac", "cardiac_mito_train20.h5", "mitochondria", (0, 14, 16, 20)),
+            (1.0, 1.0, 1.0),
+            overlap,
+            objects,
+        ),
+        Case(
+            "snemi3d",
+            "mitochondria, mouse cortex, ssSEM",
+            "objects",
+            1500,
+            lambda: _cut("snemi3d", "snemi3d_ac4_dev.h5", "mitochondria", (0, 22, 25, 32)),
+            (30.0, 6.0, 6.0),
+            overlap,
+            objects,
+        ),
+        Case(
+            "cdeep3m",
+            "mitochondria, brain, SBF-SEM",
+            "objects",
+            1500,
+            lambda: _cut("cdeep3m-s", "cdeep3m_mito_train.h5", "mitochondria", (0, 8, 9, 12)),
+            (24.0, 2.4, 2.4),
+            overlap,
+            objects,
+        ),
+    )
+}
+
+
+# ---- a run
+
+
+def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
+    """Train, choose, report. A run that was cut short goes on."""
+    from emfast import recipes
+
+    learn, choose, held = case.parts()
+    pieces = [
+        Piece(part.image[None], {"labels": part.labels}, spacing=case.spacing, name=name)
+        for name, part in (("learnt", learn), ("chosen", choose))
+    ]
+    steps = max(2, round(case.steps * scale))
+    start = time.perf_counter()
+    model = emfast.train(
+        case.recipe,
+        pieces[:1],
+        validation=pieces[1:],
+        run=folder / case.name,
+        steps=steps,
+        seed=seed,
+        settings=case.settings,
+        precision="bfloat16",
+    )
+    trained = time.perf_counter() - start
+    decode = recipes.get(case.recipe).decode
+    start = time.perf_counter()
+    outputs = {name: emfast.predict(model, part.image) for name, part in (("choose", choose), ("held", held))}
+    predicted = time.perf_counter() - start
+    options: dict[str, Any] = {}
+    if case.score is not None:
+        options = segmentation.tune(decode, [(outputs["choose"], choose.labels)], case.score, budget=40).options
+    labels = np.asarray(decode(outputs["held"], spacing=case.spacing, **options))
+    rows = {"emfast": case.report(held, outputs["held"], labels)} | (case.beside(held) if case.beside else {})
+    _picture(RESULTS / f"real_{case.name}.png", held, outputs["held"], labels)
+    return {
+        "case": case.name,
+        "recipe": case.recipe,
+        "steps": steps,
+        "seed": seed,
+        "train_s": trained,
+        "predict_s": predicted,
+        "voxels": int(choose.image.size + held.image.size),
+        "options": options,
+        "rows": rows,
+    }
+
+
+def _picture(path: Path, part: Part, outputs: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
+    """A section in the middle: image, first output, truth, labels."""
+    from emfast import _png
+
+    z = len(part.image) // 2
+    first = next(iter(outputs.values()))
+    seen = first[:3, z] if len(first) >= 3 else np.repeat(first[:1, z], 3, 0)
+    panels = [
+        np.repeat(part.image[z][..., None], 3, -1),
+        np.moveaxis((255 * np.clip(seen, 0, 1)).astype("u1"), 0, -1),
+        _png.overlay(part.image[z], part.labels[z], 0.5),
+        _png.overlay(part.image[z], labels[z], 0.5),
+    ]
+    path.parent.mkdir(exist_ok=True)
+    whole = np.concatenate(panels, axis=1)[:384, :]
+    _png.write(path, whole & 0xF8 | whole >> 5)
+
+
+# ---- the page
+
+
+def page(found: list[dict[str, Any]]) -> str:
+    lines = [
+        "# Networks on real data",
+        "",
+        f"`python -m benchmarks.real`, {date.today().isoformat()}, {machine()}.",
+        "",
+        "Small excerpts, trained on the CPU. Sections that are learnt from, those by which parameters of decoders and "
+        "the best weights are chosen, and those that are reported are apart; nothing was chosen by what is reported.",
+        "",
+    ]
+    for each in found:
+        case = CASES[each["case"]]
+        learn, choose, held = (len(part.image) for part in case.parts())
+        chosen = ", ".join(f"{k} {v:.3g}" for k, v in each["options"].items()) or "none"
+        lines += [
+            f"## {case.name}: {case.words}",
+            "",
+            f"Recipe `{each['recipe']}`, {each['steps']} steps in {each['train_s'] / 60:.0f} min, seed {each['seed']}; "
+            f"{learn} sections learnt, {choose} to choose by, {held} reported; "
+            f"prediction {each['voxels'] / each['predict_s'] / 1e6:.2f} Mvox/s. Parameters chosen: {chosen}.",
+            "",
+        ]
+        names = list(next(iter(each["rows"].values())))
+        lines += [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+        for row, scores in each["rows"].items():
+            lines.append(f"| {row} | {' | '.join(f'{scores[n]:.3f}' if n in scores else '' for n in names)} |")
+        lines += ["", f"![image, output, truth, labels](results/real_{case.name}.png)", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="default: all")
+    parser.add_argument("--runs", type=Path, default=Path("real-runs"), help="folder of the runs, which go on")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the steps")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="write real.md")
+    chosen = parser.parse_args()
+    kept = RESULTS / "real.json"
+    found = {each["case"]: each for each in (json.loads(kept.read_text()) if kept.exists() else [])}
+    for name in chosen.cases or list(CASES):
+        found[name] = run(CASES[name], chosen.runs, scale=chosen.scale, seed=chosen.seed)
+        print(json.dumps(found[name], indent=1), flush=True)
+        if chosen.write:
+            ordered = [found[n] for n in CASES if n in found]
+            kept.write_text(json.dumps(ordered, indent=1) + "\n")
+            PAGE.write_text(page(ordered))
+
+
+if __name__ == "__main__":
+    main()
