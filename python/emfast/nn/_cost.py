@@ -38,7 +38,7 @@ def cost(network: Network, channels: int, heads: Mapping[str, int], shape: Seque
     --------
     >>> from emfast import nn
     >>> nn.cost(nn.UNet(levels=(nn.Level(4, kernel=(1, 3, 3)),), norm="none"), 1, {"membrane": 1}, (1, 8, 8))
-    Cost(parameters=193, flops=368.0, activations=4352)
+    Cost(parameters=193, flops=368.0, activations=2304)
     """
     with torch.device("meta"):
         module = network.build(channels, heads)
@@ -49,9 +49,9 @@ def count(module: Module, shape: Sequence[int], *, channels: int = 1) -> Cost:
     """Of a module, for an input (1, channels, *shape)."""
     module.geometry.output(shape)  # says what fits
     module = copy.deepcopy(module).to("meta")
-    image = torch.empty((1, channels, *shape), device="meta")
+    image = torch.empty((2, channels, *shape), device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        outputs = module.eval()(image)
+        outputs = module.eval()(image[:1])
     voxels = math.prod(next(iter(outputs.values())).shape[2:])
     own = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}  # held, so that no storage has the number of one that is gone
@@ -63,7 +63,9 @@ def count(module: Module, shape: Sequence[int], *, channels: int = 1) -> Cost:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        graph = module.requires_grad_(True).train()(image)  # held: its nodes are what keeps
+        # Two inputs, for norms need more than one value; the graph is held, since its nodes are what keeps.
+        graph = module.requires_grad_(True).train()(image)
     del graph
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    return Cost(parameters, counter.get_total_flops() / voxels, sum(storage.nbytes() for storage in kept.values()))
+    activations = sum(storage.nbytes() for storage in kept.values()) // 2
+    return Cost(parameters, counter.get_total_flops() / voxels, activations)

@@ -45,9 +45,9 @@ def ready(
 ) -> Ready:
     """A copy for inference, on the same device.
 
-    In float32 outputs differ by rounding alone. In 16 bits weights and features have these, sums and norms still 32, and
-    logits come back in float32; bfloat16 pays on processors that have it (AVX512-BF16, AMX) and on GPUs, float16 on
-    GPUs.
+    In float32 outputs differ by rounding alone. In 16 bits weights and features have these, sums and norms still 32,
+    and logits come back in float32; bfloat16 pays on processors that have it (AVX512-BF16, AMX) and on GPUs, float16
+    on GPUs.
 
     Parameters
     ----------
