@@ -58,7 +58,9 @@ RECIPE = Recipe(
         ),
         patch=(64, 64, 64),
         spacing=(50.0, 50.0, 50.0),
-        augmentation=Augmentation((Flip("cube"), Rotate(180, axes="zyx", probability=0.3), Contrast(), Brightness(0.1), Noise())),
+        augmentation=Augmentation(
+            (Flip("cube"), Rotate(180, axes="zyx", probability=0.3), Contrast(), Brightness(0.1), Noise())
+        ),
         optimiser=Optimiser(rate=5e-5),
         inference=Inference(blend="linear"),
     ),

@@ -1,7 +1,8 @@
 """Neurons of serial sections by a small residual U-Net: what to begin with, and what the demo trains.
 
 Nearest and long affinities are learnt together; the long ones make the network look farther and are not used
-afterwards. Fragments of a watershed are merged by their mean affinity. Two minutes on two processors teach it a phantom.
+afterwards. Fragments of a watershed are merged by their mean affinity. Two minutes on two processors teach it a
+phantom.
 """
 
 from __future__ import annotations
