@@ -21,7 +21,7 @@ RECIPE = Recipe(
     unknown=UNKNOWN,
     small={
         "network.auxiliary": 1,
-        "network.levels": levels(8, 16, 32, 32, axes=3),
+        "network.levels": levels(4, 8, 16, 16, axes=3),
         "auxiliary": (0.5,),
         "patch": (16, 32, 32),
         "batch": 1,
