@@ -6,6 +6,7 @@ A network takes (n, c, z, y, x) and gives logits by head; a 2D network takes dep
 from ._network import Geometry, Module, Network, Place
 from .blocks import HVEC, Block, Dense, Dilated, Fusion, Inception, Plain, PreActivated, Residual, Symmetric
 from .bottlenecks import ASPP, Bottleneck, Pyramid
+from .running import Ready, ready
 from .stems import Collapse, Convolved, Slices, Stem, StridedOrPooled, ZeroMean
 from .unet import Level, UNet
 
@@ -28,6 +29,7 @@ __all__ = [
     "Plain",
     "PreActivated",
     "Pyramid",
+    "Ready",
     "Residual",
     "Slices",
     "Stem",
@@ -35,4 +37,5 @@ __all__ = [
     "Symmetric",
     "UNet",
     "ZeroMean",
+    "ready",
 ]

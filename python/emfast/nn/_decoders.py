@@ -53,13 +53,13 @@ class Step(nn.Module):  # type: ignore[misc]
         level = settings.levels[k]
         width = level.decoder_width or level.width
         blocks = level.blocks if level.decoder_blocks is None else level.decoder_blocks
-        up, here = finer(style, settings, level.stride, below, width)
+        up, here = finer(style, settings, level.stride, below, level.width)
         self.skip = settings.skip
         self.gate = Gate(style, skip, here) if settings.gate and self.skip != "none" else None
         self.fit = nn.Identity()
         if self.skip == "sum" and skip != here:
             self.fit = style.convolution(skip, here, bias=True)
-        block = settings.decoder_block or level.block or settings.block
+        block = settings.decodes(level)
         inputs = here + skip if self.skip == "cat" else here
         self.stage, self.width = stage(style, level, block, inputs, width, blocks)
         self.up = up
@@ -107,7 +107,7 @@ class Nested(nn.Module):  # type: ignore[misc]
         for turn in range(1, self.depth):
             for k in range(self.depth - turn):
                 level = settings.levels[k]
-                block = settings.decoder_block or level.block or settings.block
+                block = settings.decodes(level)
                 up, here = finer(style, settings, level.stride, widths[k + 1], widths[k])
                 node, _ = stage(style, level, block, here + widths[k] * turn, widths[k], max(level.blocks, 1))
                 self.ups[f"{k}-{turn}"], self.nodes[f"{k}-{turn}"] = up, node

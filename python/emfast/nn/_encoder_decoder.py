@@ -153,8 +153,8 @@ class Heads(nn.Module):  # type: ignore[misc]
         kind = {"constant": "nearest"}.get(settings.up, settings.up)
         width = widths[0]
         back = upsampling(style, up, kind, width, width) if any(f > 1 for f in up) else Chain()
-        block = settings.decoder_block or settings.levels[0].block or settings.block
-        self.back = Chain(back, *(closed(style, width) if block.preactivated else ()))
+        preactivated = settings.decodes(settings.levels[0]).preactivated
+        self.back = Chain(back, *(closed(style, width) if preactivated else ()))
         self.heads = nn.ModuleDict()
         self.auxiliary = nn.ModuleList()
         for name, outputs in heads.items():

@@ -185,11 +185,10 @@ def _agreed(one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int]:
 def _geometry(axis: Axis) -> tuple[int, int, int, int]:
     if axis.step != 1:
         raise ValueError(f"output must have the resolution of the input, got one voxel for {axis.step}")
-    if 2 * axis.origin != axis.lost or axis.lost % 2:
-        raise ValueError(
-            f"margin must be equal on both sides, got {axis.origin} and {axis.lost - axis.origin} voxels; odd kernels help"
-        )
-    margin = int(axis.origin)
+    if abs(2 * axis.origin - axis.lost) > 1 or axis.lost % 2:  # half a voxel is the least that an even kernel moves
+        sides = f"{axis.origin} and {axis.lost - axis.origin} voxels"
+        raise ValueError(f"margin must be equal on both sides, got {sides}; odd kernels help")
+    margin = axis.lost // 2
     before = max(margin + i - low for i, low in enumerate(axis.lows))
     after = max(high - margin - i for i, high in enumerate(axis.highs))
     least = axis.least + (axis.anchor - axis.least) % axis.unit

@@ -93,19 +93,30 @@ class Convolution(Layer):
 
 
 class Pool(Layer):
-    """The largest or the mean of each box."""
+    """The largest or the mean of each box, of the stride's size or another, with padding that does not count."""
 
-    def __init__(self, axes: int, stride: Sequence[int], *, mean: bool = False) -> None:
+    def __init__(
+        self,
+        axes: int,
+        stride: Sequence[int],
+        kernel: Sequence[int] | None = None,
+        *,
+        mean: bool = False,
+        padded: bool = True,
+    ) -> None:
         super().__init__()
-        self.stride = tuple(stride)
+        self.stride, self.kernel, self.padded = tuple(stride), tuple(kernel or stride), padded
+        sides = [padding(k, s) if padded else (0, 0) for k, s in zip(self.kernel, self.stride, strict=True)]
+        before = tuple(left for left, _ in sides)[-axes:]
         kinds = (nn.AvgPool2d, nn.AvgPool3d) if mean else (nn.MaxPool2d, nn.MaxPool3d)
-        self.pool = kinds[axes - 2](self.stride[-axes:])
+        options = {"count_include_pad": False} if mean else {}
+        self.pool = kinds[axes - 2](self.kernel[-axes:], self.stride[-axes:], before, **options)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.pool(x)
 
     def trace(self, grid: Grid) -> Grid:
-        return grid.each(Axis.window, self.stride, self.stride)
+        return grid.each(Axis.same if self.padded else Axis.window, self.kernel, self.stride)
 
 
 class StochasticPool(Pool):

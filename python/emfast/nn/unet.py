@@ -55,7 +55,7 @@ class Level:
     block : another kind than the network's, here
     dilation : of the blocks
     dropout : share of values dropped behind the blocks, encoder and decoder
-    decoder_width, decoder_blocks : where the decoder has others
+    decoder_width, decoder_blocks, decoder_block : where the decoder has others
     """
 
     width: int
@@ -67,6 +67,7 @@ class Level:
     dropout: float = 0.0
     decoder_width: int | None = None
     decoder_blocks: int | None = None
+    decoder_block: Block | None = None
 
     def __post_init__(self) -> None:
         for name in ("kernel", "stride", "dilation"):
@@ -88,7 +89,7 @@ class UNet(Network):
     Attributes
     ----------
     levels : from the finest
-    block, decoder_block : what levels do; the decoder as the encoder unless it is given
+    block, decoder_block : what levels do that do not say so themselves; the decoder as the encoder unless it is given
     stem : before the first level; None: the first block sees the image
     norm : over what values are normalised; ``group`` in ``groups`` (or the largest divisor of both)
     activation : ``leaky`` with ``slope``
@@ -164,13 +165,18 @@ class UNet(Network):
         """Whether its levels stay within sections."""
         kernels = [self.up_kernel, self.head_kernel, self.down_kernel or ONE]
         kernels += [level.kernel for level in self.levels] + [level.stride for level in self.levels[:-1]]
-        blocks = [self.block, self.decoder_block, *(level.block for level in self.levels)]
+        blocks = [self.block, self.decoder_block]
+        blocks += [block for level in self.levels for block in (level.block, level.decoder_block)]
         stem = self.stem is None or getattr(self.stem, "stride", ONE)[0] == 1
         return stem and all(k[0] == 1 for k in kernels) and all(b is None or b.planar for b in blocks)
 
     def geometry(self) -> Geometry:
         """Without weights."""
         return grids(self)[""].geometry()
+
+    def decodes(self, level: Level) -> Block:
+        """The blocks of the decoder there."""
+        return level.decoder_block or self.decoder_block or level.block or self.block
 
     def build(self, channels: int, heads: Mapping[str, int]) -> Module:
         """See :meth:`Network.build`."""

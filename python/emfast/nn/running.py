@@ -1,0 +1,120 @@
+"""A trained network made quick for inference: batch norms folded into convolutions, channels last, fewer bits."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from ._layers import Chain, Convolution
+from ._network import Module
+
+__all__ = ["Ready", "ready"]
+
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Ready(Module):
+    """What :func:`ready` gives: the same outputs, up to rounding, in float32 and without gradients."""
+
+    def __init__(self, module: Module, dtype: torch.dtype, *, compiled: bool) -> None:
+        super().__init__()
+        self.module, self.dtype = module, dtype
+        self.geometry, self.places = module.geometry, module.places
+        self.call: Any = torch.compile(module) if compiled else module
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        # Not in inference mode where it is compiled: its guards would compile anew for tensors made in one.
+        with torch.inference_mode() if self.call is self.module else torch.no_grad():
+            found = self.call(image.to(self.dtype))
+            return {name: x.float() for name, x in found.items()}
+
+    def train(self, mode: bool = True) -> Ready:
+        """Stays as it is: for inference."""
+        return self
+
+
+def ready(
+    module: Module,
+    *,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    compile: bool = False,
+) -> Ready:
+    """A copy for inference, on the same device.
+
+    In float32 outputs differ by rounding alone. In 16 bits weights and features have these, sums and norms still 32,
+    and logits come back in float32; bfloat16 pays on processors that have it (AVX512-BF16, AMX) and on GPUs, float16
+    on GPUs.
+
+    Parameters
+    ----------
+    module : Module
+    precision : {"float32", "bfloat16", "float16"}
+    compile : bool
+        By ``torch.compile``, at the first call for each shape; needs a C++ compiler, and on processors is often slower.
+
+    Returns
+    -------
+    Ready : a Module of the same geometry
+
+    Examples
+    --------
+    >>> import torch
+    >>> from emfast import nn
+    >>> unet = nn.UNet(levels=(nn.Level(8), nn.Level(16))).build(1, {"membrane": 1})
+    >>> nn.ready(unet, precision="bfloat16")(torch.zeros(1, 1, 8, 8, 8))["membrane"].shape
+    torch.Size([1, 1, 8, 8, 8])
+    """
+    if precision not in _DTYPES:
+        raise ValueError(f"precision must be one of {', '.join(_DTYPES)}, got {precision!r}")
+    made = copy.deepcopy(module).eval().requires_grad_(False)
+    _fold(made)
+    dtype = _DTYPES[precision]
+    for part in made.modules():
+        if not isinstance(part, _NORMS):
+            _cast(part, dtype)
+        if any(isinstance(other, nn.modules.batchnorm._NormBase) for other in made.modules()):
+            continue  # norms of torch read channels one by one
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last)
+        if isinstance(part, nn.Conv3d | nn.ConvTranspose3d):
+            part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last_3d)
+    return Ready(made, dtype, compiled=compile)
+
+
+class Scaled(nn.Module):  # type: ignore[misc]
+    """A batch norm in evaluation."""
+
+    def __init__(self, norm: nn.Module, axes: int) -> None:
+        super().__init__()
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        shape = (-1, *[1] * axes)
+        self.register_buffer("scale", scale.view(shape))
+        self.register_buffer("shift", (norm.bias - norm.running_mean * scale).view(shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.addcmul(self.shift, x, self.scale)
+
+
+def _fold(module: Module) -> None:
+    """Each batch norm right behind a convolution becomes part of it; others a product and a sum, which are quicker."""
+    for chain in module.modules():
+        parts = chain.parts if isinstance(chain, Chain) else []
+        for k, norm in enumerate(parts):
+            before = parts[k - 1] if k else None
+            if not isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d):
+                continue
+            if isinstance(before, Convolution):
+                before.convolution = nn.utils.fusion.fuse_conv_bn_eval(before.convolution, norm)
+                parts[k] = nn.Identity()
+            else:
+                parts[k] = Scaled(norm, 2 if isinstance(norm, nn.BatchNorm2d) else 3)
+
+
+def _cast(part: nn.Module, dtype: torch.dtype) -> None:
+    for values in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+        if values.is_floating_point():
+            values.data = values.data.to(dtype)
