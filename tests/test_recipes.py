@@ -31,7 +31,7 @@ from emfast.inference._constants import constants_of  # noqa: E402
 NAMES = recipes.names()
 SUPERVISED = [name for name in NAMES if recipes.get(name).method.procedure is None]
 FLAT, CUBIC = (30.0, 16.0, 16.0), (16.0, 16.0, 16.0)
-STEPS, EVERY = 400, 20  # of the run that overfits
+STEPS, EVERY = 600, 20  # of the run that overfits
 
 
 @pytest.fixture(autouse=True)

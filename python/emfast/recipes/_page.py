@@ -26,9 +26,9 @@ emfast train --recipe NAME ...    learn it
 emfast predict, emfast segment    use it
 ```
 
-Every recipe has a narrow variant for laptops and tests (`emfast.recipes.get(NAME).shrunk()`). A setting is left out below
-where it has its default. What a paper does not tell, or what could not be checked, stands under *unknown*; what we made
-otherwise under *changed*. Scores are those of papers, not ours.
+Every recipe has a narrow variant for laptops and tests (`emfast.recipes.get(NAME).shrunk()`). A setting is left out
+below where it has its default. What a paper does not tell, or what could not be checked, stands under *unknown*; what we
+made otherwise under *changed*. Scores are those of papers, not ours.
 """
 
 
@@ -86,7 +86,7 @@ def _counted(method: Method) -> tuple[str, str]:
 def _head(head: Head) -> str:
     losses = " + ".join(f"{term.weight:g} " * (term.weight != 1) + _told(term.loss) for term in head.terms)
     weight = f", weight {head.weight:.3g}" if head.weight != 1 else ""
-    return f"{head.name}: {_told(head.target)}, {head.outputs} × {head.activation}; {losses}{weight}"
+    return f"{head.name}: {_told(head.target)}, {head.outputs} {head.activation}; {losses}{weight}"
 
 
 def _decoder(recipe: Recipe) -> str:
@@ -132,14 +132,14 @@ def _listed(values: Sequence[Any]) -> str:
     for field in dataclasses.fields(values[0]):
         found = [_told(getattr(v, field.name)) for v in values]
         if len(set(found)) > 1:
-            parts.append(f"{field.name} {' – '.join(found)}")
+            parts.append(f"{field.name} {', '.join(found)}")
         elif getattr(values[0], field.name) != _default(field):
             parts.append(f"{field.name} {found[0]}")
     return f"{len(values)} of {_kind(values[0])}({', '.join(parts)})"
 
 
 def _box(sides: Sequence[float]) -> str:
-    return " × ".join(f"{side:g}" for side in sides)
+    return "x".join(f"{side:g}" for side in sides)
 
 
 def _default(field: Any) -> Any:

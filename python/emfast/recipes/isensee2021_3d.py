@@ -23,6 +23,8 @@ RECIPE = Recipe(
         "network.auxiliary": 1,
         "network.levels": levels(4, 8, 16, 16, axes=3),
         "auxiliary": (0.5,),
+        "optimiser.rate": 0.05,
+        "optimiser.momentum": 0.9,
         "patch": (16, 32, 32),
         "batch": 1,
     },
