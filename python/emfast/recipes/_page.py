@@ -27,8 +27,8 @@ emfast predict, emfast segment    use it
 ```
 
 Every recipe has a narrow variant for laptops and tests (`emfast.recipes.get(NAME).shrunk()`). A setting is left out
-below where it has its default. What a paper does not tell, or what could not be checked, stands under *unknown*; what we
-made otherwise under *changed*. Scores are those of papers, not ours.
+below where it has its default. What a paper does not tell, or what could not be checked, stands under *unknown*; what
+we made otherwise under *changed*. Scores are those of papers, not ours.
 """
 
 
