@@ -40,6 +40,7 @@ GROUPS = (
     "multicut",
     "metrics",
     "matching",
+    "networks",
     "sites",
     "skeletons",
     "surfaces",
