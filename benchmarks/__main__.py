@@ -36,6 +36,7 @@ GROUPS = (
     "region_graph",
     "agglomerate",
     "segments",
+    "malis",
     "mutex",
     "multicut",
     "metrics",
@@ -44,6 +45,7 @@ GROUPS = (
     "sites",
     "skeletons",
     "surfaces",
+    "targets",
     "blockwise",
     "volumes",
 )

@@ -1,17 +1,17 @@
-"""What networks are to say of labels. Laws for every target: a crop says what the whole says, and what is unknown is of no
-account; then the values of each."""
+"""What networks are to say of labels. Laws for every target: a crop says what the whole says, and what is unknown is of
+no account; then the values of each."""
 
 import dataclasses
 import itertools
 import math
 
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import emfast
+import oracles
 from emfast import _settings, targets
 from emfast.targets import (
     Affinities,

@@ -1,12 +1,12 @@
 """MALIS: the pairs that each edge decides, in both passes, as an oracle counts them, and as the public code does."""
 
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import emfast
+import oracles
 from emfast import malis_weights
 
 NEAREST = [list(step) for step in emfast.NEAREST]

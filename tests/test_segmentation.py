@@ -1,6 +1,8 @@
 """Decoders against oracles and laws."""
 
+import inspect
 from fractions import Fraction
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -141,7 +143,9 @@ def test_results_come_back_in_the_library():
 
 
 def test_ranges_hold_the_defaults():
-    searched = [name for name in segmentation.__all__ if name not in ("Between", "ranges", "consensus")]
+    searched = [
+        name for name in segmentation.__all__ if name not in ("Between", "Tuned", "ranges", "consensus", "tune")
+    ]
     for name in searched:
         found = segmentation.ranges(getattr(segmentation, name))
         assert found, name
@@ -358,3 +362,66 @@ def test_boundary_contour_distance_watershed_has_all_three(data, values, flood):
     options = dict(seed=0.3, seed_contour=0.9, inside=0.1, inside_distance=-0.8, seed_distance=-0.2, flood=flood)
     out = segmentation.boundary_contour_distance_watershed(values, contour, distance, **options)
     assert np.array_equal(out, segmentation.boundary_contour_watershed(values, contour, distance=distance, **options))
+
+
+# ---- parameters chosen by a score
+
+
+def _peaked(
+    given,
+    *,
+    x: Annotated[float, segmentation.Between(0.0, 2.0)] = 0.5,
+    size: Annotated[int, segmentation.Between(0, 400)] = 10,
+    other=3,
+):
+    return x, size, other
+
+
+def test_tuning_climbs_to_the_peak_and_tells_all_it_tried():
+    calls = []
+
+    def score(truth, found):
+        calls.append(found)
+        return -abs(found[0] - truth) - abs(found[1] - 100) / 1000
+
+    found = segmentation.tune(_peaked, [(None, 1.3), (None, 1.3)], score, budget=200)
+    assert abs(found.options["x"] - 1.3) <= 2 / 64 and abs(found.options["size"] - 100) <= 4
+    assert found.score == max(value for _, value in found.tried) > -0.04
+    assert len(calls) == 2 * len(found.tried) and len({tuple(o.values()) for o, _ in found.tried}) == len(found.tried)
+    again = segmentation.tune(_peaked, [(None, 1.3), (None, 1.3)], score, budget=200)
+    assert again == found
+    few = segmentation.tune(_peaked, [(None, 1.3)], score, budget=5)
+    assert len(few.tried) == 5 and few.tried == tuple((o, v) for o, v in found.tried[:5])
+
+
+def test_tuning_keeps_what_it_began_with_where_nothing_is_better():
+    found = segmentation.tune(_peaked, [(None, 0)], lambda truth, labels: 1.0, options={"x": 0.7, "other": 5})
+    assert found.options == {"x": 0.7, "size": 10} and found.score == 1.0
+    only = segmentation.tune(_peaked, [(None, 0)], lambda truth, labels: labels[0] + labels[1], names=["x"])
+    assert only.options == {"x": 2.0}
+
+
+def test_tuning_passes_over_what_a_decoder_refuses():
+    def refuses(given, **options):
+        if options["x"] > 1:
+            raise ValueError("x must be at most 1")
+        return _peaked(given, **options)
+
+    refuses.__signature__, refuses.__annotations__ = inspect.signature(_peaked), _peaked.__annotations__
+    found = segmentation.tune(refuses, [(None, 0)], lambda truth, labels: labels[0])
+    assert found.options["x"] == 1.0 and any(value is None for _, value in found.tried)
+    with pytest.raises(ValueError, match="x must be at most 1"):
+        segmentation.tune(refuses, [(None, 0)], lambda truth, labels: 0.0, options={"x": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cases": []}, "cases must be at least one, got none"),
+        ({"names": ["y"]}, "names must be among x, size, got 'y'"),
+        ({"budget": 0}, "budget must be"),
+    ],
+)
+def test_tuning_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        segmentation.tune(**{"decode": _peaked, "cases": [(None, 0)], "score": lambda t, f: 0.0} | options)

@@ -27,24 +27,27 @@ class Sample {
           known_(graph.known ? graph.known + s * graph.edges() : nullptr) {
         for (const Point& o : graph.offsets) steps_.push_back(graph.shape.index(o.z, o.y, o.x));
         for_edges([&](int64_t p, int64_t k, int64_t) {
-            const float a = affinities_[k * voxels_ + p];
+            const int64_t at = k * voxels_ + p;
+            const float a = affinities_[at];
             if (!(a >= 0.0f && a <= 1.0f)) refuse("affinities must be from 0 to 1, got ", a);
+            surest_ = surest_ || (a == 1.0f && !(target_[at] && is_known(at)));
         });
         if (graph.labels) labels_.assign(graph.labels + s * voxels_, graph.labels + (s + 1) * voxels_);
         else label();
+        sizes_.resize(voxels_ ? *std::max_element(labels_.begin(), labels_.end()) + size_t(1) : 1);
+        for (const uint32_t l : labels_) ++sizes_[l];
     }
 
     // The pairs of one label, and of two.
     std::array<uint64_t, 2> all() const {
-        std::unordered_map<uint32_t, uint64_t> sizes;
-        uint64_t counted = 0, same = 0;
-        for (const uint32_t l : labels_)
-            if (l) ++sizes[l], ++counted;
-        for (const auto& [l, n] : sizes) same += n * (n - 1) / 2;
+        const uint64_t counted = voxels_ - sizes_[0];
+        uint64_t same = 0;
+        for (size_t l = 1; l < sizes_.size(); ++l) same += sizes_[l] * (sizes_[l] - (sizes_[l] > 0)) / 2;
         return {same, counted * (counted - (counted > 0)) / 2 - same};
     }
 
-    void pass(bool positive, uint64_t* pairs) const;
+    // The sum of what it writes.
+    uint64_t pass(bool positive, uint64_t* pairs) const;
 
   private:
     // f(p, channel, q) for all edges inside, by id.
@@ -91,6 +94,8 @@ class Sample {
     const uint8_t* known_;
     std::vector<int64_t> steps_;
     std::vector<uint32_t> labels_;
+    std::vector<uint64_t> sizes_;  // voxels by label
+    bool surest_ = false;          // an edge that the target does not set to 1 is 1
 };
 
 // Sets of voxels with their labels.
@@ -101,11 +106,20 @@ class Sets {
         for (size_t i = 0; i < labels.size(); ++i) owners_[i] = {labels[i], labels[i] ? 1u : 0u};
     }
 
+    // Of which the voxels of a label are one, whose first is the label less one.
+    Sets(const std::vector<uint32_t>& labels, const std::vector<uint64_t>& sizes) : Sets(labels) {
+        for (size_t i = 0; i < labels.size(); ++i)
+            if (labels[i]) parent_[i] = labels[i] - 1;
+        for (size_t l = 1; l < sizes.size(); ++l)
+            if (sizes[l]) owners_[l - 1].count = static_cast<uint32_t>(sizes[l]);
+    }
+
     struct Sides {
         uint32_t a, b;
     };
-    // The roots of two voxels, larger first; equal if they are of one set.
+    // The roots of two voxels, smaller first; equal numbers if they are of one set.
     Sides sides(int64_t p, int64_t q) {
+        if (parent_[p] == parent_[q]) return {0, 0};
         const uint32_t a = find(parent_.data(), static_cast<uint32_t>(p));
         const uint32_t b = find(parent_.data(), static_cast<uint32_t>(q));
         return {std::min(a, b), std::max(a, b)};
@@ -200,33 +214,39 @@ inline void sort(std::vector<uint32_t>& keys, std::vector<uint32_t>& values) {
     }
 }
 
-inline void Sample::pass(bool positive, uint64_t* pairs) const {
+inline uint64_t Sample::pass(bool positive, uint64_t* pairs) const {
     const int64_t channels = graph_.channels();
-    Sets sets(labels_);
+    // Parts that the target connects are there before any edge that counts, unless one is as sure as those.
+    const bool from_labels = !positive && !graph_.labels && !surest_;
+    Sets sets = from_labels ? Sets(labels_, sizes_) : Sets(labels_);
+    uint64_t sum = 0;
+    auto counts = [&](int64_t at) { return (target_[at] != 0) == positive && is_known(at); };
     auto visit = [&](int64_t p, int64_t k, int64_t q) {
         const auto sides = sets.sides(p, q);
         if (sides.a == sides.b) return;
         const int64_t at = k * voxels_ + p;
-        if ((target_[at] != 0) == positive && is_known(at)) pairs[at] = sets.between(sides, positive);
+        if (counts(at)) sum += pairs[at] = sets.between(sides, positive);
         sets.join(sides);
     };
     // Edges whose affinity the target sets have one value, 0 or 1, that no edge is beyond: they come last or first,
     // among others of that value, and need no sorting. Last ones decide nothing that counts, unless one of the others
     // may count.
     const float set = positive ? 0.0f : 1.0f;
-    bool last_counts = false;
-    std::vector<uint32_t> keys, ids;
     auto is_set = [&](int64_t at) {
         return affinities_[at] == set || ((target_[at] == 0) == positive && is_known(at));
     };
-    if (!positive)
+    auto visit_set = [&] {
         for_edges([&](int64_t p, int64_t k, int64_t q) {
             if (is_set(k * voxels_ + p)) visit(p, k, q);
         });
+    };
+    if (!positive && !from_labels) visit_set();
+    bool last_counts = false;
+    std::vector<uint32_t> keys, ids;
     for_edges([&](int64_t p, int64_t k, int64_t) {
         const int64_t at = k * voxels_ + p;
         if (is_set(at)) {
-            last_counts = last_counts || ((target_[at] != 0) == positive && is_known(at));
+            last_counts = last_counts || counts(at);
             return;
         }
         const float a = affinities_[at] + 0.0f;  // -0 is 0
@@ -240,23 +260,24 @@ inline void Sample::pass(bool positive, uint64_t* pairs) const {
         const int64_t p = id / channels, k = id % channels;
         visit(p, k, p + steps_[k]);
     }
-    if (positive && last_counts)
-        for_edges([&](int64_t p, int64_t k, int64_t q) {
-            if (is_set(k * voxels_ + p)) visit(p, k, q);
-        });
+    if (positive && last_counts) visit_set();
+    return sum;
 }
 
 // run(n, f) does f(i) for i < n, in any order, several at once.
 template <class Run>
-void count_on_host(const Graph& graph, uint64_t* pairs, uint64_t* all, const Run& run) {
+void count_on_host(const Graph& graph, uint64_t* pairs, uint64_t* sums, const Run& run) {
     std::fill(pairs, pairs + graph.samples * graph.edges(), uint64_t(0));
     std::vector<std::unique_ptr<const Sample>> samples(graph.samples);
     run(graph.samples, [&](int64_t s) {
         samples[s] = std::make_unique<const Sample>(graph, s);
-        const auto counts = samples[s]->all();
-        std::copy(counts.begin(), counts.end(), all + 2 * s);
+        const auto all = samples[s]->all();
+        std::copy(all.begin(), all.end(), sums + 4 * s);
     });
-    run(2 * graph.samples, [&](int64_t i) { samples[i / 2]->pass(i % 2 == 0, pairs + i / 2 * graph.edges()); });
+    run(2 * graph.samples, [&](int64_t i) {
+        const int64_t s = i / 2;
+        sums[4 * s + 2 + i % 2] = samples[s]->pass(i % 2 == 0, pairs + s * graph.edges());
+    });
 }
 
 }  // namespace emfast::malis

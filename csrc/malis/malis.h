@@ -33,7 +33,8 @@ struct Graph {
 };
 
 // pairs (samples, channels, z, y, x): of the pass in which the edge may count; 0 where it joins nothing or leaves the
-// volume. all (samples, 2): the pairs of one label, and of two, there are. Samples have fewer than 2^32 edges.
-void count(Executor& ex, const Graph& graph, uint64_t* pairs, uint64_t* all);
+// volume. sums (samples, 4): the pairs of one label, and of two, there are; those counted in the positive pass, and in the
+// negative. Samples have fewer than 2^32 edges, labels are below 2^32 - 1.
+void count(Executor& ex, const Graph& graph, uint64_t* pairs, uint64_t* sums);
 
 }  // namespace emfast::malis

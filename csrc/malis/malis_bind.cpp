@@ -5,7 +5,7 @@ namespace emfast {
 
 void register_malis(py::module_& m) {
     // affinities f4, target b1, known b1 or None: (n, c, z, y, x); labels u4 (n, z, y, x) or None
-    // -> pairs u8 of the shape of affinities, all u8 (n, 2)
+    // -> pairs u8 of the shape of affinities, sums u8 (n, 4)
     m.def("malis_pairs",
           [](const py::object& library, const py::object& affinities_, const py::object& target_,
              const py::object& known_, const py::object& labels_, const std::vector<std::array<int64_t, 3>>& offsets) {
@@ -19,9 +19,9 @@ void register_malis(py::module_& m) {
               for (const auto& o : offsets) graph.offsets.push_back({o[0], o[1], o[2]});
               if (graph.edges() > int64_t(UINT32_MAX))
                   refuse("affinities must have fewer than 2^32 values a sample, got ", graph.edges());
-              const Array pairs = call.out(affinities.shape, "u8"), all = call.out({graph.samples, 2}, "u8");
-              call.run([&](Executor& ex) { malis::count(ex, graph, pairs.as<uint64_t>(), all.as<uint64_t>()); });
-              return py::make_tuple(pairs.object, all.object);
+              const Array pairs = call.out(affinities.shape, "u8"), sums = call.out({graph.samples, 4}, "u8");
+              call.run([&](Executor& ex) { malis::count(ex, graph, pairs.as<uint64_t>(), sums.as<uint64_t>()); });
+              return py::make_tuple(pairs.object, sums.object);
           });
 }
 

@@ -5,7 +5,7 @@
 namespace emfast::malis {
 
 // Edges are joined one after another: the host does it.
-void count(Executor& ex, const Graph& graph, uint64_t* pairs, uint64_t* all) {
+void count(Executor& ex, const Graph& graph, uint64_t* pairs, uint64_t* sums) {
     const int64_t edges = graph.samples * graph.edges(), voxels = graph.samples * graph.shape.voxels();
     const auto affinities = ex.fetch(graph.affinities, edges);
     const auto target = ex.fetch(graph.target, edges);
@@ -16,15 +16,15 @@ void count(Executor& ex, const Graph& graph, uint64_t* pairs, uint64_t* all) {
     here.target = target.data();
     here.known = graph.known ? known.data() : nullptr;
     here.labels = graph.labels ? labels.data() : nullptr;
-    std::vector<uint64_t> counts(edges), sums(2 * graph.samples);
+    std::vector<uint64_t> counts(edges), totals(4 * graph.samples);
     Team team(get_threads(), {});
-    count_on_host(here, counts.data(), sums.data(), [&](int64_t n, const auto& f) {
+    count_on_host(here, counts.data(), totals.data(), [&](int64_t n, const auto& f) {
         team.run(n, 1, [&](int64_t begin, int64_t end, int) {
             for (int64_t i = begin; i < end; ++i) f(i);
         });
     });
     ex.store(pairs, counts);
-    ex.store(all, sums);
+    ex.store(sums, totals);
 }
 
 }  // namespace emfast::malis

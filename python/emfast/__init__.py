@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from .edges import NEAREST, affinities, boundaries, convert_affinities
     from .fragments import distance_watershed, watershed
     from .graphs import RegionGraph, open_fragments, region_graph
+    from .inference import predict as predict
     from .labels import (
         LabelMap,
         PointCloud,
@@ -219,7 +220,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
 }
 # Those that need torch are reached by name, but are not among the names of ``__all__``: a star imports no torch.
 _WITH_TORCH: dict[str, tuple[str, ...]] = {
-    "inference": (),
+    "inference": ("predict",),
     "nn": (),
     "recipes": (),
     "training": ("train",),

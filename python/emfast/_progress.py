@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 _BETWEEN = 0.1  # seconds from one line to the next
@@ -61,3 +63,18 @@ def span(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+@contextmanager
+def shown(progress: Any, done: int = 0, words: str = "blocks") -> Iterator[Callable[[int, int], object]]:
+    """What is told how much is done: by a call's ``progress``, which is True, words or a function of two numbers."""
+    if progress is None or progress is False:
+        yield lambda done, total: None
+    elif progress is True or isinstance(progress, str):
+        with Progress(words if progress is True else progress) as bar:
+            bar.begin(done)
+            yield bar
+    elif callable(progress):
+        yield progress
+    else:
+        raise TypeError(f"progress must be True, words or a function of two numbers, got {progress!r}")

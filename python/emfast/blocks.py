@@ -9,7 +9,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from ._engine.threads import Engine, Queue, drive, threads_engine
 from ._engine.values import Kept, Results, Values, wrong_block
 from ._locks import lock
 from ._options import integer_of
-from ._progress import Progress
+from ._progress import shown
 from .errors import BlocksFailed
 
 
@@ -155,7 +155,7 @@ def map_blocks(
             values = Kept(stack.enter_context(_journal_of(job, path)), combine)
             values.check(job)
         engine = threads_engine(job, plan) if client is None else _dask_engine(client, job, stack)
-        show = stack.enter_context(_shown(progress, values.done.count(1)))
+        show = stack.enter_context(shown(progress, values.done.count(1)))
         return _run(job, engine, values, order, after, retries, keep_going, show)
 
 
@@ -218,7 +218,7 @@ def check_blocks(
         grid = Grid(about["shape"], about["block"])
         about["targets"] = {name: volume_words(volume) for name, volume in targets.items()}
         kept = stack.enter_context(Journal(path, about, len(grid)))
-        show = stack.enter_context(_shown(progress, 0))
+        show = stack.enter_context(shown(progress, 0))
         wrong = []
         for index, done in enumerate(kept.done):
             if done and wrong_block(targets, grid, kept, index):
@@ -410,21 +410,6 @@ def _order_of(order: Iterable[int] | None, n: int) -> Iterator[int]:
     if not np.array_equal(np.sort(given), np.arange(n)):
         raise ValueError(f"order must hold each of {n} blocks once, got {len(given)} numbers")
     return map(int, given)
-
-
-@contextmanager
-def _shown(progress: Any, done: int) -> Iterator[Callable[[int, int], object]]:
-    """What is told how many blocks are done."""
-    if progress is None or progress is False:
-        yield lambda done, total: None
-    elif progress is True or isinstance(progress, str):
-        with Progress("blocks" if progress is True else progress) as bar:
-            bar.begin(done)
-            yield bar
-    elif callable(progress):
-        yield progress
-    else:
-        raise TypeError(f"progress must be True, words or a function of two numbers, got {progress!r}")
 
 
 __all__ = [

@@ -83,18 +83,14 @@ def malis_weights(
     operand = take(np.empty((1, 1), np.uint8), "affinities")
     said_, so_ = (np.ascontiguousarray(array).reshape(batch.shape) for array in (said, so))
     known_ = None if known is None else np.ascontiguousarray(known).reshape(batch.shape)
-    pairs, totals = operand.native.malis_pairs(operand.library, said_, so_, known_, ids, steps)
-    counts = [np.where(so_, pairs, 0), np.where(so_, 0, pairs)]
+    counts, sums = operand.native.malis_pairs(operand.library, said_, so_, known_, ids, steps)
     if normalise != "none":
-        sums = [c.sum((1, 2, 3, 4)) for c in counts] if normalise == "pass" else list(totals.T)
-        counts = [_shares(c, s) for c, s in zip(counts, sums, strict=True)]
-    positive, negative = (c.reshape(said.shape) for c in counts)
-    return positive, negative
-
-
-def _shares(counts: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Quotients in float32, of the counts and sums rounded to it; 0 where there are none."""
-    return counts.astype(np.float32) / np.maximum(sums, 1).astype(np.float32)[:, None, None, None, None]
+        # In float32, of counts and sums rounded to it.
+        whole = np.maximum(sums[:, 2:] if normalise == "pass" else sums[:, :2], 1).astype(np.float32)
+        counts = counts.astype(np.float32)
+        counts /= np.where(so_, *(column[:, None, None, None, None] for column in whole.T))
+    counts = counts.reshape(said.shape)
+    return np.where(so, counts, counts.dtype.type(0)), np.where(so, counts.dtype.type(0), counts)
 
 
 def _beside(array: Any, name: str, said: np.ndarray) -> np.ndarray:

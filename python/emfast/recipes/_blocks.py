@@ -78,8 +78,8 @@ def segment_components(
 
 
 class Reached:
-    """Where a channel of a volume (c, z, y, x) reaches a threshold, as it is sliced, or lies ``above`` it. uint8 counts as shares of
-    255."""
+    """Where a channel of a volume (c, z, y, x) reaches a threshold or lies ``above`` it, as it is sliced. uint8 counts
+    as shares of 255."""
 
     def __init__(self, volume: Any, channel: int, threshold: float, above: bool) -> None:
         if above and np.dtype(volume.dtype).kind != "f":

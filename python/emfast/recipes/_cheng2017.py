@@ -19,7 +19,9 @@ def network(flat: bool, *widths: int, blocks: Sequence[int] = (2, 3, 6)) -> UNet
     kernel, stride = ((1, 3, 3), (1, 2, 2)) if flat else ((3, 3, 3), (2, 2, 2))
     return UNet(
         levels=tuple(
-            Level(width, kernel=kernel, stride=stride, blocks=count, decoder_width=32 if k == 0 else 64, decoder_blocks=0)
+            Level(
+                width, kernel=kernel, stride=stride, blocks=count, decoder_width=32 if k == 0 else 64, decoder_blocks=0
+            )
             for k, (width, count) in enumerate(zip(widths, blocks, strict=True))
         ),
         block=PreActivated(1, factorised=True, growth=8),
@@ -43,7 +45,8 @@ def recipe(name: str, title: str, *, flat: bool) -> Recipe:
     return Recipe(
         name=name,
         title=title,
-        paper="Cheng, Varshney: Volume segmentation using convolutional neural networks with limited training data (2017)",
+        paper="Cheng, Varshney: Volume segmentation using convolutional neural networks with limited training data "
+        "(2017)",
         number=10,
         task="mitochondria",
         method=Method(
@@ -70,7 +73,8 @@ def recipe(name: str, title: str, *, flat: bool) -> Recipe:
             "optimiser.name": "adam",
             "optimiser.rate": 2e-3,
         },
-        changed="Back to full resolution by twice two, not by four, from the coarsest level; the shortcut of a block is "
+        changed="Back to full resolution by twice two, not by four, from the coarsest level; the shortcut of a block "
+        "is "
         "not drawn at random by itself, all that goes to the coarser level is.",
         unknown="Patch, batch, steps; how many convolutions a residual block has (here one, factorised by axis). The "
         "scores on Lucchi (IoU .865 and .889) are from memory.",

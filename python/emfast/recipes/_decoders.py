@@ -6,7 +6,7 @@ recipe gives on have their ranges there, so that :func:`emfast.segmentation.rang
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -49,13 +49,16 @@ def components(
 
 def classes_of(outputs: Outputs, head: str) -> np.ndarray:
     """The most probable class of each voxel, by number: 0 is the background's channel."""
-    return np.asarray(outputs[head]).argmax(0).astype(np.uint8)
+    classes: np.ndarray = np.asarray(outputs[head]).argmax(0).astype(np.uint8)
+    return classes
 
 
 def seeded_by(probability: Any, middle: Any, *, seed: float, inside: float, below: int) -> Any:
     """Instances that grow from the components of their middles over what is probably an object; objects without such a
     middle are instances of their own."""
-    grown = segmentation.boundary_contour_watershed(probability, 1 - middle, seed=0.0, seed_contour=1 - seed, inside=inside)
+    grown = segmentation.boundary_contour_watershed(
+        probability, 1 - middle, seed=0.0, seed_contour=1 - seed, inside=inside
+    )
     grown = np.asarray(grown, np.int64)
     rest = connected_components((np.asarray(probability) >= inside) & (grown == 0)).astype(np.int64)
     together = np.where(rest > 0, rest + grown.max(initial=0), grown)

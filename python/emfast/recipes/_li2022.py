@@ -62,7 +62,8 @@ def recipe(name: str, title: str, *, decoders: tuple[tuple[str, ...], ...] = ())
     return Recipe(
         name=name,
         title=title,
-        paper="Li, Chen, Liu, Zhang, Wang, Wu, Xiong: Advanced deep networks for 3D mitochondria instance segmentation (2022)",
+        paper="Li, Chen, Liu, Zhang, Wang, Wu, Xiong: Advanced deep networks for 3D mitochondria instance "
+        "segmentation (2022)",
         number=24,
         task="mitochondria",
         method=Method(

@@ -45,7 +45,7 @@ RECIPE = Recipe(
     paper="Abdollahzadeh, Belevich, Jokitalo, Sierra, Tohka: DeepACSON automated segmentation of white matter in 3D "
     "electron microscopy (2021)",
     number=22,
-    task="axons",
+    task="axons and organelles",
     method=Method(
         network=UNet(levels=levels(64, 128, 256, 512), block=Residual(), skip="cat"),
         heads=(
@@ -58,7 +58,9 @@ RECIPE = Recipe(
         ),
         patch=(64, 64, 64),
         spacing=(50.0, 50.0, 50.0),
-        augmentation=Augmentation((Flip("cube"), Rotate(180, axes="zyx", probability=0.3), Contrast(), Brightness(0.1), Noise())),
+        augmentation=Augmentation(
+            (Flip("cube"), Rotate(180, axes="zyx", probability=0.3), Contrast(), Brightness(0.1), Noise())
+        ),
         optimiser=Optimiser(rate=5e-5),
         inference=Inference(blend="linear"),
     ),

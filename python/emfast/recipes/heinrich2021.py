@@ -1,5 +1,5 @@
-"""COSEM: all organelles of whole cells at once, by a 3D U-Net without padding that says of each class how far a voxel is
-from its border.
+"""COSEM: all organelles of whole cells at once, by a 3D U-Net without padding that says of each class how far a voxel
+is from its border.
 
 One network for all classes did better than one for each. Isotropic voxels of 4 nm, OpenOrganelle.
 """
@@ -79,6 +79,7 @@ RECIPE = Recipe(
     },
     changed="Labels have the resolution of the image; the paper's have half its voxel. One volume says which class a "
     "voxel is, where the paper has a mask for each.",
-    unknown="Which classes are taken together. Augmentation and learning rate stand here after the same group's earlier "
+    unknown="Which classes are taken together. Augmentation and learning rate stand here after the same group's "
+    "earlier "
     "programs. Touching objects stay one, as there.",
 )

@@ -1,7 +1,7 @@
 """Affinities of serial sections by an anisotropic residual U-Net (RSUNet), the first better than people on SNEMI3D.
 
-Long-range affinities are learnt beside the nearest ones and are not used afterwards; fragments of a watershed are merged
-by their mean affinity. Its maintained form is DeepEM, whose augmentation stands here.
+Long-range affinities are learnt beside the nearest ones and are not used afterwards; fragments of a watershed are
+merged by their mean affinity. Its maintained form is DeepEM, whose augmentation stands here.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ RECIPE = Recipe(
         "patch": (8, 64, 64),
         "augmentation.steps": (),
     },
-    changed="Augmentation is the mixture of DeepEM, the successor of the paper's program. The twelve affinities are two "
+    changed="Augmentation is the mixture of DeepEM, the successor of the paper's program. The twelve affinities are "
+    "two "
     "heads, so that the nearest can be segmented block by block.",
     unknown="Batch, number of steps and learning rate; results on the human annotators are from memory.",
 )

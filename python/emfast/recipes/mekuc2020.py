@@ -10,26 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..augmentation import flips
-from ..nn import Level, PreActivated, UNet, ZeroMean
+from ..nn import HighRes3D
 from ..nn.losses import Dice
 from ..targets import Semantic
 from ._blocks import segment_components
 from ._decoders import Outputs, Probability, Voxels, components
 from ._method import Head, Method, Optimiser, Recipe, Term
-
-
-def network(*widths: int, blocks: int = 3) -> UNet:
-    """Levels of one resolution, the dilation doubled from one to the next; 20 layers where there are three by three."""
-    return UNet(
-        levels=tuple(
-            Level(width, stride=(1, 1, 1), blocks=blocks, dilation=(2**k,) * 3, decoder_blocks=0)
-            for k, width in enumerate(widths)
-        ),
-        block=PreActivated(2),
-        stem=ZeroMean(widths[0]),
-        skip="none",
-        up="constant",
-    )
 
 
 def decode(
@@ -47,7 +33,7 @@ RECIPE = Recipe(
     number=15,
     task="mitochondria",
     method=Method(
-        network=network(16, 32, 64),
+        network=HighRes3D(zero_mean=True),
         heads=(Head("mask", Semantic(), (Term(Dice()),)),),
         patch=(96, 96, 96),
         spacing=(15.0, 15.0, 15.0),
@@ -56,7 +42,12 @@ RECIPE = Recipe(
     ),
     decode=decode,
     segment=segment_components,
-    small={"network": network(8, 12, blocks=1), "patch": (16, 32, 32), "augmentation.steps": ()},
+    small={
+        "network": HighRes3D((8, 12), (1, 2), pairs=1, last=16, zero_mean=True),
+        "patch": (16, 32, 32),
+        "augmentation.steps": (),
+        "optimiser.rate": 2e-3,
+    },
     changed="The mean is taken off the kernels in every pass, in the place of a projection after each step.",
     unknown="Patch, batch, steps, learning rate and augmentation; scores are not verified. That the network has 20 "
     "layers and is taught with a Dice loss is from memory of its model, HighRes3DNet.",

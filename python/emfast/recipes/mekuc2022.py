@@ -48,7 +48,8 @@ RECIPE = Recipe(
     method=replace(BEFORE.method, heads=(Head("mask", Semantic(), (Term(Dice()),)),)),
     decode=decode,
     small=BEFORE.small,
-    changed="One class is taught here; ``heads`` takes more. Seeds of the contours are parts by shape, and the contours "
+    changed="One class is taught here; ``heads`` takes more. Seeds of the contours are parts by shape, and the "
+    "contours "
     "are those of Márquez-Neila with majorities.",
     unknown="How the paper places the first contours, their parameters, and all that mekuc2020 does not tell.",
 )

@@ -29,14 +29,13 @@ def decode(
 RECIPE = Recipe(
     name="unet3d",
     title="3D U-Net",
-    paper="Çiçek, Abdulkadir, Lienkamp, Brox, Ronneberger: 3D U-Net, learning dense volumetric segmentation from sparse "
+    paper="Çiçek, Abdulkadir, Lienkamp, Brox, Ronneberger: 3D U-Net, learning dense volumetric segmentation from "
+    "sparse "
     "annotation (2016)",
     number=0,
     task="mitochondria",
     method=Method(
-        network=UNet(
-            levels=levels(64, 128, 256, 512), block=Plain(share=0.5), decoder_block=Plain(), padding="valid"
-        ),
+        network=UNet(levels=levels(64, 128, 256, 512), block=Plain(share=0.5), decoder_block=Plain(), padding="valid"),
         heads=(Head("mask", Semantic(background=True), (Term(CrossEntropy()),), activation="softmax"),),
         patch=(116, 132, 132),
         augmentation=Augmentation(

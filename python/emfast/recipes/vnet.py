@@ -7,18 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..augmentation import Augmentation, Elastic, Flip
-from ..nn import Level, Residual, UNet
+from ..nn import VNet
 from ..nn.losses import Dice
 from ..targets import Semantic
 from ._blocks import segment_components
 from ._decoders import Outputs, Probability, Voxels, components
 from ._method import Head, Method, Optimiser, Recipe, Term
-
-
-def levels(*widths: int, kernel: int = 5) -> tuple[Level, ...]:
-    """One convolution in the first block, two in the second, three in the others."""
-    blocks = [Residual(min(k + 1, 3)) for k in range(len(widths))]
-    return tuple(Level(width, kernel=(kernel,) * 3, block=block) for width, block in zip(widths, blocks, strict=True))
 
 
 def decode(
@@ -36,7 +30,7 @@ RECIPE = Recipe(
     number=0,
     task="mitochondria",
     method=Method(
-        network=UNet(levels=levels(16, 32, 64, 128, 256), activation="prelu", down="strided"),
+        network=VNet(),
         heads=(Head("mask", Semantic(), (Term(Dice(squared=True)),)),),
         patch=(64, 128, 128),
         augmentation=Augmentation((Flip("cube"), Elastic((32.0, 32.0, 32.0), (4.0, 4.0, 4.0)))),
@@ -46,13 +40,14 @@ RECIPE = Recipe(
     decode=decode,
     segment=segment_components,
     small={
-        "network.levels": levels(8, 16, 24, kernel=3),
+        "network": VNet(4, kernel=(3, 3, 3)),
         "patch": (16, 64, 64),
         "batch": 1,
         "augmentation.steps": (),
         "optimiser.name": "adam",
         "optimiser.rate": 2e-3,
     },
-    changed="Batch norms, as in the implementations that are used today; one channel and a sigmoid, not two and a softmax.",
+    changed="Stages and batch norms as in the implementations that are used today; one channel and a sigmoid, not two "
+    "and a softmax.",
     unknown="All numbers of this baseline are from memory; steps.",
 )

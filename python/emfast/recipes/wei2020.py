@@ -45,7 +45,9 @@ RECIPE = Recipe(
     number=21,
     task="mitochondria",
     method=Method(
-        network=UNet(levels=levels(32, 64, 96, 128, 160), block=Residual(excite=4), activation="elu", skip="sum", up="linear"),
+        network=UNet(
+            levels=levels(32, 64, 96, 128, 160), block=Residual(excite=4), activation="elu", skip="sum", up="linear"
+        ),
         heads=heads(),
         patch=(17, 224, 224),
         spacing=(30.0, 8.0, 8.0),

@@ -31,7 +31,8 @@ def decode(
 RECIPE = Recipe(
     name="xiao2018a",
     title="Anisotropic residual U-Net",
-    paper="Xiao et al.: Automatic mitochondria segmentation for EM data using a 3D supervised convolutional network (2018)",
+    paper="Xiao et al.: Automatic mitochondria segmentation for EM data using a 3D supervised convolutional network "
+    "(2018)",
     number=11,
     task="mitochondria",
     method=Method(

@@ -60,7 +60,8 @@ RECIPE = Recipe(
         "augmentation.steps": (),
         "optimiser.rate": 2e-3,
     },
-    changed="Patches are 144 wide, not 136: sections are halved once more in the deepest block. The learning rate falls by a power, where the paper takes a tenth off every 15 epochs. The paper's masks "
+    changed="Patches are 144 wide, not 136: sections are halved once more in the deepest block. The learning rate "
+    "falls by a power, where the paper takes a tenth off every 15 epochs. The paper's masks "
     "are not parted; here the centre lines do that.",
     unknown="Widths, batch, steps; how the nearness to the centre line falls off.",
 )

@@ -6,6 +6,7 @@ search over them needs to know nothing else. Probabilities are floats from 0 to 
 """
 
 from ._shared import Between, ranges
+from ._tuning import Tuned, tune
 from .affinities import gasp, membrane_watershed, multicut, mutex, segment_affinities
 from .contours import refine_contours, surround_suppression
 from .cylinders import split_cylinders
@@ -21,6 +22,7 @@ from .objects import consensus, filter_size, link_slices, morphology, smooth, sp
 
 __all__ = [
     "Between",
+    "Tuned",
     "boundary_contour_distance_watershed",
     "boundary_contour_watershed",
     "centre_offset",
@@ -43,5 +45,6 @@ __all__ = [
     "split_cylinders",
     "surround_suppression",
     "threshold_components",
+    "tune",
     "z_median",
 ]

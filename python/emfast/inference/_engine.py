@@ -1,0 +1,199 @@
+"""A region of a volume through a network: tiles are read, turned, run in batches, brought back and joined.
+
+Everything a voxel depends on is decided by the volume: its tiles (see ``_tiles``), the order in which they are added,
+and the number of tiles in a batch, which is filled up where there are fewer. So a region is what it is in the whole
+volume.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..nn import Module
+from ..recipes import Head
+from ._activation import activated
+from ._constants import Constants
+from ._symmetry import Symmetry, moves, rearranged
+from ._tiles import Axis
+
+__all__ = ["Runner", "regions"]
+
+Box = Sequence[tuple[int, int]]
+
+
+class Runner:
+    """A network on a device with all that makes outputs of tiles: ``runner(tiles)`` gives them by head, activated, the
+    reduced outputs of all symmetries."""
+
+    def __init__(
+        self,
+        module: Module,
+        heads: Sequence[Head],
+        members: Sequence[Symmetry],
+        shift: tuple[int, int, int],
+        *,
+        reduce: str = "mean",
+        precision: Any = None,
+        batch: int = 1,
+    ) -> None:
+        self.module, self.heads, self.members, self.shift = module, heads, members, shift
+        self.reduce, self.precision, self.batch = reduce, precision, batch
+        self.device = next(iter(module.parameters())).device
+        self.moves = {(h.name, m): moves(h, m) for h in heads for m in members}
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def __call__(self, tiles: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Of (n, c, z, y, x)."""
+        found: dict[str, list[torch.Tensor]] = {head.name: [] for head in self.heads}
+        for member in self.members:
+            outputs = self._run(member.put(tiles).contiguous())
+            for head in self.heads:
+                values = member.back(activated(head, outputs[head.name].float()))
+                moved = rearranged(values, self.moves[head.name, member], self.shift)
+                if found[head.name] and self.reduce != "median":
+                    moved = _pair(self.reduce, found[head.name].pop(), moved)
+                found[head.name].append(moved)
+        return {name: self._reduced(values) for name, values in found.items()}
+
+    def _reduced(self, values: list[torch.Tensor]) -> torch.Tensor:
+        if self.reduce == "median":
+            return middle(values)
+        return values[0] / len(self.members) if self.reduce == "mean" and len(self.members) > 1 else values[0]
+
+    def _run(self, tiles: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The outputs of the network; where the device has no room, of half of the tiles at a time from now on."""
+        while True:
+            try:
+                parts = [self._forward(part) for part in tiles.split(self.batch)]
+                return {
+                    name: torch.cat([p[name] for p in parts]) if len(parts) > 1 else parts[0][name] for name in parts[0]
+                }
+            except torch.OutOfMemoryError:
+                if self.batch == 1:
+                    sides = tuple(tiles.shape[2:])
+                    raise MemoryError(
+                        f"{self.device} has no room for a tile of {sides}: choose a smaller tile"
+                    ) from None
+            torch.cuda.empty_cache()
+            self.batch = -(-self.batch // 2)
+            warnings.warn(f"{self.device} has no room for the batch: {self.batch} tiles at once now", stacklevel=2)
+
+    def _forward(self, tiles: torch.Tensor) -> dict[str, torch.Tensor]:
+        cast = torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
+        with cast:
+            outputs: dict[str, torch.Tensor] = self.module(tiles)
+        return outputs
+
+
+def regions(
+    runner: Runner,
+    constants: Constants,
+    voxels: torch.Tensor,
+    corner: Sequence[int],
+    box: Box,
+    axes: Sequence[Axis],
+    size: int,
+) -> dict[str, torch.Tensor]:
+    """The outputs of a region of the volume.
+
+    Parameters
+    ----------
+    voxels : (c, z, y, x) on the device of the runner
+        All that the tiles of the region read, and perhaps more.
+    corner : (z, y, x)
+        Where they begin in the volume.
+    box : start and stop along each axis
+    axes : tiles along each axis
+    size : int
+        Tiles in a batch.
+    """
+    tiles = [axis.tiles(*side) for axis, side in zip(axes, box, strict=True)]
+    firsts = [axis.start(there[0]) for axis, there in zip(axes, tiles, strict=True)]
+    around = _taken(voxels, corner, [axis.places(*side) for axis, side in zip(axes, box, strict=True)])
+    sides = [stop - start for start, stop in box]
+    out: dict[str, torch.Tensor] = {}
+    blended = any(axis.blended for axis in axes)
+    for batch in _batches(itertools.product(*tiles), size):
+        stack = voxels.new_zeros((size, len(voxels), *(axis.tile for axis in axes)), dtype=torch.float32)
+        for slot, places in enumerate(batch):
+            z, y, x = (
+                slice(axis.start(k) - first, axis.start(k) - first + axis.tile)
+                for axis, k, first in zip(axes, places, firsts, strict=True)
+            )
+            torch.sub(around[:, z, y, x], np.float32(constants.shift).item(), out=stack[slot])
+        stack.mul_(np.float32(1 / constants.scale).item())
+        for name, values in runner(stack).items():
+            if name not in out:
+                make = torch.zeros if blended else torch.empty
+                out[name] = make((values.shape[1], *sides), dtype=torch.float32, device=voxels.device)
+            for slot, places in enumerate(batch):
+                _put(out[name], values[slot], axes, places, box, blended)
+    return out
+
+
+def _put(
+    out: torch.Tensor, values: torch.Tensor, axes: Sequence[Axis], places: Sequence[int], box: Box, blended: bool
+) -> None:
+    """What a tile gives of a region."""
+    there, here, weights = [], [], None
+    for number, (axis, k, (start, stop)) in enumerate(zip(axes, places, box, strict=True)):
+        low, high = axis.span(k)
+        first, last = max(low, start), min(high, stop)
+        there.append(slice(first - start, last - start))
+        begin = k * axis.step - axis.lead
+        here.append(slice(first - begin, last - begin))
+        if axis.blended:
+            line = torch.tensor(axis.weights(k)[first - low : last - low], device=out.device)
+            line = line.reshape([-1 if n == number else 1 for n in range(3)])
+            weights = line if weights is None else weights * line
+    z, y, x = there
+    part = values[:, here[0], here[1], here[2]]
+    if not blended:
+        out[:, z, y, x] = part
+    else:
+        out[:, z, y, x] += part if weights is None else part * weights
+
+
+def _taken(voxels: torch.Tensor, corner: Sequence[int], places: Sequence[np.ndarray]) -> torch.Tensor:
+    """The voxels at places of the volume along each axis; where these are side by side nothing is copied."""
+    found = voxels
+    for number, (first, at) in enumerate(zip(corner, places, strict=True), 1):
+        inside = at - first
+        if (np.diff(inside) == 1).all():
+            found = found.narrow(number, int(inside[0]), len(inside))
+        else:
+            found = found.index_select(number, torch.from_numpy(inside).to(found.device))
+    return found
+
+
+def _batches(places: Iterator[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:
+    while batch := list(itertools.islice(places, size)):
+        yield batch
+
+
+def _pair(reduce: str, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return {"mean": torch.add, "min": torch.minimum, "max": torch.maximum}[reduce](a, b)
+
+
+def reduced(reduce: str, values: list[torch.Tensor]) -> torch.Tensor:
+    """The mean, minimum, maximum or median of several outputs."""
+    if reduce == "median":
+        return middle(values)
+    found = values[0]
+    for value in values[1:]:
+        found = _pair(reduce, found, value)
+    return found / len(values) if reduce == "mean" and len(values) > 1 else found
+
+
+def middle(values: list[torch.Tensor]) -> torch.Tensor:
+    """The median; of an even number the mean of the two in the middle."""
+    ordered = torch.stack(values).sort(0).values
+    n = len(values)
+    return ordered[n // 2] if n % 2 else (ordered[n // 2 - 1] + ordered[n // 2]) / 2

@@ -1,0 +1,395 @@
+"""Inference: results that do not depend on blocks, equal those of the whole volume, and keep what is perfect."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import emfast  # noqa: E402
+from emfast import nn  # noqa: E402
+from emfast.inference import Model, _layout, _tiles  # noqa: E402
+from emfast.inference._constants import Constants  # noqa: E402
+from emfast.recipes import Head, Inference, Method  # noqa: E402
+from emfast.sampling import _mirrored  # noqa: E402
+from emfast.targets import Semantic, Target  # noqa: E402
+from networks import Identity, Tiny  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def model(network, heads=None, patch=(6, 12, 12), constants=None, channels=1, **inference):
+    heads = heads or (Head("mask", Semantic(), ()),)
+    method = Method(network, heads, patch, inference=Inference(**inference), channels=channels)
+    torch.manual_seed(0)
+    module = network.build(channels, method.outputs()).eval()
+    return Model(module, method, constants or Constants(100.0, 50.0))
+
+
+def image(shape=(13, 30, 27), seed=0):
+    return np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)
+
+
+def whole(of, source):
+    """The network on the whole volume at once, mirrored by its margin."""
+    z, y, x = (_mirrored(-m, n + 2 * m, n) for m, n in zip(of.module.geometry.margin, source.shape, strict=True))
+    given = of.constants.normalised(source[np.ix_(z, y, x)])
+    with torch.inference_mode():
+        return torch.sigmoid(of.module(torch.from_numpy(given)[None, None])["mask"])[0].numpy()
+
+
+BLENDS = ["crop", "linear", "gaussian", "bump"]
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+@pytest.mark.parametrize("padded", [True, False], ids=["same", "valid"])
+def test_neither_blocks_nor_workers_make_a_difference(blend, padded):
+    of = model(Tiny(padded=padded), blend=blend, symmetries="flips" if blend == "bump" and padded else "none")
+    source = image((13, 24, 20))
+    first = emfast.predict(of, source, block=source.shape)["mask"]
+    for block, workers in (((5, 13, 11), 1), ((13, 7, 20), 3), ("auto", 2)):
+        assert (emfast.predict(of, source, block=block, workers=workers)["mask"] == first).all()
+    assert first.shape == (1, *source.shape) and first.dtype == np.float32
+
+
+@pytest.mark.parametrize("padded", [True, False], ids=["same", "valid"])
+@pytest.mark.parametrize("tile", [None, (9, 15, 11)])
+def test_cropped_tiles_are_the_whole_volume(padded, tile):
+    """Where the receptive field (5 voxels, 2 on either side) stays inside, for beyond the border padding has zeros."""
+    of = model(Tiny(padded=padded), tile=tile)
+    source = image()
+    found, wanted = emfast.predict(of, source)["mask"], whole(of, source)
+    inner = (slice(None), *(slice(2, -2),) * 3) if padded else (slice(None),)
+    np.testing.assert_allclose(found[inner], wanted[inner], rtol=1e-5, atol=1e-6)
+    assert padded or found.shape == wanted.shape
+
+
+@dataclass(frozen=True)
+class Pooled(nn.Network):
+    """A step down and up: what a voxel sees depends on where it lies in its pair."""
+
+    def build(self, channels: int, heads: Mapping[str, int]) -> nn.Module:
+        return _Pooled(channels, heads)
+
+
+class _Pooled(nn.Module):
+    def __init__(self, channels, heads):
+        super().__init__()
+        self.first = torch.nn.Conv3d(channels, 3, 3, padding=1)
+        self.up = torch.nn.ConvTranspose3d(3, 3, 2, 2)
+        self.heads = torch.nn.ModuleDict({name: torch.nn.Conv3d(3, n, 1) for name, n in heads.items()})
+        self.geometry = nn.Geometry((4, 4, 4), (2, 2, 2), (0, 0, 0), (2, 2, 2))
+
+    def forward(self, image):
+        found = self.up(torch.nn.functional.max_pool3d(self.first(image), 2))
+        return {name: head(found) for name, head in self.heads.items()}
+
+
+@pytest.mark.parametrize("tile", [None, (8, 10, 12)])
+def test_tiles_begin_where_the_steps_of_the_whole_volume_do(tile):
+    """A voxel sees 1 voxel around its pair: at most 2 away."""
+    of, source = model(Pooled(), patch=(4, 6, 6), tile=tile), image((12, 22, 26))
+    found, wanted = emfast.predict(of, source)["mask"], whole(of, source)
+    inner = (slice(None), *(slice(2, -2),) * 3)
+    np.testing.assert_allclose(found[inner], wanted[inner], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+@pytest.mark.parametrize("overlap", [0.3, 0.5, 0.7])
+def test_weights_are_an_exact_partition(blend, overlap):
+    """Ones stay ones to the bit, wherever tiles join."""
+    of = model(Identity(field=5), (Head("mask", Semantic(), (), activation="none"),), blend=blend, overlap=overlap)
+    of.constants = Constants(0.0, 1.0)
+    found = emfast.predict(of, np.ones((14, 31, 45), np.uint8), settings={"tile": (5, 9, 16)})["mask"]
+    assert (found == 1).all()
+
+
+@pytest.mark.parametrize("blend", ["linear", "gaussian", "bump"])
+def test_weights_of_an_axis(blend):
+    axis = _tiles.Axis(50, 16, 6, 5, 16, 0, blend)
+    total = np.zeros(50)
+    for k in range(axis.count):
+        low, high = axis.span(k)
+        assert k in axis.tiles(low, high)
+        total[low:high] += axis.weights(k)
+        assert (axis.weights(k) * 256 % 1 == 0).all()
+    assert (total == 1).all()
+    for start in range(49):
+        near = [k for k in range(axis.count) if axis.span(k)[0] < start + 2 and axis.span(k)[1] > start]
+        assert list(axis.tiles(start, start + 2)) == near
+    middle = axis.weights(4)
+    assert middle.argmax() in (7, 8) and middle[0] < 0.1
+
+
+# ---- symmetries
+
+
+OFFSETS = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 3, 0), (0, 0, 3), (-2, 0, 0))
+
+
+@dataclass(frozen=True)
+class Edges(Target):
+    offsets: tuple[tuple[int, ...], ...] = OFFSETS
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(map(str, self.offsets))
+
+
+@dataclass(frozen=True)
+class Perfect(nn.Network):
+    """Exact affinities of an image that is the labels."""
+
+    offsets: tuple[tuple[int, ...], ...] = OFFSETS
+
+    def build(self, channels: int, heads: Mapping[str, int]) -> nn.Module:
+        return _Perfect(self.offsets)
+
+
+class _Perfect(nn.Module):
+    def __init__(self, offsets):
+        super().__init__()
+        self.offsets = offsets
+        self.register_parameter("unused", torch.nn.Parameter(torch.zeros(1)))
+        self.geometry = nn.Geometry((7, 7, 7), (1, 1, 1), (0, 0, 0), (1, 1, 1))
+
+    def forward(self, image):
+        far = torch.nn.functional.pad(image[:, 0], (3, 3, 3, 3, 3, 3))
+        sides = image.shape[2:]
+        found = []
+        for step in self.offsets:
+            z, y, x = (slice(3 + s, 3 + s + n) for s, n in zip(step, sides, strict=True))
+            found.append((image[:, 0] == far[:, z, y, x]) & (image[:, 0] != 0))
+        return {"edges": torch.stack(found, 1).float()}
+
+
+@pytest.mark.parametrize("symmetries", ["none", "flips", "xy8", "xy8z"])
+@pytest.mark.parametrize("blend", ["crop", "bump"])
+def test_perfect_affinities_stay_perfect_in_all_positions(symmetries, blend):
+    labels = np.asarray(emfast.phantom.make((11, 24, 26), seed=4).labels).astype(np.uint8)
+    head = Head("edges", Edges(), (), activation="none")
+    # Blended tiles are right up to their border only where their overlap hides it: their border is wrong by itself.
+    of = model(Perfect(), (head,), constants=Constants(), blend=blend, symmetries=symmetries, patch=(8, 16, 16))
+    if blend == "bump":
+        of.module.geometry = replace(of.module.geometry, margin=(3, 3, 3), least=(7, 7, 7))
+        inner = of.module.forward
+        of.module.forward = lambda x: {k: v[..., 3:-3, 3:-3, 3:-3] for k, v in inner(x).items()}
+    found = emfast.predict(of, labels)["edges"]
+    wanted, valid = emfast.affinities(labels, offsets=OFFSETS, dtype="float32", return_valid=True)
+    assert (found[valid] == wanted[valid]).all()
+    assert 0.2 < wanted[valid].mean() < 0.95
+
+
+def test_offsets_without_a_twin_are_refused():
+    head = Head("edges", Edges(((0, -1, 0), (0, 0, -3))), (), activation="none")
+    of = model(Perfect(((0, -1, 0), (0, 0, -3))), (head,), symmetries="flips")
+    emfast.predict(of, image())
+    with pytest.raises(ValueError, match=r"symmetries must keep the offsets of head edges, .* twin of \(0, -1, 0\)"):
+        emfast.predict(of, image(), settings={"symmetries": "xy8"})
+
+
+@dataclass(frozen=True)
+class Way(Target):
+    @property
+    def names(self) -> tuple[str, ...]:
+        return "centre", "offset z", "offset y", "offset x"
+
+
+@dataclass(frozen=True)
+class Slopes(nn.Network):
+    """The image, and how it rises along z, y, x: a vector that turns with it."""
+
+    def build(self, channels: int, heads: Mapping[str, int]) -> nn.Module:
+        return _Slopes()
+
+
+class _Slopes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_parameter("unused", torch.nn.Parameter(torch.zeros(1)))
+        self.geometry = nn.Geometry((3, 3, 3), (1, 1, 1), (0, 0, 0), (1, 1, 1))
+
+    def forward(self, image):
+        slopes = [(image.roll(-1, axis) - image.roll(1, axis)) / 2 for axis in (2, 3, 4)]
+        return {"way": torch.cat([image, *slopes], 1)}
+
+
+@pytest.mark.parametrize("symmetries", ["flips", "xy8", "xy8z"])
+def test_vectors_turn_with_the_tile(symmetries):
+    of = model(Slopes(), (Head("way", Way(), (), activation="none"),), constants=Constants())
+    source = image()
+    plain = emfast.predict(of, source)["way"]
+    assert (emfast.predict(of, source, settings={"symmetries": symmetries})["way"] == plain).all()
+    inner = source.astype(np.float32)
+    assert (plain[1, 1:-1] == (inner[2:] - inner[:-2]) / 2).all()
+
+
+def test_outputs_are_reduced_as_asked():
+    of, source = model(Tiny(), tile=(6, 9, 9), blend="crop"), image((6, 9, 9))
+    of.module.geometry = nn.Geometry((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1))  # one tile, as it is
+    given = torch.from_numpy(of.constants.normalised(source))[None, None]
+    turned = []
+    for flip in ((), (3,), (4,), (3, 4)):
+        with torch.inference_mode():
+            turned.append(torch.sigmoid(of.module(given.flip(flip))["mask"]).flip(flip)[0].numpy())
+    for reduce in ("mean", "min", "max", "median"):
+        found = emfast.predict(of, source, settings={"symmetries": "flips", "reduce": reduce})["mask"]
+        np.testing.assert_allclose(found, getattr(np, reduce)(turned, axis=0), rtol=1e-6)
+
+
+# ---- sections
+
+
+def test_sections_along_three_axes():
+    """A network that adds up along x and y of a section sees another plane along each axis."""
+    of = model(Tiny(depth=1), patch=(1, 12, 12))
+    source = image((14, 15, 16))
+    found = emfast.predict(of, source, settings={"axes": "zyx"})["mask"]
+    parts = []
+    for order in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
+        back = [1 + order.index(a) for a in range(3)]
+        parts.append(emfast.predict(of, np.ascontiguousarray(source.transpose(order)))["mask"].transpose(0, *back))
+    np.testing.assert_allclose(found, np.mean(parts, axis=0), rtol=1e-6)
+    assert (emfast.predict(of, source, settings={"axes": "zyx"}, block=(5, 6, 7))["mask"] == found).all()
+    head = Head("edges", Edges(), ())
+    with pytest.raises(ValueError, match="axes must be z for heads that speak of directions"):
+        emfast.predict(model(Perfect(), (head,), axes="zyx"), source)
+
+
+def test_the_median_along_z_is_that_of_sections():
+    of, source = model(Tiny(depth=1), patch=(1, 12, 12)), image((9, 15, 16))
+    plain = emfast.predict(of, source)["mask"]
+    found = emfast.predict(of, source, settings={"z_median": 5}, block=(2, 8, 16))["mask"]
+    for z in range(9):
+        near = plain[:, _mirrored(z - 2, 5, 9)]
+        assert (found[:, z] == np.median(near, axis=1)).all()
+
+
+# ---- what comes out
+
+
+def test_dtypes_round_as_they_say():
+    of, source = model(Tiny()), image()
+    plain = emfast.predict(of, source)["mask"]
+    assert (emfast.predict(of, source, dtype="uint8")["mask"] == np.rint(plain * np.float32(255))).all()
+    assert (emfast.predict(of, source, dtype="float16")["mask"] == plain.astype(np.float16)).all()
+    with pytest.raises(ValueError, match="which is no probability"):
+        emfast.predict(model(Slopes(), (Head("way", Way(), (), activation="none"),)), source, dtype="uint8")
+
+
+def test_pictures_are_volumes_of_depth_one(tmp_path):
+    of, source = model(Tiny(depth=1), patch=(1, 12, 12)), image((30, 27))
+    found = emfast.predict(of, source)["mask"]
+    assert found.shape == (1, 30, 27)
+    assert (found == emfast.predict(of, source[None])["mask"][:, 0]).all()
+    left = emfast.predict(of, source, tmp_path / "out.npy")["mask"]
+    assert (np.asarray(left[...]) == found).all()
+
+
+def test_batches_are_filled_up_and_halved_where_there_is_no_room():
+    of, source = model(Tiny(), tile=(6, 9, 9)), image()
+    plain = emfast.predict(of, source)["mask"]
+    forward, sizes = of.module.forward, []
+
+    def small(tiles):
+        sizes.append(len(tiles))
+        if len(tiles) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return forward(tiles)
+
+    of.module.forward = small
+    with pytest.warns(UserWarning, match="no room for the batch: 2 tiles at once now"), warnings.catch_warnings():
+        warnings.filterwarnings("always")
+        found = emfast.predict(of, source, batch=4)["mask"]
+    np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-6)
+    assert sizes[0] == 4 and set(sizes[1:]) == {2}
+    of.module.forward = lambda tiles: (_ for _ in ()).throw(torch.OutOfMemoryError("no room"))
+    with pytest.raises(emfast.errors.BlocksFailed, match="choose a smaller tile"):
+        emfast.predict(of, source, retries=0)
+
+
+def test_what_broke_off_goes_on(tmp_path):
+    pytest.importorskip("zarr")
+    of, source = model(Tiny()), image()
+    with emfast.open_volume(tmp_path / "in.zarr", mode="w", like=source, spacing=(30, 8, 8)) as volume:
+        volume[...] = source
+    plain = emfast.predict(of, source)["mask"]
+    forward, calls, went = of.module.forward, [], []
+
+    def fails(tiles):
+        calls.append(1)
+        if len(calls) == 20 and not went:
+            went.append(1)
+            raise RuntimeError("power cut")
+        return forward(tiles)
+
+    of.module.forward = fails
+    options = {"block": (8, 16, 16), "workers": 1, "retries": 0}
+    with pytest.raises(emfast.errors.BlocksFailed, match="power cut"):
+        emfast.predict(of, tmp_path / "in.zarr", tmp_path / "out.zarr", **options)
+    del calls[:]
+    found = emfast.predict(of, tmp_path / "in.zarr", tmp_path / "out.zarr", **options)["mask"]
+    assert (np.asarray(found[...]) == plain).all()
+    assert found.spacing == (30, 8, 8)
+    assert not (tmp_path / "out.zarr.journal").exists()
+    resumed = len(calls)
+    of.module.forward = lambda tiles: (calls.append(1), forward(tiles))[1]
+    emfast.predict(of, source, **options)
+    assert 0 < resumed < len(calls) - resumed  # some blocks were not done again
+
+
+def test_heads_are_arrays_of_one_store(tmp_path):
+    pytest.importorskip("zarr")
+    heads = (Head("mask", Semantic(), ()), Head("far", Semantic(2), (), activation="tanh"))
+    of, source = model(Tiny(), heads), image()
+    plain = emfast.predict(of, source)
+    found = emfast.predict(of, source, tmp_path / "out.zarr")
+    assert {name: v.shape for name, v in found.items()} == {"mask": (1, *source.shape), "far": (2, *source.shape)}
+    assert all((np.asarray(found[name][...]) == plain[name]).all() for name in plain)
+    assert set(emfast.predict(of, source, heads=["far"])) == {"far"}
+    given = {"mask": np.zeros((1, *source.shape), np.float32)}
+    assert emfast.predict(of, source, given, heads=["mask"])["mask"] is given["mask"]
+    assert (given["mask"] == plain["mask"]).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"heads": ["other"]}, "heads must be of mask"),
+        ({"dtype": "int8"}, "dtype must be one of float32"),
+        ({"settings": {"tile": (0, 1, 1)}}, "tile must fit the network"),
+        ({"settings": {"z_median": 2}}, "z_median must be an odd number"),
+        ({"settings": {"overlap": 1.0}}, "overlap must be from 0"),
+        ({"source": np.zeros((2, 3, 4, 5))}, r"source must be \(z, y, x\)"),
+        ({"target": 3}, "target must be a place"),
+        ({"precision": "int8"}, "precision must be one of"),
+        ({"block": "large"}, 'block must be sides or "auto"'),
+    ],
+)
+def test_mistakes_have_one_clear_error(wrong, words):
+    options = {"source": image()} | wrong
+    with pytest.raises((ValueError, TypeError), match=words):
+        emfast.predict(model(Tiny()), options.pop("source"), **options)
+
+
+def test_tiles_are_as_large_as_the_context_asks_for():
+    geometry = nn.Geometry((1, 45, 45), (1, 8, 8), (0, 0, 0), (1, 8, 8))
+    z, y, x = _layout.layout(geometry, (50, 500, 500), (1, 64, 64), Inference())
+    # Along y and x 22 voxels of context, rounded up to 24; 64 + 2 * 22 = 108, fitting 112, of which 64 are left.
+    assert (z.tile, z.step) == (1, 1)
+    assert (y.tile, y.step, y.lead) == (x.tile, x.step, x.lead) == (112, 64, 24)
+    # A field of 400 would make tiles of more than 8 patches: then a quarter of 64 on either side, half of overlap.
+    far = nn.Geometry((1, 400, 400), (1, 8, 8), (0, 0, 0), (1, 8, 8))
+    _, y, _ = _layout.layout(far, (50, 500, 500), (1, 64, 64), Inference())
+    assert (y.tile, y.step, y.lead) == (64, 32, 16)
