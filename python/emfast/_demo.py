@@ -1,10 +1,12 @@
-"""The demo: affinities of a phantom to segments at three thresholds. ``run`` computes, ``Report`` tells."""
+"""The demo: the whole way on synthetic tissue. A network learns from one volume, another is predicted, segmented and
+evaluated. ``run`` does it, ``Report`` tells. Without torch, or in no steps, affinities are the phantom's own."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,12 @@ import numpy as np
 import emfast
 
 from . import _png
+from .errors import AnotherJob
+from .metrics.report import write_page
 
-THRESHOLDS = (0.7, 0.4, 0.2)
+THRESHOLDS = (0.7, 0.5, 0.3)  # the middle one is judged
+RECIPE = "affinities"
+_LEARNT = (48, 224, 224)  # voxels to learn from
 _LOW, _HIGH = 0.1, 0.98  # what is surely membrane, what surely holds together
 _DUST = 40  # segments of fewer voxels are left out
 
@@ -21,16 +27,18 @@ _DUST = 40  # segments of fewer voxels are left out
 @dataclass
 class Report:
     phantom: emfast.phantom.Phantom
+    affinities: np.ndarray  # (3, z, y, x) uint8
     fragments: np.ndarray
     segments: list[np.ndarray]  # one per threshold
     errors: list[tuple[float, float]]  # bits split and merged, of each
-    widest: float
-    largest: float
+    scores: emfast.Scores
+    predicted: bool
 
     def lines(self) -> list[str]:
         made = self.phantom
+        by = "a network predicted" if self.predicted else "made"
         return [
-            f"volume        {made.image.shape} voxels of {made.spacing} nm",
+            f"volume        {made.image.shape} voxels of {made.spacing} nm, affinities {by}",
             f"truth         {int(made.labels.max())} cells, {int(made.mitochondria.max())} mitochondria",
             f"fragments     {int(self.fragments.max(initial=0))}",
             *(
@@ -38,50 +46,95 @@ class Report:
                 f"{merge:.2f} bits merged"
                 for t, s, (split, merge) in zip(THRESHOLDS, self.segments, self.errors, strict=True)
             ),
-            f"of {THRESHOLDS[1]}        the largest {self.largest:.3f} µm³, the widest {self.widest:.0f} nm",
+            f"at {THRESHOLDS[1]}        adapted Rand error {self.scores['adapted_rand_error']:.3f}",
         ]
-
-    def save(self, path: str | PathLike[str]) -> None:
-        _png.write(path, self.picture())
 
     def picture(self) -> np.ndarray:
         """The middle section: image, affinities, fragments; below, the segments at three thresholds."""
-        made = self.phantom
-        z = made.image.shape[0] // 2
-        grey = np.repeat(made.image[z][..., None], 3, axis=-1)
-        affinities = np.moveaxis(made.affinities[:, z], 0, -1)
-        tinted = [_png.overlay(made.image[z], labels[z], 0.6) for labels in (self.fragments, *self.segments)]
-        enlarge = max(1, 256 // max(grey.shape[:2]))
-        panels = [p.repeat(enlarge, 0).repeat(enlarge, 1) for p in (grey, affinities, *tinted)]
-        bar = 500.0 if panels[0].shape[1] * made.spacing[2] / enlarge > 1000 else 100.0  # nm
-        length = min(round(bar / made.spacing[2] * enlarge), panels[0].shape[1])
-        bottom = panels[0].shape[0] - 6
+        grey, affinities, fragments, *segments = (picture for _, picture in self.panels())
+        bar = 500.0 if grey.shape[1] * self._pixel > 1000 else 100.0  # nm
+        length = min(round(bar / self._pixel), grey.shape[1])
+        bottom = grey.shape[0] - 6
         if bottom > 14:
-            panels[0][bottom - 6 : bottom, 6 : 6 + length] = 255
-        beside = np.full((panels[0].shape[0], 6, 3), 255, np.uint8)
-        rows = [np.concatenate([a, beside, b, beside, c], axis=1) for a, b, c in (panels[:3], panels[3:])]
-        between = np.full((6, rows[0].shape[1], 3), 255, np.uint8)
-        whole = np.concatenate([rows[0], between, rows[1]])
+            grey[bottom - 6 : bottom, 6 : 6 + length] = 255
+        between = np.full((grey.shape[0], 6, 3), 255, np.uint8)
+        rows = [
+            np.concatenate([a, between, b, between, c], axis=1) for a, b, c in ((grey, affinities, fragments), segments)
+        ]
+        whole = np.concatenate([rows[0], np.full((6, rows[0].shape[1], 3), 255, np.uint8), rows[1]])
         return whole & 0xF8 | whole >> 5  # five bits a colour: the grain hides the steps and halves the file
 
+    @property
+    def _enlarged(self) -> int:
+        return max(1, 256 // max(self.phantom.image.shape[1:]))
 
-def run(shape: tuple[int, int, int], seed: int, clock: Callable[..., Any]) -> Report:
-    """Make, segment and measure; ``clock(name, function, *arguments)`` calls and times each step."""
-    made = clock("phantom.make", emfast.phantom.make, shape, seed=seed)
-    fragments = clock("watershed", emfast.watershed, made.affinities, low=_LOW, high=_HIGH)
-    graph = clock("region_graph", emfast.region_graph, made.affinities, fragments, spacing=made.spacing)
-    tree = clock("agglomerate", emfast.agglomerate, graph)
-    segments = [clock(f"segments at {t}", _segments, tree, fragments, t) for t in THRESHOLDS]
-    _, counts = emfast.unique(segments[1][segments[1] > 0], counts=True)
-    radius = clock("edt of the segments", emfast.edt, segments[1], spacing=made.spacing)
-    return Report(
-        made,
-        fragments,
-        segments,
-        [_information(made.labels, labels) for labels in segments],
-        2.0 * float(radius.max(initial=0)),
-        float(counts.max(initial=0)) * float(np.prod(made.spacing)) / 1e9,
-    )
+    @property
+    def _pixel(self) -> float:
+        """Nanometres."""
+        return self.phantom.spacing[2] / self._enlarged
+
+    def panels(self) -> list[tuple[str, np.ndarray]]:
+        """Pictures of the middle section, with their names."""
+        made = self.phantom
+        z = made.image.shape[0] // 2
+        found = [("image", np.repeat(made.image[z][..., None], 3, axis=-1))]
+        found.append(("affinities (z, y, x in red, green, blue)", np.moveaxis(self.affinities[:, z], 0, -1)))
+        found.append(("fragments", _png.overlay(made.image[z], self.fragments[z], 0.6)))
+        for threshold, labels in zip(THRESHOLDS, self.segments, strict=True):
+            found.append((f"segments at {threshold}", _png.overlay(made.image[z], labels[z], 0.6)))
+        return [(name, picture.repeat(self._enlarged, 0).repeat(self._enlarged, 1)) for name, picture in found]
+
+    def write(self, folder: Path) -> None:
+        """The picture, and a page of the evaluation with the errors that cost most."""
+        _png.write(folder / "emfast-demo.png", self.picture())
+        made, labels = self.phantom, self.segments[1]
+        errors = emfast.compare(made.labels, labels, spacing=made.spacing)
+        write_page(
+            folder / "report.html",
+            self.scores,
+            errors=errors,
+            truth=made.labels,
+            labels=labels,
+            image=made.image,
+            title="emfast demo",
+            pictures=self.panels(),
+        )
+
+
+def run(shape: tuple[int, int, int], seed: int, steps: int, folder: Path, clock: Callable[..., Any]) -> Report:
+    """Make, learn, predict, segment and measure; ``clock(name, shape, function, *arguments)`` calls and times each
+    step. The volumes are kept in the folder."""
+    made = clock("phantom", shape, emfast.phantom.make, shape, seed=seed)
+    affinities = clock("train and predict", shape, _predicted, made, seed, steps, folder) if steps else made.affinities
+    fragments = clock("watershed", shape, emfast.watershed, affinities, low=_LOW, high=_HIGH)
+    graph = clock("region_graph", shape, emfast.region_graph, affinities, fragments, spacing=made.spacing)
+    tree = clock("agglomerate", shape, emfast.agglomerate, graph)
+    segments = [clock(f"segments at {t}", shape, _segments, tree, fragments, t) for t in THRESHOLDS]
+    scores = clock("evaluate", shape, emfast.evaluate, made.labels, segments[1], protocol="snemi3d")
+    for name, array in (("image", made.image), ("truth", made.labels), ("segments", segments[1])):
+        np.save(folder / f"{name}.npy", array)
+    errors = [_information(made.labels, labels) for labels in segments]
+    return Report(made, affinities, fragments, segments, errors, scores, bool(steps))
+
+
+def _predicted(made: emfast.phantom.Phantom, seed: int, steps: int, folder: Path) -> np.ndarray:
+    """Nearest affinities by a network that has seen other tissue."""
+    learnt = emfast.phantom.make(_LEARNT, seed=seed + 1)
+    names = folder / "train-image.npy", folder / "train-labels.npy"
+    for name, array in zip(names, (learnt.image, learnt.labels), strict=True):
+        np.save(name, array)
+
+    def train() -> Any:
+        return emfast.train(RECIPE, (learnt.image, learnt.labels), run=folder / "run", steps=steps, seed=seed)
+
+    try:
+        model = train()
+    except AnotherJob:  # a demo before, with another seed
+        shutil.rmtree(folder / "run")
+        model = train()
+    outputs = emfast.predict(model, made.image, heads=["affinities"], dtype="uint8", progress=True)
+    found: np.ndarray = outputs["affinities"]
+    return found
 
 
 def _segments(tree: emfast.MergeTree, fragments: np.ndarray, threshold: float) -> np.ndarray:
@@ -97,13 +150,5 @@ def _count(labels: np.ndarray) -> int:
 
 def _information(truth: np.ndarray, segments: np.ndarray) -> tuple[float, float]:
     """Variation of information in bits over the voxels of the truth's cells: (split, merge)."""
-    cells = truth > 0
-    if not cells.any():
-        return 0.0, 0.0
-    a, b = truth[cells].astype(np.uint64), segments[cells].astype(np.uint64)
-    _, pair, pairs = np.unique(a << np.uint64(32) | b, return_inverse=True, return_counts=True)
-    size_a, size_b = np.bincount(a.astype(np.intp)), np.bincount(b.astype(np.intp))
-    joint = pairs[pair] / a.size
-    split = -np.log2(joint / (size_a[a.astype(np.intp)] / a.size)).mean()
-    merge = -np.log2(joint / (size_b[b.astype(np.intp)] / a.size)).mean()
-    return float(split), float(merge)
+    found = emfast.contingency(truth, segments, ignore=(0,)).voi()
+    return float(found.split), float(found.merge)

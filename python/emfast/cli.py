@@ -38,10 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb = verbs.add_parser("doctor", help="check the installation; say what is missing and how to get it")
     verb.set_defaults(run=doctor)
 
-    verb = verbs.add_parser("demo", help="make a synthetic EM volume, segment and measure it, write a picture")
-    verb.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder of the picture (default: here)")
+    verb = verbs.add_parser(
+        "demo",
+        help="the whole way on a synthetic EM volume: train a network, predict, segment, evaluate, write a page",
+    )
+    verb.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where emfast-demo goes (default: here)")
     verb.add_argument("--shape", type=_shape, default=(48, 256, 256), metavar="Z,Y,X", help="default: 48,256,256")
     verb.add_argument("--seed", type=int, default=0, help="another seed is another tissue (default: 0)")
+    verb.add_argument(
+        "--steps", type=_steps, default=300, metavar="N", help="of the network (default: 300); 0: affinities are given"
+    )
     add_threads(verb)
     verb.set_defaults(run=demo)
 
@@ -251,34 +257,57 @@ _CHECKS: list[tuple[str, Callable[[], str]]] = [
 
 def demo(chosen: argparse.Namespace) -> int:
     import math
+    from importlib.util import find_spec
 
     from . import _demo
 
     if not chosen.out.is_dir():
         raise ValueError(f"--out must be an existing folder, got {str(chosen.out)!r}")
+    folder = chosen.out / "emfast-demo"
+    folder.mkdir(exist_ok=True)
+    missing = [name for name in ("torch", "yaml") if find_spec(name) is None]
+    steps = 0 if missing else chosen.steps
     clock = Clock()
-    report = _demo.run(chosen.shape, chosen.seed, clock)
-    path = chosen.out / "emfast-demo.png"
-    report.save(path)
-    voxels = math.prod(chosen.shape)
+    report = _demo.run(chosen.shape, chosen.seed, steps, folder, clock)
+    report.write(folder)
     print(f"{'step':<34}{'seconds':>9}{'Mvoxel/s':>10}")
-    for name, seconds in clock.laps:
-        print(f"{name:<34}{seconds:>9.3f}{voxels / max(seconds, 1e-9) / 1e6:>10.1f}")
+    for name, shape, seconds in clock.laps:
+        print(f"{name:<34}{seconds:>9.3f}{math.prod(shape) / max(seconds, 1e-9) / 1e6:>10.1f}")
     print()
     for line in report.lines():
         print(line)
-    print(f"\nPicture: {path}")
+    if steps:
+        print(_AGAIN.format(folder=folder, recipe=_demo.RECIPE, steps=steps, seed=chosen.seed))
+    elif missing:
+        print(f"\nNetworks need {' and '.join(missing)}: pip install 'emfast[nn]'")
+    print(f"\nReport: {folder / 'report.html'}")
     return 0
 
 
+_AGAIN = """
+The same by hand, as with your own volumes (any format of docs/volumes.md):
+  emfast train --recipe {recipe} --image {folder}/train-image.npy --labels {folder}/train-labels.npy \\
+    --run {folder}/run-2 --steps {steps} --seed {seed}
+  emfast segment {folder}/image.npy {folder}/segments-2.npy --model {folder}/run-2
+  emfast evaluate {folder}/truth.npy {folder}/segments-2.npy --protocol snemi3d --report {folder}/report-2.html"""
+
+
+def _steps(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a number from 0, got {text!r}")
+    return int(text)
+
+
 class Clock:
-    """Times the steps of a demo: ``clock("edt", emfast.edt, labels)`` calls and remembers."""
+    """Times the steps of a demo: ``clock("edt", labels.shape, emfast.edt, labels)`` calls and remembers."""
 
     def __init__(self) -> None:
-        self.laps: list[tuple[str, float]] = []
+        self.laps: list[tuple[str, Sequence[int], float]] = []
 
-    def __call__(self, name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def __call__(
+        self, name: str, shape: Sequence[int], function: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> Any:
         start = time.perf_counter()
         result = function(*arguments, **options)
-        self.laps.append((name, time.perf_counter() - start))
+        self.laps.append((name, shape, time.perf_counter() - start))
         return result

@@ -59,6 +59,7 @@ def page(
     image: Any = None,
     worst: int = 12,
     title: str = "Evaluation",
+    pictures: Sequence[tuple[str, np.ndarray]] = (),
 ) -> str:
     """The page as text.
 
@@ -75,6 +76,8 @@ def page(
     worst : int
         How many errors are shown, or sections.
     title : str
+    pictures : sequence of (name, (y, x, 3) uint8)
+        Shown first.
 
     Returns
     -------
@@ -82,7 +85,8 @@ def page(
     """
     if errors is not None and (truth is None or labels is None):
         raise ValueError("truth and labels must be given to show slices of errors")
-    parts = [_scores(scores)]
+    parts = [framed("", pictures)] if pictures else []
+    parts.append(_scores(scores))
     if scores.curve is not None:
         parts.append(plotted(scores.curve["threshold"], scores.curve["iou"], "threshold", "IoU"))
     if errors is not None:
