@@ -17,7 +17,7 @@ from .. import _settings, nn
 from .._engine.grid import Block
 from .._options import integer_of
 from ..recipes import Head, Inference
-from ..sampling import _mirrored
+from ..sampling._pieces import mirrored
 from ._engine import Runner, middle, reduced, regions
 from ._layout import layout
 from ._model import Model
@@ -207,7 +207,7 @@ def _tensor(voxels: np.ndarray) -> torch.Tensor:
 
 def _z_median(values: torch.Tensor, half: int, core: tuple[int, int], box: tuple[int, int], depth: int) -> torch.Tensor:
     """The median of so many sections on either side, mirrored at the ends of the volume."""
-    places = _mirrored(core[0] - half, core[1] - core[0] + 2 * half, depth) - box[0]
+    places = mirrored(core[0] - half, core[1] - core[0] + 2 * half, depth) - box[0]
     sections = values.index_select(1, torch.from_numpy(places).to(values.device))
     n = core[1] - core[0]
     return middle([sections[:, k : k + n] for k in range(2 * half + 1)])

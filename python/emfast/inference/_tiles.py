@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..sampling import _mirrored
+from ..sampling._pieces import mirrored
 
 __all__ = ["Axis", "Blend"]
 
@@ -101,7 +101,7 @@ class Axis:
         """Where in the volume each voxel is taken from that the tiles of a region read, from the first to the last."""
         tiles = self.tiles(start, stop)
         first, last = self.start(tiles[0]), self.start(tiles[-1]) + self.tile
-        return _mirrored(first, last - first, self.size)
+        return mirrored(first, last - first, self.size)
 
 
 @lru_cache(1 << 14)

@@ -79,7 +79,7 @@ def cut(piece: Piece, corner: Sequence[int], shape: Sequence[int]) -> Crop:
     whole = piece.shape
     if all(start >= 0 and start + n <= side for start, n, side in zip(corner, shape, whole, strict=True)):
         return _inside(piece, tuple(slice(int(start), int(start + n)) for start, n in zip(corner, shape, strict=True)))
-    places = [_mirrored(start, n, side) for start, n, side in zip(corner, shape, whole, strict=True)]
+    places = [mirrored(start, n, side) for start, n, side in zip(corner, shape, whole, strict=True)]
     ranges = [start + np.arange(n) for start, n in zip(corner, shape, strict=True)]
     inside = [(at >= 0) & (at < side) for at, side in zip(ranges, whole, strict=True)]
     z, y, x = (slice(int(p.min()), int(p.max()) + 1) for p in places)
@@ -110,7 +110,7 @@ def _inside(piece: Piece, box: tuple[slice, ...]) -> Crop:
     return Crop(image, {name: np.asarray(array[box]) for name, array in piece.labels.items()}, masks, piece.spacing)
 
 
-def _mirrored(start: int, n: int, side: int) -> np.ndarray:
+def mirrored(start: int, n: int, side: int) -> np.ndarray:
     """Places along an axis; beyond its ends it goes back, without the last voxel twice."""
     if side == 1:
         return np.zeros(n, np.int64)
