@@ -43,6 +43,7 @@ GROUPS = (
     "sites",
     "skeletons",
     "surfaces",
+    "augmentation",
     "blockwise",
     "volumes",
 )
