@@ -118,6 +118,13 @@ def test_no_steps_cut_the_middle():
     assert crop.image.any() and crop.labels["cells"].any()
 
 
+def test_crops_smaller_than_the_patch_are_continued():
+    crop = crop_of((3, 4, 5))
+    out = Augmentation().apply(crop, (5, 4, 7), generator(0, 0))
+    assert np.array_equal(out.image, np.pad(crop.image, [(0, 0), (1, 1), (0, 0), (1, 1)], "edge"))
+    assert np.array_equal(out.masks["cells"], np.pad(crop.masks["cells"], [(1, 1), (0, 0), (1, 1)]))
+
+
 def test_groups_are_groups():
     sizes = {"xyflips": 4, "flips": 8, "xy8": 8, "xy8z": 16, "cube": 48}
     for name, size in sizes.items():
