@@ -39,6 +39,7 @@ from emfast.augmentation import (
     flips,
     gunpowder,
     plain,
+    unet,
 )
 from emfast.augmentation._geometry import members
 from emfast.sampling import Crop, Piece, cut, generator
@@ -84,7 +85,7 @@ TONES = [
     Artefact(2),
     CutOut(2, low=(1, 2, 2), high=(2, 4, 4)),
 ]
-MIXTURES = [deepem(), gunpowder(), flips(), plain()]
+MIXTURES = [deepem(), gunpowder(), flips(), plain(), unet()]
 SHAPE, SPACING = (6, 11, 14), (30.0, 8.0, 10.0)
 
 
@@ -171,7 +172,7 @@ def test_what_lies_beyond_the_margin_is_never_seen(step):
         assert equal(a, b) and b.masks["cells"].all()
 
 
-@pytest.mark.parametrize("mixture", MIXTURES, ids=["deepem", "gunpowder", "flips", "plain"])
+@pytest.mark.parametrize("mixture", MIXTURES, ids=["deepem", "gunpowder", "flips", "plain", "unet"])
 def test_margins_of_mixtures(mixture):
     for k in range(20):
         out = mixture.apply(with_margin(mixture, seed=k), SHAPE, generator(2, k))
