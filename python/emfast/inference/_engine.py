@@ -123,14 +123,16 @@ def regions(
     shape = (size, len(voxels), *(axis.tile for axis in axes))
     stack = torch.zeros(shape, dtype=torch.float32, device=voxels.device)
     weigh = _Weights(axes, box, voxels.device) if blended else None
+    if blended:  # each voxel is in several tiles
+        around = _normalised(around, torch.empty_like(around, dtype=torch.float32), constants)
     for batch in _batches(itertools.product(*tiles), size):
         for slot, places in enumerate(batch):
             z, y, x = (
                 slice(axis.start(k) - first, axis.start(k) - first + axis.tile)
                 for axis, k, first in zip(axes, places, firsts, strict=True)
             )
-            torch.sub(around[:, z, y, x], np.float32(constants.shift).item(), out=stack[slot])
-            stack[slot].mul_(np.float32(1 / constants.scale).item())
+            tile = around[:, z, y, x]
+            stack[slot].copy_(tile) if blended else _normalised(tile, stack[slot], constants)
         stack[len(batch) :].zero_()
         for name, values in runner(stack).items():
             if name not in out:
@@ -144,6 +146,12 @@ def regions(
                 else:  # a product and a sum, each rounded by itself: what a processor does in one is not the same
                     whole.add_(part * weigh(places))
     return out
+
+
+def _normalised(voxels: torch.Tensor, out: torch.Tensor, constants: Constants) -> torch.Tensor:
+    """As :meth:`Constants.normalised` does, to the bit."""
+    torch.sub(voxels, np.float32(constants.shift).item(), out=out)
+    return out.mul_(np.float32(1 / constants.scale).item())
 
 
 def _meets(axis: Axis, k: int, side: tuple[int, int]) -> tuple[slice, slice]:
@@ -179,11 +187,23 @@ def _taken(voxels: torch.Tensor, corner: Sequence[int], places: Sequence[np.ndar
     found = voxels
     for number, (first, at) in enumerate(zip(corner, places, strict=True), 1):
         inside = at - first
-        if (np.diff(inside) == 1).all():
-            found = found.narrow(number, int(inside[0]), len(inside))
+        run = _run(inside)
+        middle = found.narrow(number, int(inside[run.start]), run.stop - run.start)
+        ends = [torch.from_numpy(part).to(found.device) for part in (inside[: run.start], inside[run.stop :])]
+        if not len(ends[0]) and not len(ends[1]):
+            found = middle
         else:
-            found = found.index_select(number, torch.from_numpy(inside).to(found.device))
+            before, after = (found.index_select(number, end) for end in ends)
+            found = torch.cat([before, middle, after], number)
     return found
+
+
+def _run(places: np.ndarray) -> slice:
+    """The longest part in which each place is the one after the last."""
+    breaks = np.flatnonzero(np.diff(places) != 1) + 1
+    edges = np.concatenate([[0], breaks, [len(places)]])
+    longest = int(np.diff(edges).argmax())
+    return slice(int(edges[longest]), int(edges[longest + 1]))
 
 
 def _batches(places: Iterator[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:
