@@ -59,6 +59,7 @@ def test_from_a_stack_to_evaluated_segments(places, capsys):
     data = ["--image", places / "told.zarr", "--labels", places / "labels.tif"]
     assert run("train", "--recipe", recipe, *data, "--run", places / "run", "--validation", "0.25") == 0
     assert "report.html" in capsys.readouterr().out
+    assert "adapted Rand error" in (places / "run" / "report.html").read_text()
     segments = places / "segments.zarr"
     assert run("segment", places / "told.zarr", segments, "--model", places / "run", "--threshold", "0.5") == 0
     assert run("evaluate", places / "labels.tif", segments, "--protocol", "general") == 0

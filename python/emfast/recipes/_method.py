@@ -88,7 +88,12 @@ class Inference:
 
 @dataclass(frozen=True)
 class Procedure(Kind):
-    """How a network is taught and used, where it is not simply by its heads (flood filling, detection)."""
+    """How a network is taught and used, where it is not simply by its heads (flood filling, detection).
+
+    One that teaches by itself has ``teach(method, pieces, geometry, constants, seed)``, which returns an object with
+    the methods of ``emfast.training._supervised.Supervised``: ``sample(k)``, arrays by name; ``loss(outputs, batch)``,
+    a scalar and its parts; ``crop(piece, corner)``, a sample to judge by; and ``patch`` and ``method``.
+    """
 
 
 @dataclass(frozen=True)
