@@ -16,7 +16,7 @@ from emfast import nn  # noqa: E402
 from emfast.inference import Model, _layout, _tiles  # noqa: E402
 from emfast.inference._constants import Constants  # noqa: E402
 from emfast.recipes import Head, Inference, Method  # noqa: E402
-from emfast.sampling import _mirrored  # noqa: E402
+from emfast.sampling._pieces import mirrored  # noqa: E402
 from emfast.targets import Semantic, Target  # noqa: E402
 from networks import Edges, Identity, Perfect, Tiny  # noqa: E402
 
@@ -43,7 +43,7 @@ def image(shape=(13, 30, 27), seed=0):
 
 def whole(of, source):
     """The network on the whole volume at once, mirrored by its margin."""
-    z, y, x = (_mirrored(-m, n + 2 * m, n) for m, n in zip(of.module.geometry.margin, source.shape, strict=True))
+    z, y, x = (mirrored(-m, n + 2 * m, n) for m, n in zip(of.module.geometry.margin, source.shape, strict=True))
     given = of.constants.normalised(source[np.ix_(z, y, x)])
     with torch.inference_mode():
         return torch.sigmoid(of.module(torch.from_numpy(given)[None, None])["mask"])[0].numpy()
@@ -243,7 +243,7 @@ def test_the_median_along_z_is_that_of_sections():
     plain = emfast.predict(of, source)["mask"]
     found = emfast.predict(of, source, settings={"z_median": 5}, block=(2, 8, 16))["mask"]
     for z in range(9):
-        near = plain[:, _mirrored(z - 2, 5, 9)]
+        near = plain[:, mirrored(z - 2, 5, 9)]
         assert (found[:, z] == np.median(near, axis=1)).all()
 
 

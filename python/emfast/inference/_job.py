@@ -16,6 +16,7 @@ import torch
 from .. import _settings, nn
 from .._engine.grid import Block
 from .._options import integer_of
+from ..nn.running import usual_precision
 from ..recipes import Head, Inference
 from ..sampling._pieces import mirrored
 from ._engine import Runner, middle, reduced, regions
@@ -187,7 +188,7 @@ def _devices(devices: Any, model: Model) -> list[torch.device]:
 
 def _precision(precision: str | None, device: torch.device) -> str:
     if precision is None:
-        return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+        return usual_precision(device)
     if precision not in _KINDS:
         raise ValueError(f"precision must be one of {', '.join(_KINDS)}, got {precision!r}")
     return precision

@@ -77,7 +77,7 @@ def predict(
     devices : device or sequence of them, optional
         By default that of the model; ``"all"`` for all CUDA devices.
     precision : {"float32", "bfloat16", "float16"}, optional
-        By default bfloat16 on CUDA devices that have it, float32 elsewhere.
+        By default bfloat16 where a device is quick in it, float32 elsewhere.
     memory, workers, client, retries, on_corrupt, progress
         As of :func:`emfast.map_blocks`. By default two workers for each device: one reads and writes while the network
         is at the block of the other.

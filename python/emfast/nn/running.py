@@ -11,10 +11,27 @@ from torch import nn
 from ._layers import Chain, Convolution
 from ._network import Module
 
-__all__ = ["Ready", "ready"]
+__all__ = ["Ready", "channels_last", "ready", "usual_precision"]
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def usual_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
+    """bfloat16 where a device computes in it quickly: GPUs that have it, processors with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return "bfloat16" if device.type == "cpu" and any(has is not None and has() for has in asked) else "float32"
+
+
+def channels_last(module: nn.Module) -> None:
+    """Lay the weights of convolutions out so that features come with their channels last: quicker in 16 bits."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last)
+        if isinstance(part, nn.Conv3d | nn.ConvTranspose3d):
+            part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last_3d)
 
 
 class Ready(Module):
@@ -76,12 +93,8 @@ def ready(
     for part in made.modules():
         if not isinstance(part, _NORMS):
             _cast(part, dtype)
-        if any(isinstance(other, nn.modules.batchnorm._NormBase) for other in made.modules()):
-            continue  # norms of torch read channels one by one
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last)
-        if isinstance(part, nn.Conv3d | nn.ConvTranspose3d):
-            part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last_3d)
+    if not any(isinstance(part, nn.modules.batchnorm._NormBase) for part in made.modules()):
+        channels_last(made)  # norms of torch read channels one by one
     return Ready(made, dtype, compiled=compile)
 
 

@@ -15,6 +15,7 @@ from .._engine.plan import in_words
 from .._progress import span
 from ..inference._layout import layout
 from ..inference._symmetry import group, shift_of
+from ..nn.running import usual_precision
 from ..recipes import Method
 from ._supervised import shape_of
 from ._team import device_of
@@ -167,7 +168,7 @@ def _rate(device: torch.device) -> float:
     """Operations a second in convolutions of usual width, tried for a moment."""
     on_gpu = device.type == "cuda"
     sides, width = ((64, 128, 128), 64) if on_gpu else ((16, 64, 64), 32)
-    kind = torch.bfloat16 if on_gpu else torch.float32
+    kind = torch.bfloat16 if usual_precision(device) == "bfloat16" else torch.float32
     convolution = torch.nn.Conv3d(width, width, 3, padding=1).to(device, kind)
     image = torch.zeros((1, width, *sides), device=device, dtype=kind)
 

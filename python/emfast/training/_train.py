@@ -17,6 +17,7 @@ from .._locks import alone
 from .._options import integer_of
 from ..inference._constants import Constants, constants_of
 from ..inference._model import Model
+from ..nn.running import channels_last, usual_precision
 from ..recipes import Method, Recipe, get
 from ..sampling import Piece
 from . import _checkpoint
@@ -89,7 +90,8 @@ def train(
     spacing : (z, y, x) in nanometres, optional
         Of the voxels, in the place of what files say; 1 where they say nothing.
     precision : {"float32", "bfloat16", "float16"}, optional
-        Of what the network computes; weights are float32. By default bfloat16 on CUDA devices that have it.
+        Of what the network computes; weights are float32. By default bfloat16 where the device is
+        quick in it.
     workers : int, optional
         Threads that make samples; by default one for each processor on CUDA, one beside the network on the CPU.
     validate_every, save_every : int, optional
@@ -132,7 +134,7 @@ def train(
     with ExitStack() as stack:
         here = stack.enter_context(team(device))
         stack.enter_context(_kept_random())
-        precision = _precision(precision, here.device)
+        precision = precision or usual_precision(here.device)
         constants = constants_of(settled.normalisation.kind, pieces)
         if here.first:
             folder.mkdir(parents=True, exist_ok=True)
@@ -212,12 +214,6 @@ def _pieces(data: Any, validation: Any, spacing: Any) -> tuple[list[Piece], list
     return pieces, pieces_of(validation, "validation", split="validation", spacing=spacing)
 
 
-def _precision(precision: str | None, device: torch.device) -> str:
-    if precision is not None:
-        return precision
-    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
-
-
 def _workers(workers: int | None, here: Team) -> int:
     if workers is not None:
         return integer_of(workers, "workers", 0)
@@ -243,6 +239,8 @@ def _loop(
     teach = getattr(method.procedure, "teach", None) or Supervised
     teaching = teach(method, pieces, module.geometry, constants, seed)
     module = module.to(here.device)
+    if options["precision"] != "float32":
+        channels_last(module)
     if compiled:
         module.compile()
     validation = None
