@@ -1,8 +1,21 @@
 """Supervised methods of the literature, one short file each: ``METHOD``, ``decode`` and what is to be said of them."""
 
+from ._flooding import Flooding
 from ._method import Head, Inference, Method, Normalisation, Optimiser, Procedure, Recipe, Term
 
-__all__ = ["Head", "Inference", "Method", "Normalisation", "Optimiser", "Procedure", "Recipe", "Term", "get", "names"]
+__all__ = [
+    "Flooding",
+    "Head",
+    "Inference",
+    "Method",
+    "Normalisation",
+    "Optimiser",
+    "Procedure",
+    "Recipe",
+    "Term",
+    "get",
+    "names",
+]
 
 
 def names() -> list[str]:
