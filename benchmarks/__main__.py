@@ -41,6 +41,7 @@ GROUPS = (
     "multicut",
     "metrics",
     "matching",
+    "networks",
     "sites",
     "skeletons",
     "surfaces",

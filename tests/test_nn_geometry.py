@@ -46,14 +46,15 @@ def reached(module, shape, axis, name="out"):
     return torch.stack(rows)
 
 
-def check(settings, *, exact=True, more=1):
+def check(settings, *, exact=True, more=1, around=0):
     """Geometry and every voxel's own reach, along each axis."""
     module = settings.build(1, {"out": 1}).eval()
     geometry = module.geometry
-    assert geometry == settings.geometry()
-    grid = module.grids["out"]
+    if isinstance(settings, nn.UNet):
+        assert geometry == settings.geometry()
+    grid = module.grids["out"] if isinstance(settings, nn.UNet) else module.grid
     for axis, traced in enumerate(grid):
-        shape = list(geometry.least)
+        shape = [n + around for n in geometry.least]
         shape[axis] += more * geometry.stride[axis]
         found = reached(module, shape, axis)
         assert found.shape[1] == geometry.output(shape)[axis]
@@ -208,3 +209,19 @@ def test_shapes_that_do_not_fit():
     assert geometry.output((3, 4, 6)) == (3, 4, 6)
     with pytest.raises(ValueError, match=r"shape must be \(1, 2, 2\) and multiples of \(1, 2, 2\) more, got"):
         geometry.output((3, 4, 5))
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_networks_in_a_row(padding):
+    check(nn.HighRes3D((2, 2), (1, 2), 1, 3, norm="none", padding=padding))
+    check(nn.HighRes3D((2, 2), (1, 2), 1, 3, norm="none", padding=padding, zero_mean=True, kernel=(1, 3, 3)))
+    layers = (nn.FCNLayer(2, pool=(1, 2, 2)), nn.FCNLayer(2, (1, 4, 4), pool=(2, 2, 2)), nn.FCNLayer(2, (2, 3, 3)))
+    check(nn.FCN(layers, padding=padding, dense=True), more=8, around=8)  # more than kernels leap
+    overlapping = (nn.FCNLayer(2, pool=(1, 2, 2), pool_kernel=(1, 3, 3)), nn.FCNLayer(2, pool=(1, 2, 2), mean=True))
+    check(nn.FCN(overlapping, padding="same", up="nearest"))
+
+
+def test_deeplab():
+    """Along x alone, so that lines are short."""
+    narrow = dict(widths=(2,) * 4, blocks=(1,) * 4, rates=(1, 2), pyramid=2, low=2, decoder=2, norm="none")
+    check(nn.DeepLab(kernel=(1, 1, 3), stride=(1, 1, 2), **narrow))

@@ -33,8 +33,10 @@ class EncoderDecoder(Module):
         super().__init__()
         self.heads = tuple(heads)
         said = sum(heads.values())
+        early = replace(settings, auxiliary=0)  # only the last unit has heads below
         self.units = nn.ModuleList(
-            Unit(settings, channels + (said if k else 0), heads) for k in range(settings.units)
+            Unit(settings if k == settings.units - 1 else early, channels + (said if k else 0), heads)
+            for k in range(settings.units)
         )
         seen, found = Grid(), []
         for unit in self.units:

@@ -98,7 +98,7 @@ class FCN(Network):
 
 
 class SpreadPool(Layer):
-    """The largest of voxels that lie so far apart, at every voxel."""
+    """The largest of voxels that lie so far apart, at every voxel; beyond the border are zeros."""
 
     def __init__(self, style: Style, kernel: tuple[int, ...], spread: tuple[int, ...]) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class SpreadPool(Layer):
         self.pool = kind(self.kernel[own], 1, dilation=self.spread[own])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.pool(nn.functional.pad(x, self.before, value=-math.inf) if self.before else x)
+        return self.pool(nn.functional.pad(x, self.before) if self.before else x)
 
     def trace(self, grid: Grid) -> Grid:
         return grid.each(Axis.same if self.padded else Axis.window, self.kernel, ONE, self.spread)
