@@ -97,7 +97,10 @@ def test_a_crop_with_its_margin_says_what_the_whole_says(target, seed):
     box = tuple(slice(c, c + n + 2 * m) for c, n, m in zip(corner, inner, margin, strict=True))
     middle = (slice(None), *(slice(m, m + n) for n, m in zip(inner, margin, strict=True)))
     there = (slice(None), *(slice(b.start + m, b.start + m + n) for b, n, m in zip(box, inner, margin, strict=True)))
-    whole = what_counts(target.make(labels, mask, spacing=SPACING))
+    made = target.make(labels, mask, spacing=SPACING)
+    for a, b in zip(made, target.make_inner(labels, mask, spacing=SPACING, margin=(0, 1, 1)), strict=True):
+        assert np.array_equal(a[:, :, 1:-1, 1:-1], b)
+    whole = what_counts(made)
     part = what_counts(target.make(labels[box], mask[box], spacing=SPACING))
     for a, b in zip(whole, part, strict=True):
         assert np.array_equal(a[there], b[middle])
@@ -168,12 +171,18 @@ def test_a_distance_counts_up_to_where_something_is_unknown():
     assert np.allclose(values.ravel()[:5], np.tanh([-1, 1, 2, 2, 2]))
 
 
-def test_affinities_are_those_of_the_library():
-    labels, mask = volume(np.random.default_rng(2), (3, 6, 6))
-    values, weights = Affinities(LONG).make(labels, mask)
-    expected, valid = oracles.affinities(labels, LONG, mask=mask)[:2]
-    assert np.array_equal(values, np.asarray(expected) != 0)
-    assert np.array_equal(weights, valid)
+@given(seed=st.integers(0, 2**32 - 1), dtype=st.sampled_from(["?", "u1", "i2", "u4", "i8"]))
+def test_affinities_are_those_of_the_library(backend, seed, dtype):
+    rng = np.random.default_rng(seed)
+    labels, mask = volume(rng, rng.integers(1, (4, 7, 7)))
+    labels = labels.astype(dtype)
+    margin = [int(rng.integers(0, n // 2 + 1)) for n in labels.shape]
+    box = (slice(None), *(slice(m, n - m) for m, n in zip(margin, labels.shape, strict=True)))
+    for known in (None, mask):
+        values, weights = Affinities(LONG).make_inner(labels, known, margin=margin)
+        expected, valid = oracles.affinities(labels, LONG, mask=known)[:2]
+        assert np.array_equal(values, np.asarray(expected)[box] != 0)
+        assert np.array_equal(weights, np.asarray(valid)[box])
     assert Affinities(LONG).margin(SPACING) == (2, 1, 3)
 
 
@@ -334,6 +343,7 @@ def test_a_spacing_without_a_common_unit():
         (lambda: Semantic().make(np.zeros((2, 2, 2))), r"labels must be \(z, y, x\) integers or bool, got float64"),
         (lambda: Contour().make(np.zeros((1, 2, 2), int), np.ones((2, 2), bool)), "mask must be bool of the shape"),
         (lambda: Contour().make(np.zeros((1, 2, 2), int), spacing=(1, 0, 1)), "spacing must be positive and finite"),
+        (lambda: Affinities().make_inner(np.zeros((1, 2, 2), int), margin=(1, 0, 0)), "margin must leave something of"),
         (lambda: Shape(5000.0).make(np.ones((1, 2, 2), int)), "sigma must be smaller"),
     ],
 )

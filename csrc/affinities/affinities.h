@@ -29,4 +29,10 @@ void build(Executor& ex, View<const T> labels, const uint8_t* usable, const std:
 template <class T>
 void boundaries(Executor& ex, View<const T> labels, int connectivity, bool inner, uint8_t* out);
 
+// The same of the voxels of a box inside the volume alone, as targets of a network: both 0 or 1, (channels, box). An edge
+// that ends in the volume exists; mask may be null.
+template <class T>
+void within(Executor& ex, View<const T> labels, const uint8_t* mask, const std::vector<Point>& offsets,
+            const Point& begin, const Shape& core, float* out, float* valid);
+
 }  // namespace emfast::affinities

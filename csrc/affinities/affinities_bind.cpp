@@ -34,6 +34,27 @@ void register_affinities(py::module_& m) {
         });
         return py::make_tuple(out.object, with_valid ? valid.object : py::none());
     });
+    // (labels, mask or None, offsets, first voxel and shape of a box inside) -> affinities, valid: f4, of the box
+    m.def("affinities_within", [](const py::object& library, const py::object& labels_, const py::object& mask_,
+                                  const std::vector<std::array<int64_t, 3>>& offsets_,
+                                  const std::array<int64_t, 3>& begin, const std::array<int64_t, 3>& core) {
+        Call call(library);
+        const Array labels = call.in(labels_, "labels");
+        const Array mask = mask_.is_none() ? Array{} : call.in(mask_, "mask");
+        std::vector<Point> offsets;
+        for (const auto& o : offsets_) offsets.push_back({o[0], o[1], o[2]});
+        const std::vector<int64_t> shape{static_cast<int64_t>(offsets.size()), core[0], core[1], core[2]};
+        const Array out = call.out(shape, "f4"), valid = call.out(shape, "f4");
+        visit_width(labels.itemsize, [&](auto zero) {
+            using T = decltype(zero);
+            call.run([&](Executor& ex) {
+                affinities::within<T>(ex, labels.view<const T>(), mask.as<const uint8_t>(), offsets,
+                                      {begin[0], begin[1], begin[2]}, {core[0], core[1], core[2]}, out.as<float>(),
+                                      valid.as<float>());
+            });
+        });
+        return py::make_tuple(out.object, valid.object);
+    });
     // (labels, connectivity 6 18 26, inner) -> bool
     m.def("boundaries", [](const py::object& library, const py::object& labels_, int connectivity, bool inner) {
         Call call(library);

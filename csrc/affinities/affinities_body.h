@@ -60,6 +60,35 @@ void build_anywhere(Executor& ex, View<const T> labels, const uint8_t* usable, c
     ex.for_each(labels.size() * table.size(), Build<T, Out>{labels, usable, table.data(), one, out, valid});
 }
 
+template <class T>
+struct Within {
+    View<const T> labels;
+    const uint8_t* mask;
+    const Point* offsets;
+    Point begin;
+    Shape core;
+    float *out, *valid;
+    EMFAST_HD void operator()(int64_t i) const {
+        const int64_t n = core.voxels(), k = i / n;
+        const Point at = point(core, i - k * n), o = offsets[k];
+        const int64_t z = begin.z + at.z, y = begin.y + at.y, x = begin.x + at.x;
+        const int64_t p = labels.shape.index(z, y, x);
+        const bool here = inside(labels.shape, z + o.z, y + o.y, x + o.x);
+        const int64_t q = here ? labels.shape.index(z + o.z, y + o.y, x + o.x) : p;
+        const bool exists = here && (!mask || (mask[p] && mask[q]));
+        out[i] = exists && labels[p] == labels[q] && labels[p] != 0 ? 1.0f : 0.0f;
+        valid[i] = exists ? 1.0f : 0.0f;
+    }
+};
+
+template <class T>
+void within_anywhere(Executor& ex, View<const T> labels, const uint8_t* mask, const std::vector<Point>& offsets,
+                     const Point& begin, const Shape& core, float* out, float* valid) {
+    const auto table = ex.scratch<Point>(static_cast<int64_t>(offsets.size()));
+    ex.store(table.data(), offsets);
+    ex.for_each(core.voxels() * table.size(), Within<T>{labels, mask, table.data(), begin, core, out, valid});
+}
+
 // Step d of 26: the 13 directions and their opposites.
 EMFAST_HD inline Step either_way(int d) {
     const Step s = direction(d % directions);
@@ -99,6 +128,8 @@ void boundaries_anywhere(Executor& ex, View<const T> labels, int connectivity, b
 #define EMFAST_INSTANTIATE(T)                                                                                  \
     template void usable<T>(Executor&, View<const T>, const uint8_t*, const std::vector<uint64_t>&, uint8_t*); \
     template void boundaries<T>(Executor&, View<const T>, int, bool, uint8_t*);                                \
+    template void within<T>(Executor&, View<const T>, const uint8_t*, const std::vector<Point>&, const Point&, \
+                            const Shape&, float*, float*);                                                     \
     EMFAST_INSTANTIATE_BUILD(T, uint8_t)                                                                       \
     EMFAST_INSTANTIATE_BUILD(T, float)
 

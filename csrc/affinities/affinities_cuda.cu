@@ -13,6 +13,12 @@ void boundaries(Executor& ex, View<const T> labels, int connectivity, bool inner
     boundaries_anywhere(ex, labels, connectivity, inner, out);
 }
 
+template <class T>
+void within(Executor& ex, View<const T> labels, const uint8_t* mask, const std::vector<Point>& offsets,
+            const Point& begin, const Shape& core, float* out, float* valid) {
+    within_anywhere(ex, labels, mask, offsets, begin, core, out, valid);
+}
+
 EMFAST_FOR_WIDTHS(EMFAST_INSTANTIATE)
 
 }  // namespace emfast::affinities

@@ -2,6 +2,7 @@
 // six along y of those, ten along z of these. Sums are doubles that hold whole numbers below 2^53, so the order of
 // additions does not matter, and what is 0 can be left out.
 #include <algorithm>
+#include <cstring>
 
 #include "core/isa.h"
 #include "descriptors/descriptors_body.h"
@@ -13,9 +14,75 @@ struct Run {
     int32_t z, y, begin, end;
 };
 
-// out[x] += w * in[x]
-[[maybe_unused]] EMFAST_CLONES void add(double w, const double* in, int64_t n, double* out) {
-    for (int64_t x = 0; x < n; ++x) out[x] += w * in[x];
+// Eight columns at a time, whose sums stay in registers.
+constexpr int64_t block = 8;
+using Block = double __attribute__((vector_size(block * sizeof(double))));
+
+EMFAST_INLINE void load(const double* from, Block& to) { std::memcpy(&to, from, sizeof to); }
+
+// The weights of rows and what they are times: count of them, their powers 0, 1 and 2 of the distance.
+struct Weights {
+    const double* of[3];
+};
+
+// The six planes of a row of n columns, powers (y, x) 00, 10, 01, 20, 11, 02: the sums over rows, with three planes each at planes[k] + row * width, of which
+// only those with filled[row] hold anything. n is rounded up to whole blocks.
+[[maybe_unused]] EMFAST_CLONES void sum_rows(const double* const* planes, int64_t width, const uint8_t* filled,
+                                             const Weights& weights, int64_t rows, int64_t n, double* const* out) {
+    for (int64_t x = 0; x < n; x += block) {
+        Block sum[6] = {};
+        for (int64_t j = 0; j < rows; ++j) {
+            if (!filled[j]) continue;
+            Block a, b, c;
+            load(planes[0] + j * width + x, a);
+            load(planes[1] + j * width + x, b);
+            load(planes[2] + j * width + x, c);
+            const double w0 = weights.of[0][j], w1 = weights.of[1][j], w2 = weights.of[2][j];
+            sum[0] += w0 * a;
+            sum[1] += w1 * a;
+            sum[2] += w0 * b;
+            sum[3] += w2 * a;
+            sum[4] += w1 * b;
+            sum[5] += w0 * c;
+        }
+        for (int k = 0; k < 6; ++k) std::memcpy(out[k] + x, &sum[k], sizeof sum[k]);
+    }
+}
+
+// The ten sums of n columns over sections, whose first planes are at from[j] and whose others each `step` further; out has
+// `wide` columns for each sum, n rounded up to whole blocks. In two halves, for want of registers.
+[[maybe_unused]] EMFAST_CLONES void sum_sections(const double* const* from, int64_t step, const Weights& weights,
+                                                 int64_t sections, int64_t n, int64_t wide, double* out) {
+    for (int64_t x = 0; x < n; x += block) {
+        Block half[5] = {}, rest[5] = {};
+        for (int64_t j = 0; j < sections; ++j) {
+            Block a, b;
+            load(from[j] + x, a);
+            load(from[j] + step + x, b);
+            const double w0 = weights.of[0][j], w1 = weights.of[1][j], w2 = weights.of[2][j];
+            half[0] += w0 * a;  // 1
+            half[1] += w1 * a;  // z
+            half[2] += w2 * a;  // zz
+            half[3] += w0 * b;  // y
+            half[4] += w1 * b;  // zy
+        }
+        for (int64_t j = 0; j < sections; ++j) {
+            Block a, b, c, d;
+            load(from[j] + 2 * step + x, a);
+            load(from[j] + 3 * step + x, b);
+            load(from[j] + 4 * step + x, c);
+            load(from[j] + 5 * step + x, d);
+            const double w0 = weights.of[0][j], w1 = weights.of[1][j];
+            rest[0] += w0 * a;  // x
+            rest[1] += w1 * a;  // zx
+            rest[2] += w0 * b;  // yy
+            rest[3] += w0 * c;  // yx
+            rest[4] += w0 * d;  // xx
+        }
+        const Block* sum[sums] = {&half[0], &half[1], &half[3], &rest[0], &half[2],
+                                  &rest[2], &rest[4], &half[4], &rest[1], &rest[3]};
+        for (int k = 0; k < sums; ++k) std::memcpy(out + k * wide + x, sum[k], sizeof *sum[k]);
+    }
 }
 
 // out[x] += high[-x] - low[-x]
@@ -56,10 +123,6 @@ struct Prefix {
     const double* at(int power, int64_t t) const { return by_power[power].data() + t + reach; }
 };
 
-// The powers of y and x in the six planes, and of z in the ten sums with the plane each is made of.
-constexpr int plane_y[6] = {0, 1, 0, 2, 1, 0}, plane_x[6] = {0, 0, 1, 0, 1, 2};
-constexpr int sum_z[sums] = {0, 1, 0, 0, 2, 0, 0, 1, 1, 0}, sum_plane[sums] = {0, 0, 1, 2, 0, 3, 5, 1, 2, 4};
-
 class Object {
   public:
     Object(const Run* first, const Run* last, const Row& wz, const Row& wy, const Prefix& px)
@@ -72,7 +135,7 @@ class Object {
             x0_ = std::min(x0_, r->begin);
             x1_ = std::max(x1_, r->end);
         }
-        width_ = x1_ - x0_;
+        width_ = x1_ - x0_ + block;  // room for the last block
         height_ = y1_ - y0_;
         from_.assign(height_, x1_);
         to_.assign(height_, x0_);
@@ -110,17 +173,21 @@ class Object {
         for (const Run* r = begin; r != end; ++r) {
             filled[r->y - y0_] = 1;
             for (int power = 0; power < 3; ++power)
-                add_run(px_.at(power, r->end - x0_), px_.at(power, r->begin - x0_), width_, row(power, r->y - y0_));
+                add_run(px_.at(power, r->end - x0_), px_.at(power, r->begin - x0_), x1_ - x0_, row(power, r->y - y0_));
         }
         for (int64_t y = 0; y < height_; ++y) {
             const int64_t x = from_[y] - x0_, n = to_[y] - from_[y];
             if (n <= 0) continue;
             const int64_t low = std::max<int64_t>(0, y - wy_.radius), high = std::min(height_, y + wy_.radius + 1);
-            for (int64_t other = low; other < high; ++other) {
-                if (!filled[other]) continue;
-                for (int k = 0; k < 6; ++k)
-                    add(wy_(plane_y[k], other - y), row(plane_x[k], other) + x, n, to + (k * height_ + y) * width_ + x);
+            const double* in[3];
+            double* out[6];
+            Weights weights;
+            for (int k = 0; k < 3; ++k) {
+                in[k] = row(k, low) + x;
+                weights.of[k] = wy_.by_power[k].data() + wy_.radius + low - y;
             }
+            for (int k = 0; k < 6; ++k) out[k] = to + (k * height_ + y) * width_ + x;
+            sum_rows(in, width_, filled.data() + low, weights, high - low, n, out);
         }
     }
 
@@ -128,14 +195,18 @@ class Object {
 
     void put(const Run& r, const Shape& shape, const Finish& finish) {
         const int64_t n = r.end - r.begin, at = (r.y - y0_) * width_ + r.begin - x0_;
-        line_.assign(sums * n, 0.0);
+        const int64_t wide = n + block;
+        line_.resize(std::max<size_t>(line_.size(), sums * wide));
         const int64_t low = std::max<int64_t>(z0_, r.z - wz_.radius),
                       high = std::min<int64_t>(z1_, r.z + wz_.radius + 1);
-        for (int64_t z = low; z < high; ++z)
-            for (int k = 0; k < sums; ++k) add(wz_(sum_z[k], z - r.z), plane(z, sum_plane[k]) + at, n, &line_[k * n]);
+        from_planes_.clear();
+        for (int64_t z = low; z < high; ++z) from_planes_.push_back(plane(z, 0) + at);
+        Weights weights;
+        for (int k = 0; k < 3; ++k) weights.of[k] = wz_.by_power[k].data() + wz_.radius + low - r.z;
+        sum_sections(from_planes_.data(), height_ * width_, weights, high - low, n, wide, line_.data());
         double sum[sums];
         for (int64_t x = 0; x < n; ++x) {
-            for (int k = 0; k < sums; ++k) sum[k] = line_[k * n + x];
+            for (int k = 0; k < sums; ++k) sum[k] = line_[k * wide + x];
             finish(sum, shape.index(r.z, r.y, r.begin + x));
         }
     }
@@ -147,6 +218,7 @@ class Object {
     int64_t width_ = 0, height_ = 0, ring_ = 0;
     std::vector<int32_t> from_, to_;  // by y: where voxels of the object lie in any section
     std::vector<double> planes_, rows_, line_;
+    std::vector<const double*> from_planes_;
 };
 
 // The runs of each object, objects one after another; starts has one more.

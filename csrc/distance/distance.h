@@ -82,8 +82,13 @@ struct Finish {
         // e^(2x) = 2^n e^r with |r| <= ln 2 / 2
         const double n = static_cast<double>(static_cast<int>(2 * x * 1.4426950408889634 + 0.5));
         const double r = (2 * x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
-        double e = 1;
-        for (int k = 14; k > 0; --k) e = 1 + e * r / k;
+        const double end =
+            1.0 / 5040 +
+            r * (1.0 / 40320 +
+                 r * (1.0 / 362880 +
+                      r * (1.0 / 3628800 + r * (1.0 / 39916800 + r * (1.0 / 479001600.0 + r * (1.0 / 6227020800.0))))));
+        const double e =
+            1 + r * (1 + r * (1.0 / 2 + r * (1.0 / 6 + r * (1.0 / 24 + r * (1.0 / 120 + r * (1.0 / 720 + r * end))))));
         const uint64_t bits = static_cast<uint64_t>(1023 + static_cast<int>(n)) << 52;
         double power;
         memcpy(&power, &bits, sizeof power);

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..edges import NEAREST, affinities, offsets_of
+from .._arrays import take
+from ..edges import NEAREST, offsets_of
 from ..labels import renumber
 from ._target import Made, Target, check, known_of
 
@@ -38,9 +39,26 @@ class Affinities(Target):
         return z, y, x
 
     def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
+        return self.make_inner(labels, mask, spacing=spacing, margin=(0, 0, 0))
+
+    def make_inner(
+        self,
+        labels: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        spacing: Sequence[float] = (1, 1, 1),
+        margin: Sequence[int],
+    ) -> Made:
         check(labels, mask, spacing)
-        values, valid = affinities(labels, offsets=self.offsets, mask=mask, dtype="float32", return_valid=True)
-        return values, valid.astype(np.float32)
+        core = [n - 2 * m for m, n in zip(margin, labels.shape, strict=True)]
+        if min(margin) < 0 or min(core) < 0:
+            raise ValueError(f"margin must leave something of {labels.shape}, got {tuple(margin)}")
+        taken = take(labels, "labels")
+        known = None if mask is None or mask.all() else np.ascontiguousarray(mask)
+        values, valid = taken.native.affinities_within(
+            taken.library, taken.array, known, offsets_of(self.offsets, 3), list(margin), core
+        )
+        return np.asarray(values), np.asarray(valid)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,19 @@ class Target(Kind):
         """
         raise NotImplementedError
 
+    def make_inner(
+        self,
+        labels: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        spacing: Sequence[float] = (1, 1, 1),
+        margin: Sequence[int],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same without so many voxels on either side, which some kinds then need not make."""
+        values, weights = self.make(labels, mask, spacing=spacing)
+        box = (slice(None), *(slice(m, n - m) for m, n in zip(margin, labels.shape, strict=True)))
+        return values[box], weights[box]
+
 
 def check(labels: np.ndarray, mask: np.ndarray | None, spacing: Sequence[float]) -> Spacing:
     """The spacing, after a look at all three.
