@@ -1743,3 +1743,72 @@ def other_label_distance(labels, spacing, per_section=False, background=True):
             if labels[q] != labels[p] and not (per_section and p[0] != q[0]):
                 out[p] = min(out[p], math.dist(np.multiply(p, spacing), np.multiply(q, spacing)))
     return out
+
+
+def resample(image, labels, mask, sections, grid, step, shape):
+    """One sample, voxel by voxel: image (c, z, y, x), labels and mask (z, y, x), sections (z, 9), grid (z, axes, j, k).
+
+    All in float32, one operation after another, as the contract has it.
+    """
+    f = np.float32
+
+    def blend(a, b, t):
+        return f(a + f(t * f(b - a)))
+
+    def between(p, n):
+        p = min(max(p, f(0)), f(n - 1))
+        first = int(p)
+        return first, min(first + 1, n - 1), f(p - f(first))
+
+    def nearest(p, n):
+        i = math.floor(f(p + f(0.5)))
+        return i if 0 <= i < n else None
+
+    out = np.zeros((len(image), *shape), f)
+    ids, known = np.zeros(shape, labels.dtype), np.zeros(shape, bool)
+    for z, y, x in np.ndindex(*shape):
+        s = sections[z]
+        place = [f(f(s[a] + f(s[3 + a] * f(y))) + f(s[6 + a] * f(x))) for a in range(3)]
+        axes = 0 if grid is None else grid.shape[1]
+        for k in range(axes):
+            j, i = y // step, x // step
+            v, h = f(f(y - j * step) / f(step)), f(f(x - i * step) / f(step))
+            a = grid[z, k, j : j + 2, i : i + 2]
+            where = 3 - axes + k
+            place[where] = f(place[where] + blend(blend(a[0, 0], a[1, 0], v), blend(a[0, 1], a[1, 1], v), h))
+        (z0, z1, tz), (y0, y1, ty), (x0, x1, tx) = (between(p, n) for p, n in zip(place, image.shape[1:], strict=True))
+        for c, source in enumerate(image.astype(f)):
+            planes = [
+                blend(
+                    blend(source[k, y0, x0], source[k, y0, x1], tx), blend(source[k, y1, x0], source[k, y1, x1], tx), ty
+                )
+                for k in (z0, z1)
+            ]
+            out[c, z, y, x] = blend(planes[0], planes[1], tz)
+        near = tuple(nearest(p, n) for p, n in zip(place, image.shape[1:], strict=True))
+        if None not in near:
+            ids[z, y, x], known[z, y, x] = labels[near], mask[near]
+    return out, ids, known
+
+
+def weighted_neighbours(image, sections, starts, steps, weights):
+    """Sections (of one sample) as weighted sums of neighbours; float32, in the order of the taps."""
+    out = image.copy()
+    for k, z in enumerate(sections):
+        for c, y, x in np.ndindex(len(image), *image.shape[2:]):
+            total = np.float32(0)
+            for t in range(starts[k], starts[k + 1]):
+                at = [min(max(p + s, 0), n - 1) for p, s, n in zip((z, y, x), steps[t], image.shape[1:], strict=True)]
+                total = np.float32(total + np.float32(weights[t] * image[(c, *at)]))
+            out[c, z, y, x] = total
+    return out
+
+
+def equalised(section, amount, low, high):
+    """A section moved towards a flat histogram of 256 bins; in double precision."""
+    at = np.clip((section.astype(float) - low) / (high - low) * 256, 0, 256)
+    bins = np.minimum(at.astype(int), 255)
+    counts = np.bincount(bins.ravel(), minlength=256)
+    below = np.cumsum(counts) - counts
+    share = (below[bins] + (at - bins) * counts[bins]) / section.size
+    return section + amount * (low + share * (high - low) - section)

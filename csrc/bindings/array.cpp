@@ -20,7 +20,7 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 constexpr const char* interface_name =
     EMFAST_BACKEND == EMFAST_CUDA ? "__cuda_array_interface__" : "__array_interface__";
 
-Array describe(const py::object& object, const char* name) {
+Array describe(const py::object& object, const char* name, bool box = false) {
     Array a;
     a.object = object;
     const py::dict d = object.attr(interface_name);
@@ -30,7 +30,17 @@ Array describe(const py::object& object, const char* name) {
     a.itemsize = std::stoi(type.substr(2));
     a.shape = d["shape"].cast<std::vector<int64_t>>();
     const py::object strides = d.contains("strides") ? py::object(d["strides"]) : py::none();
-    if (!strides.is_none() && a.size() > 0) {
+    if (box) {
+        const int dims = a.dims();
+        a.strides.assign(dims, 1);
+        for (int i = dims - 2; i >= 0; --i) a.strides[i] = a.strides[i + 1] * a.shape[i + 1];
+        for (int i = 0; !strides.is_none() && i < dims; ++i) {
+            const int64_t bytes = strides[py::int_(i)].cast<int64_t>();
+            if (bytes < 0 || bytes % a.itemsize != 0)
+                refuse(name, " must have strides of whole elements, none below 0");
+            a.strides[i] = bytes / a.itemsize;
+        }
+    } else if (!strides.is_none() && a.size() > 0) {
         int64_t expected = a.itemsize;
         for (int i = a.dims() - 1; i >= 0; --i) {
             if (a.shape[i] != 1 && strides[py::int_(i)].cast<int64_t>() != expected)
@@ -101,6 +111,8 @@ Call::~Call() = default;
 Executor& Call::executor() { return frame_->executor; }
 
 Array Call::in(const py::object& array, const char* name) const { return describe(array, name); }
+
+Array Call::in_box(const py::object& array, const char* name) const { return describe(array, name, true); }
 
 Array Call::out(const std::vector<int64_t>& shape, const std::string& dtype) const {
     return describe(library_.attr("empty")(py::tuple(py::cast(shape)), dtype), "output");

@@ -3,7 +3,8 @@
 // The first argument of every native function is `library`, the adaptor of the caller's array library
 // (python/emfast/_arrays.py): library.empty(shape, dtype) makes the outputs and, on a device, the scratch too, so that all
 // memory is the framework's own; library.stream is the caller's stream, library.device the device's number.
-// Arrays arrive C-contiguous and native-endian: _arrays.py has seen to that, here it is only verified.
+// Arrays arrive C-contiguous and native-endian: _arrays.py has seen to that, here it is only verified. An operation that reads
+// a box inside a larger array takes it with in_box, and heeds the strides.
 //
 //     Call call(library);                              // with the GIL
 //     const Array a = call.in(a_, "labels"), out = call.out(a.shape, "uint32");
@@ -30,6 +31,7 @@ struct Array {
     py::object object;  // the Python array itself: keeps the memory alive, is what a caller returns
     void* data = nullptr;
     std::vector<int64_t> shape;
+    std::vector<int64_t> strides;  // in elements; only of in_box
     std::string dtype;  // NumPy's short form without byte order: "u4", "i8", "f4", "b1"
     int itemsize = 0;
 
@@ -63,6 +65,7 @@ class Call {
     Call(const Call&) = delete;
 
     Array in(const py::object& array, const char* name) const;
+    Array in_box(const py::object& array, const char* name) const;
     Array out(const std::vector<int64_t>& shape, const std::string& dtype) const;
 
     // Runs f(Executor&) without the GIL. Outputs whose size is only known half way: finish one run, make them, run again.

@@ -19,7 +19,7 @@ namespace emfast::resample {
 
 struct Map {
     int64_t samples;
-    Shape out, source;  // of each sample; a source has less than 2^31 voxels
+    Shape out, source;  // of each sample; a voxel of a source is less than 2^31 elements from its first one
     // (samples, out.z, 9): the source position at (y, x) of that section is (s[0..2] + s[3..5] * y) + s[6..8] * x.
     const float* sections;
     // (samples, out.z, axes, rows, columns): displacements in source voxels, y and x (2 axes), z too (3), or none (0).
@@ -29,23 +29,33 @@ struct Map {
     int64_t rows = 0, columns = 0, step = 1;
 };
 
+// Where the samples, channels, sections and rows of a source begin, in elements from its first; along x it is dense. So a source
+// may be a box inside of a larger array.
+struct Strides {
+    int64_t sample, channel, section, row;
+    EMFAST_HD bool operator==(const Strides& o) const { return section == o.section && row == o.row; }
+};
+
 enum class Pixel { u8, u16, f32 };
 
 struct Image {  // (samples, channels, z, y, x) of the source; out: float
     const void* in;
     Pixel pixel;
     int64_t channels;
+    Strides strides;
     float* out;
 };
 
 struct Labels {  // (samples, z, y, x), bit patterns of 1, 2, 4 or 8 bytes
     const void* in;
+    Strides strides;
     void* out;
     int bytes;
 };
 
 struct Mask {  // the same, bytes of which any but 0 is True; without one all of the source is
     const uint8_t* in;
+    Strides strides;
     uint8_t* out;
 };
 

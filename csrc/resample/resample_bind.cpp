@@ -12,10 +12,16 @@ resample::Pixel pixel_of(const Array& image) {
     refuse("image must be uint8, uint16 or float32, got ", image.dtype);
 }
 
-// The shape of an array, which must be (samples, z, y, x) of the source.
-void require_source(const Array& a, const char* name, const resample::Map& map) {
-    if (a.shape != std::vector<int64_t>{map.samples, map.source.z, map.source.y, map.source.x})
-        refuse(name, " must have one volume for each sample, of the shape of the source");
+// Of an array (samples, z, y, x) or (samples, channels, z, y, x), which must have the shape of the source.
+resample::Strides strides_of(const Array& a, const char* name, const resample::Map& map, bool channels) {
+    std::vector<int64_t> shape{map.samples, map.source.z, map.source.y, map.source.x};
+    if (channels && a.dims() == 5) shape.insert(shape.begin() + 1, a.shape[1]);
+    if (a.shape != shape) refuse(name, " must have one volume for each sample, of the shape of the source");
+    const size_t z = a.strides.size() - 3;
+    const int64_t last = (map.source.z - 1) * a.strides[z] + (map.source.y - 1) * a.strides[z + 1] + map.source.x;
+    if (map.source.x > 1 && a.strides[z + 2] != 1) refuse(name, " must be dense along x");
+    if (last > int64_t(1) << 31) refuse(name, " must lie within 2^31 elements");
+    return {a.strides[0], channels ? a.strides[1] : 0, a.strides[z], a.strides[z + 1]};
 }
 
 }  // namespace
@@ -33,7 +39,6 @@ void register_resample(py::module_& m) {
         map.samples = sections.dims() == 3 ? sections.shape[0] : 0;
         if (sections.dtype != "f4" || sections.shape != std::vector<int64_t>{map.samples, map.out.z, 9})
             refuse("sections must be float32 of shape (samples, z, 9)");
-        if (map.source.voxels() >= int64_t(1) << 31) refuse("source must have less than 2^31 voxels");
         if (map.source.voxels() == 0) refuse("source must have voxels");
         map.sections = sections.as<float>();
         Array grid;
@@ -50,15 +55,13 @@ void register_resample(py::module_& m) {
                 refuse("grid must reach beyond the last voxel, got ", map.rows, " by ", map.columns, " nodes");
             map.grid = grid.as<float>();
         }
-        resample::Image image{nullptr, resample::Pixel::u8, 0, nullptr};
+        resample::Image image{nullptr, resample::Pixel::u8, 0, {}, nullptr};
         Array in, out;
         if (!image_.is_none()) {
-            in = call.in(image_, "image");
-            if (in.dims() != 5 || in.shape[0] != map.samples || in.shape[2] != source[0] || in.shape[3] != source[1] ||
-                in.shape[4] != source[2])
-                refuse("image must be (samples, channels, z, y, x) of the shape of the source");
+            in = call.in_box(image_, "image");
+            const resample::Strides strides = strides_of(in, "image", map, true);
             out = call.out({map.samples, in.shape[1], shape[0], shape[1], shape[2]}, "float32");
-            image = {in.data, pixel_of(in), in.shape[1], out.as<float>()};
+            image = {in.data, pixel_of(in), in.shape[1], strides, out.as<float>()};
         }
         const std::vector<int64_t> full{map.samples, shape[0], shape[1], shape[2]};
         std::vector<resample::Labels> labels;
@@ -66,19 +69,18 @@ void register_resample(py::module_& m) {
         std::vector<Array> kept;
         py::list labels_out, masks_out;
         for (const py::object& each : labels_) {
-            const Array a = call.in(each, "labels"), b = call.out(full, a.dtype);
-            require_source(a, "labels", map);
+            const Array a = call.in_box(each, "labels"), b = call.out(full, a.dtype);
             visit_width(a.itemsize, [](auto) {});
-            labels.push_back({a.data, b.data, a.itemsize});
+            labels.push_back({a.data, strides_of(a, "labels", map, false), b.data, a.itemsize});
             labels_out.append(b.object);
             kept.push_back(a);
         }
         for (const py::object& each : masks_) {
             const Array b = call.out(full, "bool");
-            resample::Mask mask{nullptr, b.as<uint8_t>()};
+            resample::Mask mask{nullptr, {}, b.as<uint8_t>()};
             if (!each.is_none()) {
-                const Array a = call.in(each, "masks");
-                require_source(a, "masks", map);
+                const Array a = call.in_box(each, "masks");
+                mask.strides = strides_of(a, "masks", map, false);
                 if (a.itemsize != 1) refuse("masks must have one byte for each voxel, got ", a.dtype);
                 mask.in = a.as<uint8_t>();
                 kept.push_back(a);

@@ -94,15 +94,16 @@ struct ReadImage {
     const T* in;
     float* out;
     int64_t channels;
+    Strides strides;
     EMFAST_HD void operator()(int64_t i) const {
         const Voxel v = voxel(map, i);
         const Position p = position(map, v.section, v.y, v.x);
         const Between z = between(p.z, map.source.z), y = between(p.y, map.source.y), x = between(p.x, map.source.x);
-        const int64_t sample = v.section / map.out.z, n = map.out.voxels(), plane = map.source.y * map.source.x;
+        const int64_t sample = v.section / map.out.z, n = map.out.voxels(), plane = strides.section;
         const int64_t at = i - sample * n;
         for (int64_t c = 0; c < channels; ++c) {
-            const T* from = in + (sample * channels + c) * map.source.voxels();
-            const int row = static_cast<int>(map.source.x);
+            const T* from = in + sample * strides.sample + c * strides.channel;
+            const auto row = static_cast<int>(strides.row);
             float value = read_section(from + z.first * plane, row, y, x);
             if (z.part != 0.0f) value = blend(value, read_section(from + z.second * plane, row, y, x), z.part);
             out[(sample * channels + c) * n + at] = value;
@@ -111,12 +112,12 @@ struct ReadImage {
 };
 
 // The voxel of the source that is nearest to voxel i of the output; -1 outside.
-EMFAST_HD inline int64_t nearest_voxel(const Map& m, int64_t i) {
+EMFAST_HD inline int64_t nearest_voxel(const Map& m, const Strides& strides, int64_t i) {
     const Voxel v = voxel(m, i);
     const Position p = position(m, v.section, v.y, v.x);
     const int z = nearest(p.z, m.source.z), y = nearest(p.y, m.source.y), x = nearest(p.x, m.source.x);
     if ((z | y | x) < 0) return -1;
-    return v.section / m.out.z * m.source.voxels() + m.source.index(z, y, x);
+    return v.section / m.out.z * strides.sample + z * strides.section + y * strides.row + x;
 }
 
 template <class T>
@@ -124,8 +125,9 @@ struct ReadLabels {
     Map map;
     const T* in;
     T* out;
+    Strides strides;
     EMFAST_HD void operator()(int64_t i) const {
-        const int64_t at = nearest_voxel(map, i);
+        const int64_t at = nearest_voxel(map, strides, i);
         out[i] = at < 0 ? T(0) : in[at];
     }
 };
@@ -134,8 +136,9 @@ struct ReadMask {
     Map map;
     const uint8_t* in;
     uint8_t* out;
+    Strides strides;
     EMFAST_HD void operator()(int64_t i) const {
-        const int64_t at = nearest_voxel(map, i);
+        const int64_t at = nearest_voxel(map, strides, i);
         out[i] = at >= 0 && (!in || in[at] != 0);
     }
 };
@@ -145,7 +148,7 @@ inline void run_anywhere(Executor& ex, const Map& map, const Image& image, const
     const int64_t n = map.samples * map.out.voxels();
     const auto read = [&](auto zero) {
         using T = decltype(zero);
-        ex.for_each(n, ReadImage<T>{map, static_cast<const T*>(image.in), image.out, image.channels});
+        ex.for_each(n, ReadImage<T>{map, static_cast<const T*>(image.in), image.out, image.channels, image.strides});
     };
     if (image.channels > 0) switch (image.pixel) {
             case Pixel::u8: read(uint8_t{}); break;
@@ -155,9 +158,9 @@ inline void run_anywhere(Executor& ex, const Map& map, const Image& image, const
     for (const Labels& each : labels)
         visit_width(each.bytes, [&](auto zero) {
             using T = decltype(zero);
-            ex.for_each(n, ReadLabels<T>{map, static_cast<const T*>(each.in), static_cast<T*>(each.out)});
+            ex.for_each(n, ReadLabels<T>{map, static_cast<const T*>(each.in), static_cast<T*>(each.out), each.strides});
         });
-    for (const Mask& each : masks) ex.for_each(n, ReadMask{map, each.in, each.out});
+    for (const Mask& each : masks) ex.for_each(n, ReadMask{map, each.in, each.out, each.strides});
 }
 
 }  // namespace emfast::resample

@@ -46,13 +46,13 @@ struct Row {
 
 // Neighbours in the plane: the first of four, and the steps to the others.
 [[maybe_unused]] EMFAST_CLONES void neighbours(const float* y, const float* x, int64_t n, int32_t size_y,
-                                               int32_t size_x, int32_t* at, int32_t* right, int32_t* below,
+                                               int32_t size_x, int32_t row, int32_t* at, int32_t* right, int32_t* below,
                                                float* part_y, float* part_x) {
     for (int64_t i = 0; i < n; ++i) {
         const Between v = between(y[i], size_y), h = between(x[i], size_x);
-        at[i] = v.first * size_x + h.first;
+        at[i] = v.first * row + h.first;
         right[i] = h.second - h.first;
-        below[i] = (v.second - v.first) * size_x;
+        below[i] = (v.second - v.first) * row;
         part_y[i] = v.part;
         part_x[i] = h.part;
     }
@@ -70,10 +70,10 @@ struct Row {
 }
 
 [[maybe_unused]] EMFAST_CLONES void near_plane(const float* y, const float* x, int64_t n, int32_t size_y,
-                                               int32_t size_x, int32_t* near) {
+                                               int32_t size_x, int32_t row, int32_t* near) {
     for (int64_t i = 0; i < n; ++i) {
         const int32_t v = nearest(y[i], size_y), h = nearest(x[i], size_x);
-        near[i] = (v | h) < 0 ? -1 : v * size_x + h;
+        near[i] = (v | h) < 0 ? -1 : v * row + h;
     }
 }
 
@@ -120,7 +120,7 @@ struct Rows {
     const Image& image;
     const std::vector<Labels>& labels;
     const std::vector<Mask>& masks;
-    const int32_t size_z = map.source.z, size_y = map.source.y, size_x = map.source.x, plane = size_y * size_x;
+    const int32_t size_z = map.source.z, size_y = map.source.y, size_x = map.source.x;
 
     void place(int64_t section, int64_t y, bool flat, Row& r) const {
         const float* s = map.sections + section * 9;
@@ -138,17 +138,36 @@ struct Rows {
 
     template <class T>
     void read(int64_t sample, int64_t at, bool flat, float z, const Row& r) const {
+        const Strides& s = image.strides;
         for (int64_t c = 0; c < image.channels; ++c) {
-            const T* in = static_cast<const T*>(image.in) + (sample * image.channels + c) * map.source.voxels();
+            const T* in = static_cast<const T*>(image.in) + sample * s.sample + c * s.channel;
             float* out = image.out + (sample * image.channels + c) * map.out.voxels() + at;
             if (!flat) {
                 read_volume(in, r, map.out.x, out);
                 continue;
             }
             const Between d = between(z, size_z);
-            if (d.part == 0.0f) read_plane(in + int64_t(d.first) * plane, r, map.out.x, out);
-            else read_planes(in + int64_t(d.first) * plane, in + int64_t(d.second) * plane, d.part, r, map.out.x, out);
+            if (d.part == 0.0f) read_plane(in + d.first * s.section, r, map.out.x, out);
+            else read_planes(in + d.first * s.section, in + d.second * s.section, d.part, r, map.out.x, out);
         }
+    }
+
+    void read_image(int64_t sample, int64_t at, bool flat, float z, Row& r) const {
+        const auto row = static_cast<int32_t>(image.strides.row), plane = static_cast<int32_t>(image.strides.section);
+        neighbours(r.y.data(), r.x.data(), map.out.x, size_y, size_x, row, r.at.data(), r.right.data(), r.below.data(),
+                   r.part_y.data(), r.part_x.data());
+        if (!flat) planes(r.z.data(), map.out.x, size_z, plane, r.at.data(), r.behind.data(), r.part_z.data());
+        switch (image.pixel) {
+            case Pixel::u8: read<uint8_t>(sample, at, flat, z, r); break;
+            case Pixel::u16: read<uint16_t>(sample, at, flat, z, r); break;
+            case Pixel::f32: read<float>(sample, at, flat, z, r); break;
+        }
+    }
+
+    // The nearest voxels for an array of those strides; those of a row whose z is shared, within their section.
+    void find(bool flat, const Strides& s, Row& r) const {
+        near_plane(r.y.data(), r.x.data(), map.out.x, size_y, size_x, static_cast<int32_t>(s.row), r.near.data());
+        if (!flat) near_volume(r.z.data(), map.out.x, size_z, static_cast<int32_t>(s.section), r.near.data());
     }
 
     void row(int64_t index, Row& r) const {
@@ -157,33 +176,26 @@ struct Rows {
         const bool flat = s[6] == 0.0f && map.axes < 3;
         const float z = along(s[0], s[3], s[6], static_cast<float>(y), 0.0f);
         place(section, y, flat, r);
-        const int64_t n = map.out.x, at = (section - sample * map.out.z) * map.out.y * n + y * n;
-        if (image.channels > 0) {
-            neighbours(r.y.data(), r.x.data(), n, size_y, size_x, r.at.data(), r.right.data(), r.below.data(),
-                       r.part_y.data(), r.part_x.data());
-            if (!flat) planes(r.z.data(), n, size_z, plane, r.at.data(), r.behind.data(), r.part_z.data());
-            switch (image.pixel) {
-                case Pixel::u8: read<uint8_t>(sample, at, flat, z, r); break;
-                case Pixel::u16: read<uint16_t>(sample, at, flat, z, r); break;
-                case Pixel::f32: read<float>(sample, at, flat, z, r); break;
-            }
-        }
-        if (labels.empty() && masks.empty()) return;
-        near_plane(r.y.data(), r.x.data(), n, size_y, size_x, r.near.data());
+        const int64_t n = map.out.x;
+        if (image.channels > 0) read_image(sample, (index - sample * map.out.rows()) * n, flat, z, r);
         const int32_t d = flat ? nearest(z, size_z) : 0;
-        if (!flat) near_volume(r.z.data(), n, size_z, plane, r.near.data());
-        const int64_t from = sample * map.source.voxels() + int64_t(std::max(d, 0)) * plane, to = index * n;
+        const Strides* found = nullptr;
+        const auto source = [&](const Strides& strides) {
+            if (!found || !(*found == strides)) find(flat, *(found = &strides), r);
+            return sample * strides.sample + std::max(d, 0) * strides.section;
+        };
         for (const Labels& each : labels)
             visit_width(each.bytes, [&](auto zero) {
                 using T = decltype(zero);
-                const T* in = static_cast<const T*>(each.in) + from;
-                T* out = static_cast<T*>(each.out) + to;
+                const T* in = static_cast<const T*>(each.in) + source(each.strides);
+                T* out = static_cast<T*>(each.out) + index * n;
                 if (d < 0) std::fill(out, out + n, T(0));
                 else
                     for (int64_t i = 0; i < n; ++i) out[i] = r.near[i] < 0 ? T(0) : in[r.near[i]];
             });
         for (const Mask& each : masks) {
-            uint8_t* out = each.out + to;
+            uint8_t* out = each.out + index * n;
+            const int64_t from = source(each.strides);
             if (d < 0) std::fill(out, out + n, uint8_t(0));
             else if (each.in)
                 for (int64_t i = 0; i < n; ++i) out[i] = r.near[i] >= 0 && each.in[from + r.near[i]] != 0;

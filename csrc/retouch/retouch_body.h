@@ -72,7 +72,7 @@ struct Key {
     uint32_t first, second;
 };
 EMFAST_HD EMFAST_INLINE Key key_of(uint64_t key, int64_t channel) {
-    const uint64_t mixed = mix(key + static_cast<uint64_t>(channel));
+    const uint64_t mixed = mix(mix(key) + static_cast<uint64_t>(channel));
     return {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)};
 }
 

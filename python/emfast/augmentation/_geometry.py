@@ -1,4 +1,4 @@
-"""Steps that move voxels: flips, turns, elastic fields, and sections that do not lie where they should."""
+"""Steps that move voxels: flips, turns, scales and elastic fields."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from ._motion import Motion
 from ._step import Step, ascending, numbers, within
 
-_TINY = 0.01  # voxels that 32-bit positions may be off
-_FLOOR = 3.0  # standard deviations at which displacements end
+TINY = 0.01  # voxels that 32-bit positions may be off
+FARTHEST = 3.0  # standard deviations at which displacements end
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Rotate(Step):
     def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
         lengths = half * np.asarray(spacing)
         if self.axes == "zyx":
-            return np.linalg.norm(lengths) / np.asarray(spacing) + _TINY
+            return np.linalg.norm(lengths) / np.asarray(spacing) + TINY
         y, x = lengths[1:]
         most = math.radians(self.angle)
         turned = np.array([lengths[0], _farthest(y, x, most), _farthest(x, y, most)])
-        return turned / np.asarray(spacing) + [0, _TINY, _TINY]
+        return turned / np.asarray(spacing) + [0, TINY, TINY]
 
     def move(self, motion: Motion, rng: np.random.Generator) -> None:
         most = math.radians(self.angle)
@@ -104,7 +104,7 @@ class Scale(Step):
 
     def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
         moved = np.array([self.axes == "zyx", True, True])
-        return np.where(moved, half / min(self.low, 1.0) + _TINY, half)
+        return np.where(moved, half / min(self.low, 1.0) + TINY, half)
 
     def move(self, motion: Motion, rng: np.random.Generator) -> None:
         factors = rng.uniform(self.low, self.high, 3) if self.each else np.full(3, rng.uniform(self.low, self.high))
@@ -125,7 +125,7 @@ class Shear(Step):
 
     def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
         most, aspect = math.tan(math.radians(self.angle)), spacing[2] / spacing[1]
-        extra = np.array([0, half[2] * most * aspect + _TINY, half[1] * most / aspect + _TINY])
+        extra = np.array([0, half[2] * most * aspect + TINY, half[1] * most / aspect + TINY])
         return half + extra
 
     def move(self, motion: Motion, rng: np.random.Generator) -> None:
@@ -151,7 +151,7 @@ class Elastic(Step):
             raise ValueError(f"distance must be at least 1 voxel along y and x, got {self.distance}")
 
     def spread(self) -> np.ndarray:
-        return np.array([_FLOOR * s + _TINY if s else 0.0 for s in self.sigma])
+        return np.array([FARTHEST * s + TINY if s else 0.0 for s in self.sigma])
 
     def pitch(self) -> int:
         return 8
@@ -177,7 +177,7 @@ class PiecewiseAffine(Step):
         within(self.sigma, "sigma", 0, 1e6)
 
     def spread(self) -> np.ndarray:
-        return np.array([0, _FLOOR * self.sigma + _TINY, _FLOOR * self.sigma + _TINY])
+        return np.array([0, FARTHEST * self.sigma + TINY, FARTHEST * self.sigma + TINY])
 
     def pitch(self) -> int:
         return self.distance
@@ -193,7 +193,7 @@ def _field(bases: Sequence[np.ndarray], sigma: Sequence[float], rng: np.random.G
     z, y, x = bases
     points = rng.standard_normal((3, z.shape[1], y.shape[1], x.shape[1]))
     field = np.einsum("zi,aijk->zajk", z, np.einsum("aijk,yj,xk->aiyx", points, y, x, optimize=True))
-    return np.clip(field, -_FLOOR, _FLOOR) * np.asarray(sigma)[:, None, None]
+    return np.clip(field, -FARTHEST, FARTHEST) * np.asarray(sigma)[:, None, None]
 
 
 def _splines(places: np.ndarray, distance: float) -> np.ndarray:
@@ -210,147 +210,3 @@ def _hats(places: np.ndarray, distance: float) -> np.ndarray:
     count = int(places[-1] / distance) + 2
     values: np.ndarray = np.clip(1 - np.abs(places[:, None] / distance - np.arange(count)), 0, None)
     return values
-
-
-@dataclass(frozen=True)
-class Misalign(Step):
-    """From a random section on all lie elsewhere: by ``low`` to ``high`` whole voxels along y and x, either way, and
-    turned by up to ``angle`` degrees. The two sides share the way.
-
-    With a ``rate``, each section is the beginning of such a move with that probability; moves add up to ``high`` at
-    most. ``missing``: the first section that moved, or also the one before, is black, and its labels go half the way.
-    """
-
-    low: int = 0
-    high: int = 17
-    angle: float = 0.0
-    rate: float = 0.0
-    missing: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ascending(self.low, self.high, 0, 1e6)
-        within(self.angle, "angle", 0, 45)
-        within(self.rate, "rate", 0, 1)
-        if self.rate and (self.angle or self.missing):
-            raise ValueError(f"rate must be 0 with angle or missing, got {self.rate!r}")
-
-    def spread(self) -> np.ndarray:
-        side = float(self.high if self.rate else (self.high + 1) // 2)
-        return np.array([0.0, side, side])
-
-    def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-        return Rotate(self.angle / 2).reach(half, spacing) if self.angle else half
-
-    def move(self, motion: Motion, rng: np.random.Generator) -> list[int]:
-        n = motion.shape[0]
-        if n < 2:
-            return []
-        if self.rate:
-            starts = rng.random(n) < self.rate
-            steps = np.where(starts[:, None], _either_way(rng, self.low, self.high, (n, 2)), 0)
-            motion.shift(np.clip(np.cumsum(steps, 0), -self.high, self.high))
-            return []
-        first = int(rng.integers(1, n))
-        way = _either_way(rng, self.low, self.high, (2,))
-        after = np.arange(n)[:, None] >= first
-        shifts = np.where(after, way - way // 2, -(way // 2))
-        if self.angle:
-            turn = math.radians(rng.uniform(-self.angle, self.angle)) / 2
-            motion.angles += np.where(after[:, 0], turn, -turn)
-        if not self.missing:
-            motion.shift(shifts)
-            return []
-        blank = [first - 1, first] if rng.random() < 0.5 else [first]
-        labels = shifts.astype(float)
-        for k, section in enumerate(blank):
-            part = (k + 1) / (len(blank) + 1)
-            labels[section] = np.round(-(way // 2) + part * way)
-        motion.shift(shifts, labels)
-        return blank
-
-    def change(self, canvas: Any, rng: np.random.Generator, moved: list[int]) -> None:
-        canvas.blank(moved, canvas.black)
-
-
-@dataclass(frozen=True)
-class Slip(Step):
-    """One section that is not the first or last lies elsewhere, by ``low`` to ``high`` whole voxels along y and x,
-    either way.
-
-    With a ``rate``, each section does with that probability. ``labels``: they slip with it; else they say where
-    things would be.
-    """
-
-    low: int = 0
-    high: int = 17
-    rate: float = 0.0
-    labels: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ascending(self.low, self.high, 0, 1e6)
-        within(self.rate, "rate", 0, 1)
-
-    def spread(self) -> np.ndarray:
-        return np.array([0.0, self.high, self.high])
-
-    def move(self, motion: Motion, rng: np.random.Generator) -> None:
-        n = motion.shape[0]
-        if n < 3 and not self.rate:
-            return
-        slips = rng.random(n) < self.rate if self.rate else np.arange(n) == rng.integers(1, n - 1)
-        shifts = np.where(slips[:, None], _either_way(rng, self.low, self.high, (n, 2)), 0)
-        motion.shift(shifts, None if self.labels else np.zeros((n, 2)))
-
-
-@dataclass(frozen=True)
-class Jitter(Step):
-    """Each section moves a little, by a normal deviate of ``sigma`` voxels along y and x, and labels with it."""
-
-    sigma: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        within(self.sigma, "sigma", 0, 1e6)
-
-    def spread(self) -> np.ndarray:
-        return np.array([0, _FLOOR * self.sigma + _TINY, _FLOOR * self.sigma + _TINY])
-
-    def move(self, motion: Motion, rng: np.random.Generator) -> None:
-        deviates = rng.standard_normal((motion.shape[0], 2))
-        motion.shift(np.clip(deviates, -_FLOOR, _FLOOR) * self.sigma)
-
-
-@dataclass(frozen=True)
-class Lost(Step):
-    """At a random place 1 to ``sections`` sections are not there: the next one follows at once.
-
-    ``missing``: one beside the gap is black.
-    """
-
-    sections: int = 1
-    missing: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        within(self.sections, "sections", 1, 1000)
-
-    def spread(self) -> np.ndarray:
-        return np.array([(self.sections + 1) // 2, 0.0, 0.0])
-
-    def move(self, motion: Motion, rng: np.random.Generator) -> list[int]:
-        n = motion.shape[0]
-        if n < 2:
-            return []
-        first, count = int(rng.integers(1, n)), int(rng.integers(1, self.sections + 1))
-        motion.depth += np.where(np.arange(n) >= first, count - count // 2, -(count // 2))
-        return [first] if self.missing else []
-
-    def change(self, canvas: Any, rng: np.random.Generator, moved: list[int]) -> None:
-        canvas.blank(moved, canvas.black)
-
-
-def _either_way(rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
-    signs = np.where(rng.random(shape) < 0.5, -1, 1)
-    return rng.integers(low, high, shape, endpoint=True) * signs

@@ -6,9 +6,10 @@ from typing import Literal
 
 from ._augmentation import Augmentation
 from ._defects import Artefact, LowContrast, Missing, OutOfFocus
-from ._geometry import Elastic, Flip, Lost, Misalign, Rotate, Scale, Slip
+from ._geometry import Elastic, Flip, Rotate, Scale
+from ._sections import Lost, Misalign, Slip
 from ._step import All, OneOf, Step
-from ._tones import Brightness, Clip, Contrast, Gamma
+from ._tones import Brightness, Clip, Contrast, Gamma, Noise
 
 
 def flips(group: Literal["xyflips", "flips", "xy8", "xy8z", "cube"] = "xy8z") -> Augmentation:
@@ -19,8 +20,6 @@ def flips(group: Literal["xyflips", "flips", "xy8", "xy8z", "cube"] = "xy8z") ->
 def plain() -> Augmentation:
     """A modest one for any data: flips and transpositions in sections and along z, a little rotation, scale and elastic
     deformation, brightness, contrast and noise."""
-    from ._tones import Noise
-
     return Augmentation(
         (
             Flip("xy8z"),

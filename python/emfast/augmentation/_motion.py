@@ -72,9 +72,9 @@ class Motion:
         source = crop.image.shape[1:]
         grid = self._grid()
         names = [*crop.labels]
-        labels = [np.ascontiguousarray(crop.labels[name])[None] for name in names]
-        masks = [np.ascontiguousarray(crop.masks[name])[None] for name in names]
-        image = np.ascontiguousarray(_readable(crop.image))[None]
+        labels = [_box(crop.labels[name])[None] for name in names]
+        masks = [None if _is_true(mask) else _box(mask)[None] for mask in (crop.masks[name] for name in names)]
+        image = _box(_readable(crop.image))[None]
         together = np.array_equal(self.shifts, self.label_shifts)
 
         def run(image: np.ndarray | None, both: bool, shifts: np.ndarray) -> Any:
@@ -133,3 +133,17 @@ def is_permutation(matrix: np.ndarray) -> bool:
 def _readable(image: np.ndarray) -> np.ndarray:
     """As the native resample reads images."""
     return image if image.dtype in (np.uint8, np.uint16, np.float32) else image.astype(np.float32)
+
+
+def _box(array: np.ndarray) -> np.ndarray:
+    """The array itself where the native resample can read it in its place: dense along x, below 2^31 elements
+    across."""
+    steps = [step // array.itemsize for step in array.strides[-3:]]
+    last = sum((n - 1) * step for n, step in zip(array.shape[-3:], steps, strict=True))
+    fits = min(array.strides) >= 0 and steps[-1] == 1 and 0 < last < 2**31 and array.flags.aligned
+    return array if fits and array.dtype.isnative else np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _is_true(mask: np.ndarray) -> bool:
+    """Whether it is one True all over, without looking at more than that."""
+    return mask.size > 0 and not any(mask.strides) and bool(mask.flat[0])

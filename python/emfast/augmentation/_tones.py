@@ -133,10 +133,10 @@ def drawn(per: str, depth: int, rng: np.random.Generator, low: float, high: floa
 def blur(canvas: Canvas, sigmas: dict[int, float], axes: tuple[int, ...] = (1, 2)) -> None:
     """Gaussians by section, one axis after another; those below a tenth of a voxel change nothing."""
     for axis in axes:
-        canvas.smooth({z: _gaussian(sigma, axis) for z, sigma in sigmas.items() if sigma >= 0.1})
+        canvas.smooth({z: gaussian(sigma, axis) for z, sigma in sigmas.items() if sigma >= 0.1})
 
 
-def _gaussian(sigma: float, axis: int) -> tuple[np.ndarray, np.ndarray]:
+def gaussian(sigma: float, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Steps and weights up to three deviations; the weights sum to 1 before they are rounded to 32 bits."""
     radius = max(1, math.ceil(3 * sigma))
     steps = np.zeros((2 * radius + 1, 3), np.int32)

@@ -1,9 +1,4 @@
-"""What a network learns from: pieces of labelled volumes, and which crops of them are drawn.
-
-A piece is an image with its labels; a sampler draws where to cut; a crop is what is cut. All arrays are (z, y, x), an
-image (c, z, y, x); a picture has depth 1. Sample k of a run is a function of the run's seed and of k alone, whatever
-cuts it and how many do.
-"""
+"""Pieces, crops, and what draws them."""
 
 from __future__ import annotations
 
@@ -13,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._settings import Kind
-
-__all__ = ["Crop", "Piece", "Sampler", "Uniform", "cut", "generator"]
+from .._settings import Kind
 
 Shape = tuple[int, int, int]
 
@@ -57,6 +50,7 @@ class Crop:
     """A box that was cut of a piece, or what became of it. Arrays in memory; masks for all labels.
 
     ``labels`` keep the dtype of the piece's. What lies outside the piece is mirrored in the image, and unknown.
+    Arrays may be views of the piece's: they are not to be written to.
     """
 
     image: np.ndarray
@@ -83,6 +77,8 @@ def generator(seed: int, index: int) -> np.random.Generator:
 def cut(piece: Piece, corner: Sequence[int], shape: Sequence[int]) -> Crop:
     """The box of that shape whose first voxel is at ``corner``, which may lie outside the piece."""
     whole = piece.shape
+    if all(start >= 0 and start + n <= side for start, n, side in zip(corner, shape, whole, strict=True)):
+        return _inside(piece, tuple(slice(int(start), int(start + n)) for start, n in zip(corner, shape, strict=True)))
     places = [_mirrored(start, n, side) for start, n, side in zip(corner, shape, whole, strict=True)]
     ranges = [start + np.arange(n) for start, n in zip(corner, shape, strict=True)]
     inside = [(at >= 0) & (at < side) for at, side in zip(ranges, whole, strict=True)]
@@ -92,10 +88,26 @@ def cut(piece: Piece, corner: Sequence[int], shape: Sequence[int]) -> Crop:
     image = np.stack([channel[take] for channel in np.asarray(piece.image[:, z, y, x])])
     labels, masks = {}, {}
     for name, array in piece.labels.items():
-        labels[name] = np.where(known, np.asarray(array[z, y, x])[take], 0)
+        found = np.asarray(array[z, y, x])[take]
+        labels[name] = np.where(known, found, found.dtype.type(0))
         here = piece.masks.get(name)
-        masks[name] = known if here is None else known & np.asarray(here[z, y, x])[take].astype(bool)
+        masks[name] = known.copy() if here is None else known & np.asarray(here[z, y, x])[take].astype(bool)
     return Crop(image, labels, masks, piece.spacing)
+
+
+def _inside(piece: Piece, box: tuple[slice, ...]) -> Crop:
+    """A crop that needs nothing beyond the piece: views of arrays, and of labels that are known all over a single
+    True."""
+    masks = {}
+    for name in piece.labels:
+        here = piece.masks.get(name)
+        if here is None:
+            masks[name] = np.broadcast_to(np.True_, tuple(s.stop - s.start for s in box))
+        else:
+            masks[name] = np.asarray(here[box]).astype(bool, copy=False)
+    of_image = (slice(None), *box)
+    image = np.asarray(piece.image[of_image])
+    return Crop(image, {name: np.asarray(array[box]) for name, array in piece.labels.items()}, masks, piece.spacing)
 
 
 def _mirrored(start: int, n: int, side: int) -> np.ndarray:
@@ -122,15 +134,6 @@ class Sampler(Kind):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Uniform(Sampler):
-    """Each crop that lies inside a piece is as likely as any other; pieces by the number of their crops and weight."""
-
-    def draw(
-        self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: Any
-    ) -> tuple[int, tuple[int, int, int]]:
-        room = np.array([[max(n - s, 0) + 1 for n, s in zip(p.shape, shape, strict=True)] for p in pieces])
-        share = room.prod(1) * np.array([p.weight for p in pieces])
-        chosen = int(rng.choice(len(pieces), p=share / share.sum()))
-        z, y, x = (int(rng.integers(n)) for n in room[chosen])
-        return chosen, (z, y, x)
+def room(piece: Piece, shape: Shape) -> np.ndarray:
+    """How many corners a crop may have along each axis; one, where the piece is smaller."""
+    return np.array([max(n - s, 0) + 1 for n, s in zip(piece.shape, shape, strict=True)])
