@@ -393,3 +393,32 @@ def test_tiles_are_as_large_as_the_context_asks_for():
     far = nn.Geometry((1, 400, 400), (1, 8, 8), (0, 0, 0), (1, 8, 8))
     _, y, _ = _layout.layout(far, (50, 500, 500), (1, 64, 64), Inference())
     assert (y.tile, y.step, y.lead) == (64, 32, 16)
+
+
+@pytest.mark.parametrize("symmetries", ["flips", "xy8", "xy8z"])
+def test_descriptors_of_shape_turn_with_the_tile(symmetries):
+    """An ellipsoid that lies askew, turned: its offset, variances and correlations are those of the turned one."""
+    from emfast.inference._symmetry import group, moves
+
+    class Descriptors(Target):
+        names = (
+            *("offset z", "offset y", "offset x", "variance z", "variance y", "variance x"),
+            *("correlation zy", "correlation zx", "correlation yx", "size"),
+        )
+
+    def of(points):
+        covariance, mean = np.cov(points, bias=True), points.mean(1)
+        pairs = [covariance[a, b] for a, b in ((0, 1), (0, 2), (1, 2))]
+        signed = [*(mean / 2 + 0.5), *np.diag(covariance), *(np.array(pairs) / 2 + 0.5), 1.0]
+        return torch.tensor(signed)
+
+    points = np.random.default_rng(0).normal(size=(3, 50)) * [[0.1], [0.2], [0.3]] + [[0.1], [0.3], [-0.2]]
+    points[1] += points[0] + 0.5 * points[2]
+    head = Head("shape", Descriptors(), ())
+    for member in group(symmetries):
+        turned = points[[0, 2, 1]] if member.transposed else points.copy()
+        for axis in member.flips:
+            turned[axis] *= -1
+        seen = of(turned)
+        back = [2 * m.centre - seen[m.source] if m.turned else seen[m.source] for m in moves(head, member)]
+        torch.testing.assert_close(torch.stack(back), of(points))

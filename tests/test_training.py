@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
 import emfast  # noqa: E402
-from emfast import training  # noqa: E402
+from emfast import _locks, training  # noqa: E402
 from emfast.errors import AnotherJob, Diverged, InUse  # noqa: E402
 from emfast.nn.losses import BinaryCrossEntropy  # noqa: E402
 from emfast.recipes import Head, Method, Optimiser, Term  # noqa: E402
@@ -107,7 +107,7 @@ def test_what_is_asked_of_another_run_is_refused(tmp_path):
         go(tmp_path, data=tissue(seed=3))
     with pytest.raises(AnotherJob, match=r"another seed \(0; now 1\)"):
         go(tmp_path, seed=1)
-    with emfast._engine.journal.alone(str(tmp_path / ".lock"), "run"), pytest.raises(InUse):
+    with _locks.alone(str(tmp_path / ".lock"), "run"), pytest.raises(InUse):
         go(tmp_path)
 
 

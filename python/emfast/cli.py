@@ -1,8 +1,8 @@
-"""The command line, verb first, with the names and defaults of the calls. The verbs on volumes are in the modules
-``_cli_…``; ``info``, ``doctor`` and ``demo`` are here.
+"""The command line, verb first, with the names and defaults of the calls. The verbs on volumes are in the
+package ``_cli``; ``info``, ``doctor`` and ``demo`` are here.
 
-A mistake of the user's ends with one line and exit code 2, Ctrl-C with 130, a failed check of ``doctor`` and blocks
-that failed with 1.
+A mistake of the user's ends with one line and exit code 2, Ctrl-C with 130, a failed check of ``doctor``, blocks
+that failed and training that diverged with 1.
 """
 
 from __future__ import annotations
@@ -16,18 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import (
-    __version__,
-    _cli_arrays,
-    _cli_bench,
-    _cli_convert,
-    _cli_data,
-    _cli_evaluate,
-    _cli_mesh,
-    _cli_segment,
-    _cli_view,
-)
-from ._cli_options import add_threads
+from . import __version__
+from ._cli import arrays, bench, convert, data, evaluate, mesh, networks, segment, view
+from ._cli.options import add_threads
 
 __all__ = ["main"]
 
@@ -54,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_threads(verb)
     verb.set_defaults(run=demo)
 
-    for module in (_cli_segment, _cli_arrays, _cli_mesh, _cli_convert, _cli_evaluate, _cli_data, _cli_view, _cli_bench):
+    for module in (networks, segment, arrays, mesh, convert, evaluate, data, view, bench):
         module.add(verbs)
 
     chosen = parser.parse_args(arguments)
@@ -89,9 +80,9 @@ def _one_line(message: Any, *_: Any, **__: Any) -> str:
 
 def _code_of(error: Exception) -> int | None:
     """The exit code of what was raised; None of what should not have been."""
-    from .errors import BlocksFailed, DeviceUnavailable, InUse
+    from .errors import BlocksFailed, DeviceUnavailable, Diverged, InUse
 
-    if isinstance(error, BlocksFailed):
+    if isinstance(error, (BlocksFailed, Diverged)):
         return 1
     told = (ValueError, TypeError, KeyError, OSError, MemoryError, ModuleNotFoundError, DeviceUnavailable, InUse)
     return 2 if isinstance(error, told) else None

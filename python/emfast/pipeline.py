@@ -136,6 +136,7 @@ def segment(
     source: Any,
     target: Any = None,
     *,
+    model: Any = None,
     thresholds: float | Sequence[float] | None = None,
     recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     mask: Any = None,
@@ -160,6 +161,9 @@ def segment(
     target : array, Volume, place or a list of these, optional
         Written: one for each threshold. For several thresholds a single place of a Zarr or HDF5 file serves too; the
         volumes are then named after the thresholds, as in ``segments.zarr/0.5``. New arrays if there is none.
+    model : Model or path of a run, optional
+        Then the source is an image, which is predicted first; see :func:`emfast.inference.segment_image`. Watershed
+        and agglomeration are as the model's recipe has them.
     thresholds : float or sequence of float, optional
         Segments are merged while their score is this or more; by default those of the recipe.
     recipe : Recipe, mapping or path of a YAML file, optional
@@ -189,6 +193,15 @@ def segment(
     >>> emfast.segment(affinities, thresholds=0.5)
     array([[1, 1, 2, 2, 2]], dtype=uint32)
     """
+    if model is not None:
+        if recipe is not None or mask is not None or order is not None:
+            raise ValueError("recipe, mask and order must be None where there is a model")
+        from .inference import segment_image
+
+        given: dict[str, Any] = {"memory": memory, "workers": workers, "client": client, "progress": progress}
+        decoding = {} if thresholds is None else {"threshold": thresholds}
+        given |= {"retries": retries, "on_corrupt": on_corrupt, "work": work, "block": block, "decoding": decoding}
+        return segment_image(model, source, target, **given)
     settings = _recipe(recipe, thresholds)
     engine = {
         "memory": memory,

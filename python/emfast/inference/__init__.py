@@ -2,5 +2,6 @@
 
 from ._model import Model
 from ._predict import predict
+from ._segment import segment_image
 
-__all__ = ["Model", "predict"]
+__all__ = ["Model", "predict", "segment_image"]

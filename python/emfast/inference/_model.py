@@ -27,7 +27,7 @@ class Model:
     spacing : (z, y, x) in nanometres
         Of the training images.
     decode : callable or None
-        Makes labels of the outputs: that of the recipe.
+        Makes labels of the outputs: that of the recipe, or one that the targets of the method ask for.
     recipe : str or None
     place : str
         Where it was read.

@@ -9,6 +9,7 @@ does). A component of a vector becomes that of another axis, or its opposite.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,16 @@ from ..recipes import Head
 __all__ = ["Symmetry", "group", "moves", "shift_of"]
 
 Offset = tuple[int, int, int]
-Move = tuple[int, int, Offset]  # from which channel, with which sign, found how far away
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where a channel comes from: which, found how far away, and whether it changes its sign about ``centre``."""
+
+    source: int
+    step: Offset = (0, 0, 0)
+    turned: bool = False
+    centre: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,22 +70,26 @@ def moves(head: Head, symmetry: Symmetry) -> list[Move] | None:
     if offsets is not None:
         return _edges([tuple(offset) for offset in offsets], symmetry, head.name)
     names = head.target.names
-    vectors = {name[-1]: k for k, name in enumerate(names) if name in ("offset z", "offset y", "offset x")}
-    if not vectors:
+    if not any(name.startswith("offset ") for name in names):
         return None
-    found: list[Move] = [(k, 1, (0, 0, 0)) for k in range(len(names))]
-    for axis, at in vectors.items():
-        unit = [int(a == axis) for a in "zyx"]
-        # Of the turned vector, the component that lies along this axis in the tile.
-        for other, source in vectors.items():
-            moved = symmetry.vector([int(a == other) for a in "zyx"])
-            along = sum(a * b for a, b in zip(moved, unit, strict=True))
-            if along:
-                found[at] = (source, along, (0, 0, 0))
-                break
-        else:
-            raise ValueError(f"symmetries must keep the offsets of head {head.name}, got one that mixes in {axis}")
-    return found
+    # Local shape descriptors are from 0 to 1, what is signed about one half; ways to a centre are about 0.
+    centre = 0.5 if any(name.startswith("correlation ") for name in names) else 0.0
+    return [_component(name, list(names), symmetry, centre) for name in names]
+
+
+def _component(name: str, names: list[str], symmetry: Symmetry, centre: float) -> Move:
+    """Of ``offset a``, ``variance a`` or ``correlation ab``, of the axes that lie there when the tile is turned."""
+    word, _, axes = name.partition(" ")
+    if word not in ("offset", "variance", "correlation"):
+        return Move(names.index(name))
+    signed = {axis: symmetry.vector([int(a == axis) for a in "zyx"]) for axis in "zyx"}
+    there = {"zyx"[[abs(v) for v in vector].index(1)]: (axis, sum(vector)) for axis, vector in signed.items()}
+    pairs = [there[axis] for axis in axes]
+    source = "".join(sorted((axis for axis, _ in pairs), reverse=True))
+    if f"{word} {source}" not in names:
+        raise ValueError(f"symmetries must keep the channels of a head, got {name!r} without {word} {source}")
+    sign = 1 if word == "variance" else math.prod(sign for _, sign in pairs)
+    return Move(names.index(f"{word} {source}"), turned=sign < 0, centre=centre)
 
 
 def _edges(offsets: list[tuple[int, ...]], symmetry: Symmetry, name: str) -> list[Move]:
@@ -84,9 +98,9 @@ def _edges(offsets: list[tuple[int, ...]], symmetry: Symmetry, name: str) -> lis
     for offset in offsets:
         z, y, x = offset
         if offset in moved:
-            found.append((moved.index((z, y, x)), 1, (0, 0, 0)))
+            found.append(Move(moved.index((z, y, x))))
         elif (-z, -y, -x) in moved:
-            found.append((moved.index((-z, -y, -x)), 1, (z, y, x)))
+            found.append(Move(moved.index((-z, -y, -x)), (z, y, x)))
         else:
             raise ValueError(f"symmetries must keep the offsets of head {name}, got one without a twin of {offset}")
     return found
@@ -96,8 +110,8 @@ def shift_of(heads: Sequence[Head], members: Sequence[Symmetry]) -> Offset:
     """How far outputs are moved along each axis at most."""
     most = [0, 0, 0]
     for head, symmetry in itertools.product(heads, members):
-        for _, _, step in moves(head, symmetry) or ():
-            most = [max(m, abs(s)) for m, s in zip(most, step, strict=True)]
+        for move in moves(head, symmetry) or ():
+            most = [max(m, abs(s)) for m, s in zip(most, move.step, strict=True)]
     z, y, x = most
     return z, y, x
 
@@ -112,6 +126,9 @@ def rearranged(output: torch.Tensor, found: list[Move] | None, edge: Offset) -> 
 
     if found is None:
         return cut(output, (0, 0, 0))
-    planes = [sign * cut(output[:, k], step) for k, sign, step in found]
+    planes = []
+    for move in found:
+        plane = cut(output[:, move.source], move.step)
+        planes.append(2 * move.centre - plane if move.turned else plane)
     more = [cut(output[:, k], (0, 0, 0)) for k in range(len(found), output.shape[1])]
     return torch.stack(planes + more, 1)

@@ -10,6 +10,7 @@ import torch
 
 from .. import _files, _settings
 from ..inference._constants import Constants
+from ..inference._decode import decoder_of
 from ..inference._model import Model
 from ..recipes import Method, get
 from ._team import device_of
@@ -71,7 +72,7 @@ def load(run: Any, which: str = "best", *, device: Any = None) -> Model:
         method=method,
         constants=Constants(**about["normalisation"]),
         spacing=tuple(about["spacing"]),
-        decode=None if recipe is None else recipe.decode,
+        decode=decoder_of(method) if recipe is None else recipe.decode,
         recipe=about["recipe"],
         place=str(path),
     )

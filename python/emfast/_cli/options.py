@@ -1,5 +1,5 @@
 """What the options of several verbs share: how they are read, and those that many verbs have. Nothing heavy is imported
-here nor by the other ``_cli`` modules before a verb runs, so that help is there at once."""
+here nor by the other modules of this folder before a verb runs, so that help is there at once."""
 
 from __future__ import annotations
 

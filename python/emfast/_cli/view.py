@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from . import _files
-from ._cli_options import spacing
+from .. import _files
+from .options import spacing
 
 __all__ = ["add"]
 
@@ -45,8 +45,8 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    from . import viewing
-    from .volumes import open_volume
+    from .. import viewing
+    from ..volumes import open_volume
 
     places: list[tuple[str, str | None]] = [(place, None) for place in chosen.volumes]
     places += [(place, kind) for kind in viewing.KINDS for place in getattr(chosen, kind)]

@@ -1,4 +1,4 @@
-"""``emfast segment``: from affinities to segments, whatever their size."""
+"""``emfast segment``: from affinities to segments, whatever their size; from an image by a trained network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from ._cli_blocks import client_of, nonzero, options_of
-from ._cli_options import add_threads, blocks, numbers
+from .blocks import client_of, nonzero, options_of
+from .options import add_threads, blocks, numbers
 
 __all__ = ["add"]
 
@@ -24,8 +24,12 @@ def add(verbs: Any) -> None:
         "docs/volumes.md, how it works in docs/scale.md.",
         parents=[blocks()],
     )
-    verb.add_argument("source", metavar="AFFINITIES", help="nearest ones, (3, z, y, x)")
+    verb.add_argument("source", metavar="AFFINITIES", help="nearest ones, (3, z, y, x); an image with --model")
     verb.add_argument("target", metavar="OUT", help="with several thresholds a .zarr or .h5 file: an array for each")
+    verb.add_argument("--model", metavar="RUN", help="folder of a run: AFFINITIES is then an image, predicted first")
+    verb.add_argument(
+        "--decoding", action="append", default=[], metavar="KEY=VALUE", help="of the decoder of the model's recipe"
+    )
     verb.add_argument("--recipe", metavar="FILE.yaml", help="settings (default: those of emfast.segment)")
     verb.add_argument(
         "--threshold",
@@ -45,8 +49,12 @@ def add(verbs: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    from . import pipeline
+    from .. import pipeline
 
+    if chosen.model:
+        return _by_model(chosen)
+    if chosen.decoding:
+        raise ValueError("--decoding needs --model, whose decoder it is for")
     recipe = _recipe(chosen)
     shared = {**options_of(chosen), "recipe": recipe, "on_corrupt": chosen.on_corrupt}
     start = time.perf_counter()
@@ -66,11 +74,35 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _by_model(chosen: argparse.Namespace) -> int:
+    """From an image, by a trained network."""
+    from .. import inference
+    from .networks import settings_of
+
+    for name in ("recipe", "mask", "dry_run"):
+        if getattr(chosen, name):
+            raise ValueError(f"--{name.replace('_', '-')} must be left out with --model")
+    decoding = settings_of(chosen.decoding, "--decoding")
+    if chosen.threshold is not None:
+        if len(chosen.threshold) > 1:
+            raise ValueError(f"--threshold must be one with --model, got {len(chosen.threshold)}")
+        decoding["threshold"] = chosen.threshold[0]
+    decoding |= {n: getattr(chosen, n) for n in ("score", "low", "high") if getattr(chosen, n) is not None}
+    options = {**options_of(chosen), "on_corrupt": chosen.on_corrupt, "work": chosen.work, "decoding": decoding}
+    start = time.perf_counter()
+    with client_of(chosen.dask) as client:
+        found = inference.segment_image(chosen.model, chosen.source, chosen.target, client=client, **options)
+    seconds = time.perf_counter() - start
+    print(f"{found.uri}: {found.shape} {found.dtype}")
+    print(f"{seconds:.1f} s, {found.size / max(seconds, 1e-9) / 1e6:.3g} Mvoxels/s")
+    return 0
+
+
 def _recipe(chosen: argparse.Namespace) -> Any:
     """The recipe of the file, or the default one, with what was said beside it."""
     from dataclasses import replace
 
-    from . import pipeline
+    from .. import pipeline
 
     recipe = pipeline.read_recipe(chosen.recipe) if chosen.recipe else pipeline.Recipe()
     limits = {name: getattr(chosen, name) for name in ("low", "high") if getattr(chosen, name) is not None}

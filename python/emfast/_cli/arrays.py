@@ -1,5 +1,5 @@
 """The verbs that are one operation on a volume, as ``components``, ``distance`` or ``statistics``: in memory, or block
-by block (see ``_cli_blocks``), with the same result."""
+by block (see ``blocks``), with the same result."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from . import _files
-from ._cli_blocks import EPILOG, anew, asked, engine, grows, in_blocks, nonzero, stem_of
-from ._cli_options import add_threads, blocks, spacing
+from .. import _files
+from .blocks import EPILOG, anew, asked, engine, grows, in_blocks, nonzero, stem_of
+from .options import add_threads, blocks, spacing
 
 __all__ = ["add"]
 
@@ -184,7 +184,7 @@ def remap(chosen: argparse.Namespace) -> int:
         raise ValueError("--table or --tree must be given, one of them")
     missing = chosen.missing if chosen.missing in ("error", "keep") else _whole(chosen.missing, "--missing")
     if chosen.tree is not None:
-        from .trees import MergeTree
+        from ..trees import MergeTree
 
         table: Any = MergeTree.load(chosen.tree).cut(chosen.threshold)
         missing = 0 if missing == "error" else missing
@@ -231,7 +231,7 @@ def _volume(
 
 
 def agglomerate(chosen: argparse.Namespace) -> int:
-    from ._options import number_of
+    from .._options import number_of
 
     if chosen.tree and not chosen.tree.endswith(".npz"):
         raise ValueError(f"--tree must be a file that ends in .npz, got {chosen.tree!r}")
@@ -244,7 +244,7 @@ def agglomerate(chosen: argparse.Namespace) -> int:
 def _agglomerate_array(chosen: argparse.Namespace) -> int:
     import emfast
 
-    from .trees import needs_histograms
+    from ..trees import needs_histograms
 
     histogram = needs_histograms(chosen.score)
     with _Work(chosen, chosen.source) as work:
@@ -269,9 +269,9 @@ def _agglomerate_blocks(chosen: argparse.Namespace, stem: str) -> int:
     """The same steps, each with a folder of its own; what they read of each other is checked, and never skipped."""
     import emfast
 
-    from .blocks import verified
-    from .blockwise._run import claim
-    from .trees import is_reducible
+    from ..blocks import verified
+    from ..blockwise._run import claim
+    from ..trees import is_reducible
 
     blockwise = emfast.blockwise
     _check_places(chosen)
@@ -465,7 +465,7 @@ def _save_array(out: str, result: Any) -> str:
 
 def _check_places(chosen: argparse.Namespace) -> None:
     """What is written can be, and does not take the place of what is read or written before."""
-    from .volumes import parse
+    from ..volumes import parse
 
     options = {name: getattr(chosen, name, None) for name in ("tree", "fragments", "mask")}
     places = {"the input": chosen.source, **{f"--{k}": v for k, v in options.items() if v}}

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from ._cli_options import spacing
+from .options import spacing
 
 __all__ = ["add"]
 
@@ -55,9 +55,9 @@ def add(verbs: Any) -> None:
 
 
 def _list(_: argparse.Namespace) -> int:
-    from .data import _own
-    from .data._fetching import place_of, read_record
-    from .data._registry import DATASETS
+    from ..data import _own
+    from ..data._fetching import place_of, read_record
+    from ..data._registry import DATASETS
 
     rows = [("name", "what", "voxel nm (z, y, x)", "here")]
     for d in DATASETS.values():
@@ -74,9 +74,9 @@ def _list(_: argparse.Namespace) -> int:
 def _info(chosen: argparse.Namespace) -> int:
     import textwrap
 
-    from .data import _own
-    from .data._fetching import info, place_of
-    from .data._registry import DATASETS
+    from ..data import _own
+    from ..data._fetching import info, place_of
+    from ..data._registry import DATASETS
 
     if chosen.name not in DATASETS and chosen.name in _own.names():
         print(f"{chosen.name}: your own, in {_own.path_of(chosen.name)}")
@@ -115,8 +115,8 @@ def voxels(spacing: tuple[float, ...] | None) -> str:
 
 
 def _get(chosen: argparse.Namespace) -> int:
-    from .data import _fetching
-    from .data._download import Settings
+    from ..data import _fetching
+    from ..data._download import Settings
 
     d = _fetching.info(chosen.name)
     folder = _fetching.place_of(chosen.name, chosen.to)
@@ -138,7 +138,7 @@ def _get(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    from .data import _fetching, _own
+    from ..data import _fetching, _own
 
     if chosen.name in _own.names():
         for sample in _own.load(chosen.name):
@@ -147,7 +147,7 @@ def _check(chosen: argparse.Namespace) -> int:
     with _Lines() as lines:
         states = _fetching.check(chosen.name, chosen.to, progress=lines)
     if not states:  # brought by hand: nothing is known but whether it can be read
-        from .data import open as open_dataset
+        from ..data import open as open_dataset
 
         found = open_dataset(chosen.name, _fetching.place_of(chosen.name, chosen.to))
         print(f"{len(found)} {'sample' if len(found) == 1 else 'samples'} can be opened; no checksums are known")
@@ -160,7 +160,7 @@ def _check(chosen: argparse.Namespace) -> int:
 
 
 def _add(chosen: argparse.Namespace) -> int:
-    from .data import _own
+    from ..data import _own
 
     path = _own.add(
         chosen.name,
@@ -204,7 +204,7 @@ class _Lines:
             self.bar.__exit__()
 
     def __call__(self, name: str, done: int, total: int) -> None:
-        from ._progress import Progress
+        from .._progress import Progress
 
         if self.bar is None or self.bar.words != name:
             if self.bar is not None:

@@ -6,8 +6,8 @@ import argparse
 import time
 from typing import Any
 
-from ._cli_blocks import client_of, options_of
-from ._cli_options import add_threads, engine, sides, spacing
+from .blocks import client_of, options_of
+from .options import add_threads, engine, sides, spacing
 
 __all__ = ["add"]
 
@@ -53,7 +53,7 @@ def _window(text: str) -> tuple[slice, ...]:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    from .conversion import convert
+    from ..conversion import convert
 
     names = ("dtype", "chunks", "shards", "codec", "window", "spacing", "offset", "axes", "level", "overwrite")
     options = {name: getattr(chosen, name) for name in (*names, "on_corrupt")} | options_of(chosen)

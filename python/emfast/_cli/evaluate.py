@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from . import _files
-from ._cli_options import add_threads, numbers, sides, spacing
-from ._progress import Progress
+from .. import _files
+from .._progress import Progress
+from .options import add_threads, numbers, sides, spacing
 
 __all__ = ["add"]
 
@@ -61,8 +61,8 @@ def add(verbs: Any) -> None:
 def run(chosen: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from . import metrics
-    from ._options import integer_of
+    from .. import metrics
+    from .._options import integer_of
 
     if chosen.list:
         for protocol in metrics.PROTOCOLS.values():
@@ -133,7 +133,7 @@ def _write_map(chosen: argparse.Namespace, truth: Any, labels: Any, errors: Any,
     """The class of every voxel, into a file that appears when all is written."""
     import json
 
-    from . import _targets, metrics
+    from .. import _targets, metrics
 
     meanings = {kind.name.lower(): int(kind) for kind in metrics.ErrorClass}
     about = {"classes": json.dumps(meanings), "protocol": chosen.protocol, "shift_nm": chosen.shift or 0.0}
@@ -146,7 +146,7 @@ def _write_map(chosen: argparse.Namespace, truth: Any, labels: Any, errors: Any,
 
 def _check_options(chosen: argparse.Namespace, objects: bool) -> None:
     """Options that want others, or objects."""
-    from ._options import number_of
+    from .._options import number_of
 
     if chosen.image and not chosen.report:
         raise ValueError("--image needs --report, which shows it")
@@ -163,7 +163,7 @@ def _check_options(chosen: argparse.Namespace, objects: bool) -> None:
 
 def _check_targets(chosen: argparse.Namespace) -> None:
     """Each file that is written must be one of its own."""
-    from . import _targets
+    from .. import _targets
 
     taken = [place for place in (chosen.truth, chosen.labels, chosen.mask, chosen.image) if place is not None]
     if chosen.error_map:

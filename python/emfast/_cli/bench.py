@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import __version__, _files
-from ._cli_options import add_threads
-from ._progress import Progress
+from .. import __version__, _files
+from .._progress import Progress
+from .options import add_threads
 
 __all__ = ["add", "steps"]
 
@@ -61,8 +61,8 @@ def run(chosen: argparse.Namespace) -> int:
     import platform
     import statistics
 
-    from . import _native
-    from ._options import integer_of
+    from .. import _native
+    from .._options import integer_of
 
     size, rounds = integer_of(chosen.size, "--size", 1, 4096), integer_of(chosen.rounds, "--rounds", 1)
     if chosen.json and (chosen.json.is_dir() or not chosen.json.absolute().parent.is_dir()):

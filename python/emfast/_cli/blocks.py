@@ -26,8 +26,8 @@ def asked(chosen: argparse.Namespace) -> bool:
 
 def grows(place: str) -> bool:
     """Whether a volume there is written block by block, and is there from the start."""
-    from .volumes import parse
-    from .volumes._formats import in_place
+    from ..volumes import parse
+    from ..volumes._formats import in_place
 
     try:
         return in_place(parse(place, new=not os.path.exists(place)).format)
@@ -37,7 +37,7 @@ def grows(place: str) -> bool:
 
 def in_blocks(chosen: argparse.Namespace) -> bool:
     """Whether OUT is made block by block: it is written so, or that is asked for."""
-    from .volumes import parse
+    from ..volumes import parse
 
     found = parse(chosen.out, new=True)
     if not found.remote and not os.path.isdir(os.path.dirname(found.path) or "."):
@@ -47,7 +47,7 @@ def in_blocks(chosen: argparse.Namespace) -> bool:
 
 def stem_of(out: str) -> str:
     """What files beside a volume begin with."""
-    from .blockwise._run import beside
+    from ..blockwise._run import beside
 
     return beside(out, "")[:-1]
 
@@ -71,8 +71,8 @@ def engine(chosen: argparse.Namespace, stem: str | None = None) -> Iterator[dict
     """
     import shutil
 
-    from ._engine.mended import Notes
-    from .blockwise._run import beside
+    from .._engine.mended import Notes
+    from ..blockwise._run import beside
 
     folder = chosen.work or (beside(chosen.out, "work") if stem is None else f"{stem}.work")
     new = not os.path.exists(folder)
@@ -99,7 +99,7 @@ def anew(run: Callable[[argparse.Namespace, str], int], chosen: argparse.Namespa
     or another source, and nobody asked for the folder."""
     import shutil
 
-    from .errors import AnotherJob
+    from ..errors import AnotherJob
 
     try:
         return run(chosen, stem)
@@ -133,7 +133,7 @@ def nonzero(place: str | None, stack: ExitStack) -> Any:
     """The mask at a place: where it is not 0. Nothing is read yet."""
     if place is None:
         return None
-    from .volumes import open_volume
+    from ..volumes import open_volume
 
     return _Nonzero(stack.enter_context(open_volume(place)))
 

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import _files
-from ._cli_blocks import anew, engine
-from ._cli_options import blocks, ids, spacing
-from ._progress import Progress
+from .. import _files
+from .._progress import Progress
+from .blocks import anew, engine
+from .options import blocks, ids, spacing
 
 __all__ = ["add"]
 
@@ -47,11 +47,11 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace, stem: str) -> int:
-    from . import blockwise, meshes
-    from ._engine.mended import mended
-    from .blockwise._labels import most_voxels
-    from .blockwise._run import Engine
-    from .volumes import open_volume
+    from .. import blockwise, meshes
+    from .._engine.mended import mended
+    from ..blockwise._labels import most_voxels
+    from ..blockwise._run import Engine
+    from ..volumes import open_volume
 
     with engine(chosen, stem) as shared, open_volume(chosen.labels) as labels:
         if chosen.dry_run:

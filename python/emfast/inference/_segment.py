@@ -1,0 +1,219 @@
+"""From an image to segments by a model: predicted, then decoded, whatever lies between in a folder."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._engine.plan import bytes_of, in_words
+from ..blocks import map_blocks
+from ..blockwise._run import beside, claim, is_place
+from ..recipes import Head
+from ._decode import affinities_of, nearest
+from ._model import Model
+from ._predict import predict
+
+__all__ = ["segment_image"]
+
+_KIND = "emfast.segment with a model"
+_COPIES = 3  # of the outputs, in float32, that a decoder takes
+
+
+def segment_image(
+    model: Any,
+    source: Any,
+    target: Any = None,
+    *,
+    work: Any = None,
+    decoding: Mapping[str, Any] | None = None,
+    memory: str | float | None = None,
+    workers: int | None = None,
+    client: Any = None,
+    block: Any = "auto",
+    on_corrupt: str = "error",
+    progress: Any = None,
+    **options: Any,
+) -> Any:
+    """Segments of an image.
+
+    Where the model's decoder is watershed and agglomeration of nearest affinities (it has the parameters ``threshold``,
+    ``low`` and ``high``), affinities are written as uint8 into the folder ``work`` and :func:`emfast.segment` does the
+    rest block by block, whatever the size. Other decoders work in memory, and a volume that does not fit there is
+    refused before anything runs.
+
+    Parameters
+    ----------
+    model : Model or path of a run
+    source : array, Volume or place, (z, y, x) or (c, z, y, x)
+    target : place, optional
+        Where segments are written; an array comes back without one.
+    work : path, optional
+        For what lies between, kept; by default ``<target>.work``, or memory where there is no target.
+    decoding : mapping, optional
+        Parameters of the decoder in the place of its defaults.
+    memory, workers, client, block, on_corrupt, progress
+        As of :func:`emfast.map_blocks`.
+    options
+        Others of :func:`emfast.predict`.
+
+    Returns
+    -------
+    segments : array, or the target opened
+    """
+    if isinstance(model, (str, os.PathLike)):
+        from ..training import load
+
+        model = load(model)
+    if model.decode is None:
+        raise ValueError("model must have a decoder, got one whose recipe and targets say none: use emfast.predict")
+    given = dict(decoding or {})
+    known = _parameters(model)
+    for name in given:
+        if name not in known:
+            raise ValueError(f"decoding must be of {', '.join(known)}, got {name!r}")
+    if target is not None and not is_place(target):
+        raise TypeError(f"target must be a place, got {type(target).__name__}")
+    folder = _folder(work, target)
+    shared = {"memory": memory, "workers": workers, "client": client, "on_corrupt": on_corrupt, "progress": progress}
+    head = _by_agglomeration(model)
+    if head is not None:
+        made = _Blockwise(model, head, known | given, folder)
+        return made.run(source, target, block, shared, options)
+    _check_room(model, source, memory)
+    outputs = predict(model, source, _place(folder, "prediction.zarr"), block=block, **shared, **options)
+    arrays = {name: np.asarray(volume[...], np.float32) for name, volume in outputs.items()}
+    spacing = getattr(source, "spacing", None) or model.spacing
+    labels = model.decode(arrays, spacing=spacing, **given)
+    return labels if target is None else _saved(target, labels, next(iter(outputs.values())))
+
+
+def _parameters(model: Model) -> dict[str, Any]:
+    """Of a decoder, with their defaults."""
+    found = inspect.signature(model.decode).parameters.values() if model.decode else ()
+    return {p.name: p.default for p in found if p.default is not p.empty and p.name != "spacing"}
+
+
+def _by_agglomeration(model: Model) -> Head | None:
+    """The head whose nearest affinities are watershed and agglomerated; None where another thing is done."""
+    if not {"threshold", "low", "high"} <= set(_parameters(model)):
+        return None
+    return next((head for head in model.method.heads if affinities_of(head)), None)
+
+
+def _folder(work: Any, target: Any) -> str | None:
+    if work is None and target is None:
+        return None
+    folder = beside(os.fspath(target), "work") if work is None else os.fspath(work)
+    claim(folder, _KIND)
+    return folder
+
+
+def _place(folder: str | None, name: str) -> str | None:
+    return None if folder is None else os.path.join(folder, name)
+
+
+@dataclass(frozen=True)
+class _Blockwise:
+    """Watershed and agglomeration of what is predicted, block by block."""
+
+    model: Model
+    head: Head
+    decoding: dict[str, Any]
+    folder: str | None
+
+    def run(self, source: Any, target: Any, block: Any, shared: dict[str, Any], options: dict[str, Any]) -> Any:
+        from .. import pipeline
+
+        names: Sequence[str] = (self.head.name,)
+        place = _place(self.folder, "prediction.zarr")
+        found = predict(self.model, source, place, heads=names, dtype="uint8", block=block, **shared, **options)
+        affinities = self._nearest(found[self.head.name], shared)
+        return pipeline.segment(
+            affinities, target, recipe=self._recipe(), work=_place(self.folder, "segments"), **shared
+        )
+
+    def _recipe(self) -> Any:
+        from .. import pipeline
+
+        watershed = {name: self.decoding[name] for name in ("low", "high")}
+        if "per_section" in self.decoding:
+            watershed["per_section"] = self.decoding["per_section"]
+        thresholds = (float(self.decoding["threshold"]),)
+        agglomeration = pipeline.Agglomeration(score=self.decoding.get("score", "mean"))
+        return pipeline.Recipe(thresholds, pipeline.Watershed(**watershed), agglomeration)
+
+    def _nearest(self, volume: Any, shared: dict[str, Any]) -> Any:
+        """The nearest affinities, looking back, as :func:`emfast.segment` takes them."""
+        if _is_plain(self.head):
+            return volume
+        shape = tuple(volume.shape[1:])
+        if self.folder is None:
+            return nearest(self.head, np.asarray(volume))
+        from ..volumes import open_volume
+
+        place = _place(self.folder, "affinities.zarr")
+        assert place is not None
+        sides = tuple(getattr(volume, "shards", None) or (1, *shape))[1:]
+        more = {"shards": (3, *sides), "chunks": (3, *tuple(volume.chunks)[1:]), "spacing": volume.spacing}
+        with open_volume(place, mode="w", shape=(3, *shape), dtype="uint8", axes="czyx", **more) as out:
+            told = {name: value for name, value in shared.items() if name not in ("progress", "on_corrupt")}
+            map_blocks(_Nearest(self.head), volume, out, shape=shape, block=sides, halo=1, **told)
+        return open_volume(place)
+
+
+def _is_plain(head: Head) -> bool:
+    from ..edges import NEAREST
+
+    return tuple(tuple(step) for step in getattr(head.target, "offsets", ())) == NEAREST
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """Of a block with a halo of one."""
+
+    head: Head
+
+    def __call__(self, voxels: np.ndarray) -> np.ndarray:
+        return nearest(self.head, voxels)
+
+
+def _check_room(model: Model, source: Any, memory: Any) -> None:
+    """That outputs fit into memory, before anything runs."""
+    from ..volumes import open_volume
+
+    shape = open_volume(source).shape if is_place(source) else source.shape
+    outputs = sum(head.outputs for head in model.method.heads)
+    wanted = 4 * _COPIES * outputs * math.prod(shape[-3:])
+    room = bytes_of(memory) if memory is not None else _available()
+    if wanted > room:
+        raise MemoryError(
+            f"source must fit into memory for the decoder of {model.recipe or 'this model'}: it takes about "
+            f"{in_words(wanted)}, and there are {in_words(room)}. Predict it and decode parts, or use a recipe of "
+            "affinities, which is decoded block by block"
+        )
+
+
+def _available() -> int:
+    """Bytes of memory that are free."""
+    try:
+        with open("/proc/meminfo") as file:
+            line = next(line for line in file if line.startswith("MemAvailable"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):  # not Linux
+        return 1 << 62
+
+
+def _saved(target: Any, labels: Any, like: Any) -> Any:
+    from ..volumes import open_volume
+
+    found = np.asarray(labels)
+    spacing = getattr(like, "spacing", None)
+    with open_volume(target, mode="w", shape=found.shape, dtype=found.dtype, spacing=spacing) as volume:
+        volume[...] = found
+    return open_volume(target)
