@@ -14,10 +14,9 @@ from ..nn import Level
 from ..seeds import seeded_watershed
 from ._decoders import Between, Outputs, Probability, Voxels, components
 
-__all__ = ["HALF", "PLANE", "Sections", "cells", "levels", "objects"]
+__all__ = ["HALF", "PLANE", "cells", "levels", "objects"]
 
 PLANE, HALF = (1, 3, 3), (1, 2, 2)
-Sections = Annotated[int, Between(0, 4)]
 
 
 def levels(*widths: int, dropout: Sequence[float] = (), **more: Any) -> tuple[Level, ...]:
@@ -43,8 +42,11 @@ def cells(
     least: Annotated[int, Between(1, 200)] = 1,
     below: Voxels = 0,
 ) -> Any:
-    """What head ``membrane`` encloses in each section, from ``least`` voxels on; grown until membranes are thin, as scores of
-    membranes take them; and linked from section to section where it overlaps."""
+    """Cells of each section are what membranes enclose, grown until membranes are thin, as scores of them take it; they
+    are linked from section to section where they overlap.
+
+    Cells of fewer than ``least`` voxels in a section do not grow.
+    """
     membrane = np.asarray(outputs["membrane"][0], np.float32)
     seeds = np.zeros(membrane.shape, np.int64)
     for inside, section in zip(membrane < threshold, seeds, strict=True):

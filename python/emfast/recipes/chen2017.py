@@ -4,7 +4,7 @@ which the first two see 15 voxels, at half the resolution. It learns from a hand
 from __future__ import annotations
 
 from ..augmentation import flips
-from ..nn import Level, Plain, UNet
+from ..nn.fcn import FCN, FCNLayer
 from ..nn.losses import SquaredError
 from ..targets import Semantic
 from ._blocks import segment_components
@@ -13,13 +13,9 @@ from ._sections import HALF
 from ._sections import objects as decode
 
 
-def _levels(width: int, side: int) -> tuple[Level, ...]:
-    wide, dense = (1, side, side), Plain(1, first=(1, 1, 1))
-    return (
-        Level(width, kernel=wide, stride=HALF, decoder_blocks=0),
-        Level(width, kernel=wide, stride=(1, 1, 1), decoder_blocks=0),
-        Level(width, kernel=(1, 3, 3), stride=(1, 1, 1), block=dense, decoder_blocks=0),
-    )
+def layers(width: int, side: int) -> tuple[FCNLayer, ...]:
+    wide = (1, side, side)
+    return FCNLayer(width, wide, HALF), FCNLayer(width, wide), FCNLayer(width, (1, 1, 1))
 
 
 RECIPE = Recipe(
@@ -30,7 +26,7 @@ RECIPE = Recipe(
     number=3,
     task="mitochondria, or another kind of feature; a network for each",
     method=Method(
-        network=UNet(levels=_levels(40, 15), block=Plain(1), skip="none", up="constant", norm="none"),
+        network=FCN(layers=layers(40, 15), padding="same"),
         heads=(Head("mask", Semantic(), (Term(SquaredError(activation="sigmoid")),)),),
         patch=(1, 64, 64),
         augmentation=flips("xy8"),
@@ -40,8 +36,8 @@ RECIPE = Recipe(
     ),
     decode=decode,
     segment=segment_components,
-    changed="The fourth convolution is the head, of one voxel. Several features are not joined by their largest "
-    "value: each recipe says what it finds.",
+    changed="The fourth convolution is the head, of one voxel; its output is interpolated to full resolution. Several "
+    "features are not joined by their largest value: each model says what it finds.",
     unknown="Width, the last two kernels, loss, optimiser, batch and steps: ours. The paper reports no scores.",
-    small={"network.levels": _levels(8, 7), "batch": 1},
+    small={"network.layers": layers(8, 7), "batch": 1},
 )

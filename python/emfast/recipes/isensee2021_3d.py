@@ -21,8 +21,10 @@ RECIPE = Recipe(
     unknown=UNKNOWN,
     small={
         "network.auxiliary": 1,
-        "network.levels": levels(8, 16, 32, 32, axes=3),
+        "network.levels": levels(4, 8, 16, 16, axes=3),
         "auxiliary": (0.5,),
+        "optimiser.rate": 0.05,
+        "optimiser.momentum": 0.9,
         "patch": (16, 32, 32),
         "batch": 1,
     },
