@@ -17,7 +17,7 @@ from .. import _settings, nn
 from .._engine.grid import Block
 from .._options import integer_of
 from ..recipes import Head, Inference
-from ..sampling import _mirrored
+from ..sampling._pieces import _mirrored
 from ._engine import Runner, middle, reduced, regions
 from ._layout import layout
 from ._model import Model

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..sampling import _mirrored
+from ..sampling._pieces import _mirrored
 
 __all__ = ["Axis", "Blend"]
 
