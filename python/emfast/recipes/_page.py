@@ -36,7 +36,7 @@ def page() -> str:
     """The whole page."""
     recipes = sorted((get(name) for name in names()), key=lambda r: (r.number or 1000, r.name))
     counts = {recipe.name: _counted(recipe.method) for recipe in recipes}
-    head = "| recipe | paper | task | network | parameters | heads | decoder |\n|---|---|---|---|---|---|---|\n"
+    head = "| recipe | no. | task | network | parameters | heads | decoder |\n|---|---|---|---|---|---|---|\n"
     rows = "".join(_row(recipe, counts[recipe.name][0]) for recipe in recipes)
     return "\n".join([TOP, head + rows, *(_part(recipe, *counts[recipe.name]) for recipe in recipes)])
 
