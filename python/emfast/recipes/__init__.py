@@ -1,9 +1,11 @@
 """Supervised methods of the literature, one short file each: ``METHOD``, ``decode`` and what is to be said of them."""
 
+from ._detection import Detection
 from ._flooding import Flooding
 from ._method import Head, Inference, Method, Normalisation, Optimiser, Procedure, Recipe, Term
 
 __all__ = [
+    "Detection",
     "Flooding",
     "Head",
     "Inference",

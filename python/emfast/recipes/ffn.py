@@ -10,20 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..augmentation import flips
-from ..labels import refit
 from ..nn import FloodFill, FloodFilling
 from ..nn.losses import BinaryCrossEntropy
 from ..sampling import FillFraction
-from ..segmentation import filter_size
 from ..targets import Instances
-from ._decoders import Outputs, Voxels
+from ._decoders import Outputs, Voxels, kept
 from ._flooding import Flooding
 from ._method import Head, Method, Optimiser, Recipe, Term
 
 
 def decode(outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), below: Voxels = 0) -> Any:
     """The objects that were grown, but for small ones."""
-    return refit(filter_size(outputs["object"][0].astype("uint32"), below=below))
+    return kept(outputs["object"][0].astype("uint32"), below)
 
 
 RECIPE = Recipe(
