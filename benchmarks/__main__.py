@@ -46,6 +46,7 @@ GROUPS = (
     "skeletons",
     "surfaces",
     "targets",
+    "augmentation",
     "blockwise",
     "volumes",
 )

@@ -9,6 +9,7 @@ from typing import Any
 from ..augmentation import Augmentation, Blur, Contrast, Flip, Gamma, Noise, Rotate, Scale
 from ..nn import Level, Plain, UNet
 from ..nn.losses import CrossEntropy, Dice
+from ..sampling import Foreground
 from ..targets import Semantic
 from ._method import Head, Inference, Method, Optimiser, Term
 
@@ -65,6 +66,7 @@ def method(widths: Sequence[int], patch: tuple[int, int, int], batch: int, axes:
                 Gamma(0.7, 1.5, probability=0.3),
             )
         ),
+        sampler=Foreground(0.33),
         optimiser=Optimiser("sgd", 1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5, schedule="poly", clip=12.0),
         inference=Inference(blend="gaussian", symmetries="flips"),
         batch=batch,

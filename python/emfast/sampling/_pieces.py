@@ -80,19 +80,22 @@ def cut(piece: Piece, corner: Sequence[int], shape: Sequence[int]) -> Crop:
     if all(start >= 0 and start + n <= side for start, n, side in zip(corner, shape, whole, strict=True)):
         return _inside(piece, tuple(slice(int(start), int(start + n)) for start, n in zip(corner, shape, strict=True)))
     places = [_mirrored(start, n, side) for start, n, side in zip(corner, shape, whole, strict=True)]
-    ranges = [start + np.arange(n) for start, n in zip(corner, shape, strict=True)]
-    inside = [(at >= 0) & (at < side) for at, side in zip(ranges, whole, strict=True)]
     z, y, x = (slice(int(p.min()), int(p.max()) + 1) for p in places)
-    take = np.ix_(*(p - p.min() for p in places))
-    known = inside[0][:, None, None] & inside[1][:, None] & inside[2]
-    image = np.stack([channel[take] for channel in np.asarray(piece.image[:, z, y, x])])
+    image = np.asarray(piece.image[:, z, y, x])
+    for axis, (at, kept) in enumerate(zip(places, (z, y, x), strict=True)):
+        if not np.array_equal(at, np.arange(kept.start, kept.stop)):
+            image = image.take(at - kept.start, axis=1 + axis)
+    there = [(max(a, 0), max(a, 0, min(a + n, m))) for a, n, m in zip(corner, shape, whole, strict=True)]
+    box = tuple(slice(a, b) for a, b in there)
+    within = tuple(slice(a - c, b - c) for (a, b), c in zip(there, corner, strict=True))
     labels, masks = {}, {}
     for name, array in piece.labels.items():
-        found = np.asarray(array[z, y, x])[take]
-        labels[name] = np.where(known, found, found.dtype.type(0))
-        here = piece.masks.get(name)
-        masks[name] = known.copy() if here is None else known & np.asarray(here[z, y, x])[take].astype(bool)
-    return Crop(image, labels, masks, piece.spacing)
+        labels[name] = np.zeros(tuple(shape), array.dtype)
+        masks[name] = np.zeros(tuple(shape), bool)
+        if all(a < b for a, b in there):
+            labels[name][within] = array[box]
+            masks[name][within] = True if name not in piece.masks else piece.masks[name][box]
+    return Crop(np.ascontiguousarray(image), labels, masks, piece.spacing)
 
 
 def _inside(piece: Piece, box: tuple[slice, ...]) -> Crop:
