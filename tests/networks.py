@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+import emfast
 from emfast import nn
+from emfast.targets import Target
 
 
 @dataclass(frozen=True)
@@ -68,3 +71,49 @@ class _Identity(nn.Module):
 
     def forward(self, image):
         return {name: image.expand(-1, n, -1, -1, -1) for name, n in self.sizes.items()}
+
+
+@dataclass(frozen=True)
+class Edges(Target):
+    """Nearest affinities, and perhaps others."""
+
+    offsets: tuple[tuple[int, ...], ...] = emfast.NEAREST
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(map(str, self.offsets))
+
+    def margin(self, spacing):
+        return tuple(max(abs(step[axis]) for step in self.offsets) for axis in range(3))
+
+    def make(self, labels, mask=None, *, spacing=(1, 1, 1)):
+        found, valid = emfast.affinities(labels, offsets=self.offsets, mask=mask, dtype="float32", return_valid=True)
+        return found, valid.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Perfect(nn.Network):
+    """Exact affinities of an image that is the labels, as logits of ±30."""
+
+    offsets: tuple[tuple[int, ...], ...] = emfast.NEAREST
+
+    def build(self, channels: int, heads: Mapping[str, int]) -> nn.Module:
+        return _Perfect(self.offsets, heads)
+
+
+class _Perfect(nn.Module):
+    def __init__(self, offsets, heads) -> None:
+        super().__init__()
+        self.offsets, self.heads = offsets, list(heads)
+        self.scale = torch.nn.Parameter(torch.ones(1))
+        self.far = max(abs(s) for step in offsets for s in step)
+        self.geometry = nn.Geometry((2 * self.far + 1,) * 3, (1, 1, 1), (0, 0, 0), (1, 1, 1))
+
+    def forward(self, image):
+        image = (255 * image[:, 0]).round()
+        far = torch.nn.functional.pad(image, (self.far,) * 6)
+        found = []
+        for step in self.offsets:
+            z, y, x = (slice(self.far + s, self.far + s + n) for s, n in zip(step, image.shape[1:], strict=True))
+            found.append((image == far[:, z, y, x]) & (image != 0))
+        return {name: self.scale * (60 * torch.stack(found, 1).float() - 30) for name in self.heads}

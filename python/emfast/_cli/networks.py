@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .options import add_threads, engine
+from .options import add_threads, engine, spacing
 
 __all__ = ["add", "settings_of"]
 
@@ -32,7 +32,7 @@ def add(verbs: Any) -> None:
     verb.add_argument("--seed", type=int, default=0, help="of weights, samples and dropout (default: 0)")
     verb.add_argument("--patience", type=int, metavar="N", help="stop after so many validations without progress")
     verb.add_argument("--best", default="loss", metavar="SCORE", help="of the validation, that tells the best weights")
-    verb.add_argument("--validate-every", type=int, metavar="N", help="steps (default: a twentieth of all, up to 1000)")
+    verb.add_argument("--validate-every", type=int, metavar="N", help="steps (default: a twentieth, 100 to 1000)")
     verb.add_argument("--workers", type=int, metavar="N", help="threads that make samples")
     verb.add_argument("--resume", choices=("automatic", "never"), default="automatic", help="default: automatic")
     verb.add_argument("--tensorboard", action="store_true", help="write for TensorBoard too")
@@ -103,6 +103,7 @@ def _data(verb: Any) -> None:
     verb.add_argument("--image", action="append", default=[], metavar="PLACE", help="may be given several times")
     verb.add_argument("--labels", action="append", default=[], metavar="PLACE", help="one for each image")
     verb.add_argument("--mask", action="append", default=[], metavar="PLACE", help="where labels are known")
+    verb.add_argument("--spacing", type=spacing, metavar="Z,Y,X", help="nanometres per voxel, if the files do not say")
 
 
 def _device(verb: Any) -> None:
@@ -159,6 +160,7 @@ def _train(chosen: argparse.Namespace) -> int:
             seed=chosen.seed,
             device=chosen.device,
             settings=settings_of(chosen.settings),
+            spacing=chosen.spacing,
             precision=chosen.precision,
             workers=chosen.workers,
             validate_every=chosen.validate_every,
@@ -216,6 +218,7 @@ def _plan(chosen: argparse.Namespace) -> int:
     from .. import _settings, training
 
     options: dict[str, Any] = {"memory": chosen.memory, "labels": chosen.learn, "steps": chosen.steps}
+    options["spacing"] = chosen.spacing
     method, words = training.plan(_pieces(chosen), **options)
     _settings.write(method, chosen.out, comment="\n".join(words))
     print("\n".join(words))

@@ -120,45 +120,66 @@ def regions(
     sides = [stop - start for start, stop in box]
     out: dict[str, torch.Tensor] = {}
     blended = any(axis.blended for axis in axes)
+    shape = (size, len(voxels), *(axis.tile for axis in axes))
+    stack = torch.zeros(shape, dtype=torch.float32, device=voxels.device)
+    weigh = _Weights(axes, box, voxels.device) if blended else None
+    if blended:  # each voxel is in several tiles
+        around = _normalised(around, torch.empty_like(around, dtype=torch.float32), constants)
     for batch in _batches(itertools.product(*tiles), size):
-        stack = voxels.new_zeros((size, len(voxels), *(axis.tile for axis in axes)), dtype=torch.float32)
         for slot, places in enumerate(batch):
             z, y, x = (
                 slice(axis.start(k) - first, axis.start(k) - first + axis.tile)
                 for axis, k, first in zip(axes, places, firsts, strict=True)
             )
-            torch.sub(around[:, z, y, x], np.float32(constants.shift).item(), out=stack[slot])
-        stack.mul_(np.float32(1 / constants.scale).item())
+            tile = around[:, z, y, x]
+            stack[slot].copy_(tile) if blended else _normalised(tile, stack[slot], constants)
+        stack[len(batch) :].zero_()
         for name, values in runner(stack).items():
             if name not in out:
                 make = torch.zeros if blended else torch.empty
                 out[name] = make((values.shape[1], *sides), dtype=torch.float32, device=voxels.device)
             for slot, places in enumerate(batch):
-                _put(out[name], values[slot], axes, places, box, blended)
+                there, here = zip(*(_meets(*each) for each in zip(axes, places, box, strict=True)), strict=True)
+                whole, part = (a[:, b[0], b[1], b[2]] for a, b in ((out[name], there), (values[slot], here)))
+                if weigh is None:
+                    whole.copy_(part)
+                else:  # a product and a sum, each rounded by itself: what a processor does in one is not the same
+                    whole.add_(part * weigh(places))
     return out
 
 
-def _put(
-    out: torch.Tensor, values: torch.Tensor, axes: Sequence[Axis], places: Sequence[int], box: Box, blended: bool
-) -> None:
-    """What a tile gives of a region."""
-    there, here, weights = [], [], None
-    for number, (axis, k, (start, stop)) in enumerate(zip(axes, places, box, strict=True)):
-        low, high = axis.span(k)
-        first, last = max(low, start), min(high, stop)
-        there.append(slice(first - start, last - start))
-        begin = k * axis.step - axis.lead
-        here.append(slice(first - begin, last - begin))
-        if axis.blended:
-            line = torch.tensor(axis.weights(k)[first - low : last - low], device=out.device)
-            line = line.reshape([-1 if n == number else 1 for n in range(3)])
-            weights = line if weights is None else weights * line
-    z, y, x = there
-    part = values[:, here[0], here[1], here[2]]
-    if not blended:
-        out[:, z, y, x] = part
-    else:
-        out[:, z, y, x] += part if weights is None else part * weights
+def _normalised(voxels: torch.Tensor, out: torch.Tensor, constants: Constants) -> torch.Tensor:
+    """As :meth:`Constants.normalised` does, to the bit."""
+    torch.sub(voxels, np.float32(constants.shift).item(), out=out)
+    return out.mul_(np.float32(1 / constants.scale).item())
+
+
+def _meets(axis: Axis, k: int, side: tuple[int, int]) -> tuple[slice, slice]:
+    """The voxels that a tile gives of a region, in the region and in what the tile gives."""
+    low, high = axis.span(k)
+    first, last = max(low, side[0]), min(high, side[1])
+    begin = k * axis.step - axis.lead
+    return slice(first - side[0], last - side[0]), slice(first - begin, last - begin)
+
+
+class _Weights:
+    """How much each voxel that a tile gives of a region counts; tiles that are alike share an array."""
+
+    def __init__(self, axes: Sequence[Axis], box: Box, device: torch.device) -> None:
+        self.axes, self.box, self.device = axes, box, device
+        self.known: dict[tuple[bytes, ...], torch.Tensor] = {}
+
+    def __call__(self, places: Sequence[int]) -> torch.Tensor:
+        lines = []
+        for axis, k, (start, stop) in zip(self.axes, places, self.box, strict=True):
+            low, high = axis.span(k)
+            lines.append(axis.weights(k)[max(low, start) - low : min(high, stop) - low])
+        name = tuple(line.tobytes() for line in lines)
+        if name not in self.known:
+            z, y, x = lines
+            product = z[:, None, None] * y[:, None] * x
+            self.known[name] = torch.from_numpy(product).to(self.device)
+        return self.known[name]
 
 
 def _taken(voxels: torch.Tensor, corner: Sequence[int], places: Sequence[np.ndarray]) -> torch.Tensor:
@@ -166,11 +187,23 @@ def _taken(voxels: torch.Tensor, corner: Sequence[int], places: Sequence[np.ndar
     found = voxels
     for number, (first, at) in enumerate(zip(corner, places, strict=True), 1):
         inside = at - first
-        if (np.diff(inside) == 1).all():
-            found = found.narrow(number, int(inside[0]), len(inside))
+        run = _run(inside)
+        middle = found.narrow(number, int(inside[run.start]), run.stop - run.start)
+        ends = [torch.from_numpy(part).to(found.device) for part in (inside[: run.start], inside[run.stop :])]
+        if not len(ends[0]) and not len(ends[1]):
+            found = middle
         else:
-            found = found.index_select(number, torch.from_numpy(inside).to(found.device))
+            before, after = (found.index_select(number, end) for end in ends)
+            found = torch.cat([before, middle, after], number)
     return found
+
+
+def _run(places: np.ndarray) -> slice:
+    """The longest part in which each place is the one after the last."""
+    breaks = np.flatnonzero(np.diff(places) != 1) + 1
+    edges = np.concatenate([[0], breaks, [len(places)]])
+    longest = int(np.diff(edges).argmax())
+    return slice(int(edges[longest]), int(edges[longest + 1]))
 
 
 def _batches(places: Iterator[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:

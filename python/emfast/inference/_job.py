@@ -96,7 +96,11 @@ class Job:
     def cost(self, source: Any) -> float:
         """Bytes for each voxel: source and outputs, these in float32 for each axis, tiles and what is written."""
         outputs = sum(head.outputs for head in self.heads)
-        return np.dtype(source.dtype).itemsize * 2 + outputs * (4.0 * (len(self.orders) + 1) + self.dtype.itemsize)
+        return (
+            np.dtype(source.dtype).itemsize * 2
+            + 4.0 * self.model.method.channels
+            + outputs * (4.0 * (len(self.orders) + 1) + self.dtype.itemsize)
+        )
 
     def __call__(self, voxels: np.ndarray, where: Block) -> Any:
         with self._runner() as runner:

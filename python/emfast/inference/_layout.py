@@ -77,8 +77,12 @@ def _axis(
         step = _down(use - 2 * lead if halo else use - lead, stride)
         if step < 1:
             raise ValueError(f"tile must be more than {2 * (edge + lead)} voxels along {'zyx'[axis]}, got {side}")
-        return Axis(size, side, step, lead, use, edge)
-    step = _down(max(1, round(use * (1 - settings.overlap))), stride)
+        # As many tiles, but no larger than so many must be: the last one would else be mirrored for its most part.
+        even = min(step, _up(-(-size // -(-size // step)), stride))
+        spare = (step - even) // stride * stride if shrink else 0
+        spare = min(spare, (side - geometry.least[axis]) // stride * stride)
+        return Axis(size, side - spare, step - spare, lead, use - spare, edge)
+    step = min(_down(use, stride), max(1, round(use * (1 - settings.overlap) / stride)) * stride)
     lead = max(0, _down((use - step) // 2 + shift, stride) - shift) if stride > 1 else (use - step) // 2
     return Axis(size, side, step, lead, use, edge, settings.blend)
 

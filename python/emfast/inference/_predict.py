@@ -25,7 +25,9 @@ from ._targets import Targets
 __all__ = ["predict"]
 
 _DTYPES = ("float32", "float16", "uint8")
-_BLOCK = 1 << 25  # voxels of the outputs of a block, about, where no bound of memory says otherwise
+# Voxels of the outputs of a block, about, where no bound of memory says otherwise: small ones stay in caches, but
+# where tiles are blended those at the border of a block are run for its neighbour too.
+_SMALL, _LARGE = 1 << 22, 1 << 25
 
 
 def predict(
@@ -178,7 +180,8 @@ def _block(block: Any, job: Job, outs: Targets, memory: Any, workers: int) -> tu
     if block != "auto":
         raise ValueError(f'block must be sides or "auto", got {block!r}')
     outputs = sum(head.outputs for head in job.heads)
-    most = _BLOCK // outputs
+    small = job.devices[0].type == "cpu" and not any(axis.blended for axes in job.axes for axis in axes)
+    most = (_SMALL if small else _LARGE) // outputs
     if memory is not None:
         most = min(most, max(1, int(0.5 * bytes_of(memory) / workers / job.cost(np.empty(0, np.float32)))))
     unit = outs.unit()

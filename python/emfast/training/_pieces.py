@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._engine.plan import bytes_of
+from .._options import spacing_of
 from ..sampling import Piece
 
 __all__ = ["held_out", "in_memory", "pieces_of"]
@@ -56,7 +57,7 @@ class Part:
         return Part(self.source, self.dims, window)
 
 
-def pieces_of(data: Any, name: str = "data", *, split: str = "train") -> list[Piece]:
+def pieces_of(data: Any, name: str = "data", *, split: str = "train", spacing: Any = None) -> list[Piece]:
     """Pieces of what the user gave.
 
     Parameters
@@ -65,6 +66,8 @@ def pieces_of(data: Any, name: str = "data", *, split: str = "train") -> list[Pi
         Pieces; the name of a dataset of :mod:`emfast.data`, of which the samples of that split are taken; or image,
         labels and perhaps a mask: arrays, volumes or places, labels and masks also by name.
     split : "train" or "validation"
+    spacing : (z, y, x) in nanometres, optional
+        In the place of what files and datasets say.
 
     Returns
     -------
@@ -80,6 +83,9 @@ def pieces_of(data: Any, name: str = "data", *, split: str = "train") -> list[Pi
         found = [piece for k, each in enumerate(data) for piece in pieces_of(each, f"{name}[{k}]", split=split)]
     else:
         raise TypeError(f"{name} must be pieces, the name of a dataset, or (image, labels[, mask]), got {data!r}")
+    if spacing is not None:
+        z, y, x = spacing_of(spacing, 3)
+        found = [replace(piece, spacing=(z, y, x)) for piece in found]
     for piece in found:
         _check(piece, name)
     return found

@@ -104,7 +104,9 @@ def fingerprint(pieces: Sequence[Piece], labels: str = "") -> Fingerprint:
     )
 
 
-def plan(data: Any, *, memory: str | float = "8GB", labels: str = "", steps: int = 20_000) -> tuple[Method, list[str]]:
+def plan(
+    data: Any, *, memory: str | float = "8GB", labels: str = "", steps: int = 20_000, spacing: Any = None
+) -> tuple[Method, list[str]]:
     """A method for a dataset.
 
     Parameters
@@ -115,6 +117,8 @@ def plan(data: Any, *, memory: str | float = "8GB", labels: str = "", steps: int
     labels : str
         Which labels are learnt; empty for the only ones.
     steps : int
+    spacing : (z, y, x) in nanometres, optional
+        Of the voxels, in the place of what files say.
 
     Returns
     -------
@@ -122,7 +126,7 @@ def plan(data: Any, *, memory: str | float = "8GB", labels: str = "", steps: int
     words : list of str
         What was found and decided, and why.
     """
-    pieces = pieces_of(data)
+    pieces = pieces_of(data, spacing=spacing)
     of = fingerprint(pieces, labels)
     heads, words = _heads(of, labels)
     patch, strides, kernels = _patch(of, bytes_of(memory), heads)

@@ -10,17 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from .. import _files
+from .. import _files, _png
 from .._progress import span
 from ..inference._model import Model
+from ..inference._predict import predict
+from ..metrics import contingency
 from ..metrics.report import STYLE, framed, plotted
 from ..sampling import Piece
 from ._log import entries
 from ._previews import panels
+from ._supervised import labels_of
 
 __all__ = ["write_report"]
 
 _WORST = 6
+_DECODED = 1 << 21  # voxels
 _POINTS = 400  # of a curve
 
 
@@ -32,7 +36,7 @@ def write_report(folder: Path, model: Model, pieces: Sequence[Piece], validation
     judged = [line for line in log if "validation" in line]
     parts = [_summary(log, about), _curves(log, judged)]
     if judged and validation is not None:
-        parts += [_scores(judged), _worst(model, validation)]
+        parts += [_scores(judged), _decoded(model, pieces), _worst(model, validation)]
     settings = (folder / "method.yaml").read_text(encoding="utf-8")
     parts.append(f"<h2>Settings</h2><pre>{html.escape(settings)}</pre>")
     parts.append(f"<h2>About</h2><pre>{html.escape(json.dumps(about, indent=1))}</pre>")
@@ -87,6 +91,40 @@ def _scores(judged: list[dict[str, Any]]) -> str:
     )
     head = f"<tr><th>score<th>best, step {best['step']}<th>last, step {last['step']}"
     return f"<h2>Validation</h2><table>{head}{rows}</table>"
+
+
+def _decoded(model: Model, pieces: Sequence[Piece]) -> str:
+    """Segments of a block in the middle of the first validation piece beside its labels, where these are objects."""
+    head, piece = model.method.heads[0], pieces[0]
+    if model.decode is None:
+        return ""
+    sides = [min(n, 2 * p if n > 1 else 1) for n, p in zip(piece.shape, model.method.patch, strict=True)]
+    sides[0] = max(1, min(piece.shape[0], max(sides[0], 8), _DECODED // (sides[1] * sides[2])))
+    z, y, x = (slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(piece.shape, sides, strict=True))
+    name = labels_of(piece, head)
+    truth = np.ascontiguousarray(piece.labels[name][z, y, x])
+    if len(np.unique(truth[truth != 0])) < 2:
+        return ""
+    image = np.ascontiguousarray(piece.image[:, z, y, x])
+    try:
+        outputs = predict(model, image if len(image) > 1 else image[0])
+        found = np.asarray(model.decode(outputs, spacing=piece.spacing))
+        counts = contingency(truth, found, ignore=(0,))
+        split, merge = counts.voi()
+        error = counts.adapted_rand().error
+    except Exception as failed:  # what was learnt is there all the same
+        words = f"{type(failed).__name__}: {failed}"
+        return f"<h2>Segments</h2><p>The decoder could not make any: {html.escape(words)}</p>"
+    middle = truth.shape[0] // 2
+    grey = image[0, middle].astype(np.float32)
+    low, high = np.percentile(grey, (1, 99))
+    shade = np.rint(255 * np.clip((grey - low) / max(float(high - low), 1e-6), 0, 1)).astype(np.uint8)
+    pictures = [(n, _png.overlay(shade, a[middle], 0.6)) for n, a in (("truth", truth), ("segments", found))]
+    words = (
+        f"adapted Rand error {error:.4f}, variation of information {split:.3f} bits split and {merge:.3f} bits merged, "
+        f"in {' x '.join(map(str, truth.shape))} voxels of the first validation volume, by the decoder's defaults"
+    )
+    return f"<h2>Segments</h2>{framed(words, pictures)}"
 
 
 def _worst(model: Model, validation: Any) -> str:

@@ -77,13 +77,9 @@ class Supervised:
             room = zip(around, self.geometry.margin, margin, self.output, strict=True)
             box = tuple(slice(a + m - t, a + m + n + t) for a, m, t, n in room)
             name = head.labels or next(iter(crop.labels))
-            values, weights = head.target.make(
-                np.ascontiguousarray(crop.labels[name][box]),
-                np.ascontiguousarray(crop.masks[name][box]),
-                spacing=crop.spacing,
-            )
-            inner = (slice(None), *(slice(t, t + n) for t, n in zip(margin, self.output, strict=True)))
-            sample[f"target/{head.name}"], sample[f"weight/{head.name}"] = values[inner], weights[inner]
+            labels, mask = (np.ascontiguousarray(a[name][box]) for a in (crop.labels, crop.masks))
+            values, weights = _made(head.target, labels, mask, crop.spacing, margin)
+            sample[f"target/{head.name}"], sample[f"weight/{head.name}"] = values, weights
         return sample
 
     def outputs(self, forward: Callable[[torch.Tensor], Outputs], batch: Outputs) -> Outputs:
@@ -100,6 +96,17 @@ class Supervised:
         most = (max(m[axis] for m in margins) for axis in range(3))
         z, y, x = (max(0, t - m) for t, m in zip(most, self.geometry.margin, strict=True))
         return z, y, x
+
+
+def _made(target: Any, labels: np.ndarray, mask: np.ndarray, spacing: Any, margin: Shape) -> tuple[Any, Any]:
+    """Values and weights without the margin; some targets need not make these voxels at all."""
+    inner = getattr(target, "make_inner", None)
+    if inner is not None:
+        values, weights = inner(labels, mask, spacing=spacing, margin=margin)
+        return values, weights
+    values, weights = target.make(labels, mask, spacing=spacing)
+    z, y, x = (slice(m, n - m) for m, n in zip(margin, labels.shape, strict=True))
+    return values[:, z, y, x], weights[:, z, y, x]
 
 
 def losses(method: Method, outputs: Outputs, batch: Outputs) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -44,6 +44,7 @@ def train(
     seed: int = 0,
     device: Any = None,
     settings: Mapping[str, Any] | None = None,
+    spacing: Sequence[float] | None = None,
     precision: str | None = None,
     workers: int | None = None,
     validate_every: int | None = None,
@@ -85,12 +86,15 @@ def train(
         By default CUDA where there is one.
     settings : mapping, optional
         Settings of the method by their places, as ``{"optimiser.rate": 1e-4, "heads[0].weight": 2.0}``.
+    spacing : (z, y, x) in nanometres, optional
+        Of the voxels, in the place of what files say; 1 where they say nothing.
     precision : {"float32", "bfloat16", "float16"}, optional
         Of what the network computes; weights are float32. By default bfloat16 on CUDA devices that have it.
     workers : int, optional
         Threads that make samples; by default one for each processor on CUDA, one beside the network on the CPU.
     validate_every, save_every : int, optional
-        Steps between validations and checkpoints; by default a twentieth of all steps, at most 1000.
+        Steps between validations and checkpoints; by default a twentieth of all steps, but from 100 to 1000. The last
+        step is always followed by both.
     log_every : int
         Steps between lines of the log.
     crops : int
@@ -122,7 +126,7 @@ def train(
         settled = _settings.override(settled, place, value)
     _check(settled, seed, crops, log_every, precision)
     folder = Path(run)
-    pieces, judged = _pieces(data, validation)
+    pieces, judged = _pieces(data, validation, spacing)
     about_data = {"train": words_of(pieces), "validation": words_of(judged)}
     pieces, judged = in_memory(pieces, memory), in_memory(judged, memory)
     with ExitStack() as stack:
@@ -138,7 +142,7 @@ def train(
             )
             claim(folder, settled, about)
         here.wait()
-        every = max(1, min(1000, settled.steps // 20))
+        every = min(1000, max(100, settled.steps // 20))
         options = {
             "precision": precision,
             "workers": _workers(workers, here),
@@ -197,15 +201,15 @@ def _check(method: Method, seed: int, crops: int, log_every: int, precision: str
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
 
 
-def _pieces(data: Any, validation: Any) -> tuple[list[Piece], list[Piece]]:
-    pieces = pieces_of(data)
+def _pieces(data: Any, validation: Any, spacing: Any) -> tuple[list[Piece], list[Piece]]:
+    pieces = pieces_of(data, spacing=spacing)
     if not pieces:
         raise ValueError(f"data must have something to learn from, {data!r} has no labelled samples for training")
     if isinstance(validation, float):
         return held_out(pieces, validation)
     if validation is None:
-        return pieces, pieces_of(data, split="validation") if isinstance(data, str) else []
-    return pieces, pieces_of(validation, "validation", split="validation")
+        return pieces, pieces_of(data, split="validation", spacing=spacing) if isinstance(data, str) else []
+    return pieces, pieces_of(validation, "validation", split="validation", spacing=spacing)
 
 
 def _precision(precision: str | None, device: torch.device) -> str:
