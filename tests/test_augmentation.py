@@ -39,6 +39,7 @@ from emfast.augmentation import (
     flips,
     gunpowder,
     plain,
+    unet,
 )
 from emfast.augmentation._geometry import members
 from emfast.sampling import Crop, Piece, cut, generator
@@ -84,7 +85,7 @@ TONES = [
     Artefact(2),
     CutOut(2, low=(1, 2, 2), high=(2, 4, 4)),
 ]
-MIXTURES = [deepem(), gunpowder(), flips(), plain()]
+MIXTURES = [deepem(), gunpowder(), flips(), plain(), unet()]
 SHAPE, SPACING = (6, 11, 14), (30.0, 8.0, 10.0)
 
 
@@ -116,6 +117,13 @@ def test_no_steps_cut_the_middle():
     assert np.array_equal(out.labels["cells"], crop.labels["cells"][2:6, 2:7, 2:8])
     out.image[:], out.labels["cells"][:] = 0, 0  # arrays of its own
     assert crop.image.any() and crop.labels["cells"].any()
+
+
+def test_crops_smaller_than_the_patch_are_continued():
+    crop = crop_of((3, 4, 5))
+    out = Augmentation().apply(crop, (5, 4, 7), generator(0, 0))
+    assert np.array_equal(out.image, np.pad(crop.image, [(0, 0), (1, 1), (0, 0), (1, 1)], "edge"))
+    assert np.array_equal(out.masks["cells"], np.pad(crop.masks["cells"], [(1, 1), (0, 0), (1, 1)]))
 
 
 def test_groups_are_groups():
@@ -164,7 +172,7 @@ def test_what_lies_beyond_the_margin_is_never_seen(step):
         assert equal(a, b) and b.masks["cells"].all()
 
 
-@pytest.mark.parametrize("mixture", MIXTURES, ids=["deepem", "gunpowder", "flips", "plain"])
+@pytest.mark.parametrize("mixture", MIXTURES, ids=["deepem", "gunpowder", "flips", "plain", "unet"])
 def test_margins_of_mixtures(mixture):
     for k in range(20):
         out = mixture.apply(with_margin(mixture, seed=k), SHAPE, generator(2, k))

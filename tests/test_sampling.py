@@ -187,7 +187,9 @@ def test_pieces_of_samples(tmp_path):
     held = pieces_of("lucchi", path=tmp_path, split="validation")
     assert [p.shape for p in train] == [(4, 6, 7)] and [p.shape for p in held] == [(1, 6, 7)]
     [sample, _] = emfast.data.open("lucchi", tmp_path)
-    [piece] = pieces_of(sample, labels=["mitochondria"], load=False)
+    with pytest.raises(ValueError, match="data must have images with labels cells for train, got none"):
+        pieces_of("lucchi", path=tmp_path, split="train", labels=["cells"])
+    [piece] = pieces_of(sample, labels=["mitochondria", "cells"], load=False)  # cells are those of other samples
     assert np.array_equal(cut(piece, (0, 1, 1), (2, 2, 2)).image, sample.raw[:2, 1:3, 1:3][None])
 
 
@@ -221,7 +223,7 @@ def test_pieces_of_samples(tmp_path):
             ValueError,
             "split must be train, validation or all",
         ),
-        ([], {}, ValueError, "data must have labelled images for all, got none"),
+        ([], {}, ValueError, "data must have images with labels of any name for all, got none"),
     ],
 )
 def test_mistakes_are_named(data, more, kind, words):

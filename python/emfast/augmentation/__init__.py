@@ -14,7 +14,7 @@ Labels are moved as ids, and targets are made of them afterwards. A mask is Fals
 from ._augmentation import Augmentation
 from ._defects import Artefact, CutOut, Defect, LowContrast, Missing, MotionBlur, OutOfFocus
 from ._geometry import Elastic, Flip, PiecewiseAffine, Rotate, Scale, Shear
-from ._mixtures import deepem, flips, gunpowder, plain
+from ._mixtures import deepem, flips, gunpowder, plain, unet
 from ._sections import Jitter, Lost, Misalign, Slip
 from ._step import All, OneOf, Step
 from ._tones import Blur, Brightness, Clip, Contrast, Equalise, Gamma, Noise
@@ -52,4 +52,5 @@ __all__ = [
     "flips",
     "gunpowder",
     "plain",
+    "unet",
 ]

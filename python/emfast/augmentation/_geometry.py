@@ -192,7 +192,8 @@ def _field(bases: Sequence[np.ndarray], sigma: Sequence[float], rng: np.random.G
     """Displacements (z, 3, rows, columns) of random control points, within three deviations."""
     z, y, x = bases
     points = rng.standard_normal((3, z.shape[1], y.shape[1], x.shape[1]))
-    field = np.einsum("zi,aijk->zajk", z, np.einsum("aijk,yj,xk->aiyx", points, y, x, optimize=True))
+    # One axis after another without BLAS, whose sums may depend on its threads.
+    field = np.einsum("zi,aijk->zajk", z, np.einsum("aijk,xk->aijx", np.einsum("aijk,yj->aiyk", points, y), x))
     return np.clip(field, -FARTHEST, FARTHEST) * np.asarray(sigma)[:, None, None]
 
 

@@ -78,3 +78,16 @@ def gunpowder(*, bank: str = "") -> Augmentation:
             Artefact(rate=0.03, bank=bank),
         )
     )
+
+
+def unet() -> Augmentation:
+    """That of the first U-Net, for tiles of about 512 voxels: smooth displacements of 10 voxels with three control
+    points along a tile, symmetries of the square, and a little of grey values."""
+    return Augmentation(
+        (
+            Flip("xy8"),
+            Elastic((0.0, 256.0, 256.0), (0.0, 10.0, 10.0)),
+            Contrast(0.9, 1.1),
+            Brightness(0.05),
+        )
+    )

@@ -52,7 +52,8 @@ class Motion:
 
     def resample(self, crop: Crop) -> Crop:
         """The patch, out of a crop around it: arrays of its own, the image as float32."""
-        out = self._kept(crop) if self._is_still() else self._moved(crop)
+        fits = all(n >= s for n, s in zip(crop.image.shape[1:], self.shape, strict=True))
+        out = self._kept(crop) if fits and self._is_still() else self._moved(crop)
         for z0, z1, y0, y1, x0, x1 in self.unknown:
             for mask in out.masks.values():
                 mask[z0:z1, y0:y1, x0:x1] = False

@@ -48,8 +48,9 @@ def pieces_of(
     Examples
     --------
     >>> import emfast
+    >>> from emfast import sampling
     >>> phantom = emfast.phantom.make((20, 32, 32), seed=0)
-    >>> [piece] = emfast.sampling.pieces_of((phantom.image, phantom.labels), split="train", spacing=phantom.spacing)
+    >>> [piece] = sampling.pieces_of((phantom.image, phantom.labels), split="train", spacing=phantom.spacing)
     >>> piece.shape, piece.image.shape, [*piece.labels]
     ((16, 32, 32), (1, 16, 32, 32), ['labels'])
     """
@@ -64,7 +65,9 @@ def pieces_of(
         else:
             found = [(_sections(piece, split, validation), said) for piece, said in found if said in ("all", "train")]
     if not found:
-        raise ValueError(f"data must have labelled images for {split}, got none")
+        raise ValueError(
+            f"data must have images with labels {', '.join(labels) or 'of any name'} for {split}, got none"
+        )
     return [_loaded(piece, load) for piece, _ in found]
 
 
@@ -86,9 +89,10 @@ def _pieces(data: Any, labels: Sequence[str], spacing: Sequence[float] | None) -
     if isinstance(data, Piece):
         return [(replace(data, labels=_chosen(data.labels, labels)), "all")]
     if hasattr(data, "provenance"):
-        if data.raw is None or not data.labels:
+        wanted = [name for name in data.labels if not labels or name in labels]
+        if data.raw is None or not wanted:
             return []
-        sample = data.aligned(*labels)
+        sample = data.aligned(*wanted)
         steps = sample.spacing if spacing is None else spacing
         return [(_piece(sample.raw, sample.labels, sample.mask, steps, sample.name), sample.split)]
     image, ids, *rest = data
@@ -213,9 +217,10 @@ def resampled(piece: Piece, spacing: Sequence[float]) -> Piece:
 
     Examples
     --------
-    >>> import emfast, numpy as np
-    >>> piece = emfast.sampling.Piece(np.zeros((1, 2, 4, 4), np.uint8), {}, spacing=(30, 8, 8))
-    >>> emfast.sampling.resampled(piece, (30, 4, 4)).shape
+    >>> import numpy as np
+    >>> from emfast import sampling
+    >>> piece = sampling.Piece(np.zeros((1, 2, 4, 4), np.uint8), {}, spacing=(30, 8, 8))
+    >>> sampling.resampled(piece, (30, 4, 4)).shape
     (2, 8, 8)
     """
     steps = spacing_of(spacing, 3)
