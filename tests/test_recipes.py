@@ -170,6 +170,10 @@ def test_two_steps_and_labels(name, tmp_path):
     recipe = replace(recipe, method=recipe.shrunk())
     method = recipe.method
     piece = piece_of(recipe, method)
+    try:
+        method.network.build(method.channels, method.outputs())
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))  # what it needs beyond torch
     model = train(recipe, [piece], run=tmp_path, steps=2, progress=False, workers=0)
     assert model.recipe == name
     outputs = predicted(model.module, method, model.constants, piece)

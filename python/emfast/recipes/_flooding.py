@@ -89,13 +89,13 @@ def visited(
     for face in faces:
         axis, sign = divmod(face, 2)
         if flood.step[axis]:
-            place = list(middle)
-            place[axis] += (2 * sign - 1) * flood.step[axis]
-            places.append(tuple(place))
+            way = (2 * sign - 1) * flood.step[axis]
+            places.append(tuple(n + way * (k == axis) for k, n in enumerate(middle)))
     for k, place in enumerate(places):
         z, y, x = flood.box(place)
         if k:
-            moved.append(state[(slice(None), 0, *place)] >= least)
+            here = (slice(None), 0, *place)
+            moved.append(state[here] >= least)
         new = say(torch.cat([image[:, :, z, y, x], state[:, :, z, y, x]], 1)).float()
         moves.append(new)
         goes = moved[-1][:, None, None, None, None]

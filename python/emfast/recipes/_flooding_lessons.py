@@ -39,7 +39,8 @@ class Lessons(Supervised):
         """A sample: the object of the middle is 1; where there is none, nothing counts."""
         sample = super().made(crop, around)
         ids = sample[f"target/{self.head.name}"]
-        own = ids[(0, *(n // 2 for n in ids.shape[1:]))]
+        middle = (0, *(n // 2 for n in ids.shape[1:]))
+        own = ids[middle]
         sample[f"target/{self.head.name}"] = ((ids == own) & (own > 0)).astype(np.float32)
         sample[f"weight/{self.head.name}"] = sample[f"weight/{self.head.name}"] * np.float32(own > 0)
         return sample

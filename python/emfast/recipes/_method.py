@@ -99,7 +99,7 @@ class Procedure(Kind):
         """Samples and losses of a run."""
         raise NotImplementedError
 
-    def infer(self, module: Any, image: Any, **options: Any) -> dict[str, Any]:
+    def infer(self, module: Any, image: Any, *, spacing: Sequence[float] = (1, 1, 1)) -> dict[str, Any]:
         """Outputs by name, (c, z, y, x), of a normalised image (c, z, y, x) that is in memory."""
         raise NotImplementedError
 
