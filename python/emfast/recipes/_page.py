@@ -135,7 +135,7 @@ def _listed(values: Sequence[Any]) -> str:
     for field in dataclasses.fields(values[0]):
         found = [_told(getattr(v, field.name)) for v in values]
         if len(set(found)) > 1:
-            parts.append(f"{field.name} {', '.join(found)}")
+            parts.append(f"{field.name} {' / '.join(found)}")
         elif getattr(values[0], field.name) != _default(field):
             parts.append(f"{field.name} {found[0]}")
     return f"{len(values)} of {_kind(values[0])}({', '.join(parts)})"
