@@ -265,6 +265,12 @@ def test_every_loss_is_tested():
     assert {type(loss) for loss in VOXELWISE + OVERLAP + OTHERS} == named
 
 
+def test_what_losses_share_is_no_kind():
+    with pytest.raises(ValueError, match=r"^kind must be one of AbsoluteError, Binary.*, got '_Voxelwise'") as caught:
+        _settings.from_dict(Loss, {"kind": "_Voxelwise"})
+    assert ", _" not in str(caught.value).partition(", got")[0]
+
+
 def test_a_weight_may_differ_by_channel():
     """Two channels count in other places, as distances of several classes do."""
     logits, target, _ = sample(BinaryCrossEntropy(), 9)

@@ -21,6 +21,8 @@ def cases(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     said = rng.integers(0, draw(st.sampled_from([2, 4, 1000])) + 1, (2, len(offsets), *shape)) / 1000
     said = (said / said.max() if said.max() and draw(st.booleans()) else said).astype(np.float32)
+    if draw(st.booleans()):  # all different, in the last bits alone
+        said = (0x3F000000 + rng.permutation(said.size)).astype(np.uint32).view(np.float32).reshape(said.shape)
     labels = rng.integers(0, 4, (2, *shape))
     target = rng.random(said.shape) < 0.5
     if draw(st.booleans()):  # of labels

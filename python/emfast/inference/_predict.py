@@ -19,6 +19,7 @@ from ..errors import AnotherJob
 from ..recipes import Head, Inference
 from ._job import Job
 from ._model import Model
+from ._procedure import by_procedure
 from ._targets import Targets
 
 __all__ = ["predict"]
@@ -103,6 +104,8 @@ def predict(
             for each in target.values() if isinstance(target, dict) else [target]:
                 check_apart(each, "target", {"source": volume})
         shape = tuple(int(n) for n in volume.shape[-3:])
+        if model.method.procedure is not None:
+            return by_procedure(model, volume, target, flat=flat)
         job = Job(model, chosen, wanted, shape, np.dtype(dtype), batch, devices, precision)
         options: dict[str, Any] = {
             "memory": memory,

@@ -14,7 +14,7 @@ import numpy as np
 from .._engine.plan import bytes_of, in_words
 from ..blocks import map_blocks
 from ..blockwise._run import beside, claim, is_place
-from ..recipes import Head
+from ..recipes import Head, get
 from ._decode import affinities_of, nearest
 from ._model import Model
 from ._predict import predict
@@ -44,7 +44,8 @@ def segment_image(
 
     Where the model's decoder is watershed and agglomeration of nearest affinities (it has the parameters ``threshold``,
     ``low`` and ``high``), affinities are written as uint8 into the folder ``work`` and :func:`emfast.segment` does the
-    rest block by block, whatever the size. Other decoders work in memory, and a volume that does not fit there is
+    rest block by block, whatever the size. So does the recipe's own way, where it has one
+    (:attr:`emfast.recipes.Recipe.segment`). Other decoders work in memory, and a volume that does not fit there is
     refused before anything runs.
 
     Parameters
@@ -85,6 +86,11 @@ def segment_image(
     if head is not None:
         made = _Blockwise(model, head, known | given, folder)
         return made.run(source, target, block, shared, options)
+    by_blocks = get(model.recipe).segment if model.recipe else None
+    if by_blocks is not None:
+        outputs = predict(model, source, _place(folder, "prediction.zarr"), block=block, **shared, **options)
+        spacing = getattr(source, "spacing", None) or model.spacing
+        return by_blocks(outputs, target, spacing=spacing, work=_place(folder, "segments"), **given, **shared)
     _check_room(model, source, memory)
     outputs = predict(model, source, _place(folder, "prediction.zarr"), block=block, **shared, **options)
     arrays = {name: np.asarray(volume[...], np.float32) for name, volume in outputs.items()}

@@ -1,8 +1,23 @@
 """Supervised methods of the literature, one short file each: ``METHOD``, ``decode`` and what is to be said of them."""
 
+from ._detection import Detection
+from ._flooding import Flooding
 from ._method import Head, Inference, Method, Normalisation, Optimiser, Procedure, Recipe, Term
 
-__all__ = ["Head", "Inference", "Method", "Normalisation", "Optimiser", "Procedure", "Recipe", "Term", "get", "names"]
+__all__ = [
+    "Detection",
+    "Flooding",
+    "Head",
+    "Inference",
+    "Method",
+    "Normalisation",
+    "Optimiser",
+    "Procedure",
+    "Recipe",
+    "Term",
+    "get",
+    "names",
+]
 
 
 def names() -> list[str]:

@@ -99,6 +99,7 @@ class Reached:
 
     def __getitem__(self, window: Any) -> np.ndarray:
         window = window if isinstance(window, tuple) else (window,)
-        values = np.asarray(self.volume[(self.channel, *window)])
+        place = (self.channel, *window)
+        values = np.asarray(self.volume[place])
         found: np.ndarray = values > self.least if self.above else values >= self.least
         return found

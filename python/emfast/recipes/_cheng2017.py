@@ -67,11 +67,11 @@ def recipe(name: str, title: str, *, flat: bool) -> Recipe:
         decode=decode,
         segment=segment_components,
         small={
-            "network": network(flat, 24, 32, 40, blocks=(1, 1, 1)),
+            "network": network(flat, 24, 40, blocks=(1, 2)),
             "patch": (1, 64, 64) if flat else (16, 64, 64),
             "augmentation.steps": (),
             "optimiser.name": "adam",
-            "optimiser.rate": 2e-3,
+            "optimiser.rate": 5e-3,
         },
         changed="Back to full resolution by twice two, not by four, from the coarsest level; the shortcut of a block "
         "is "

@@ -25,6 +25,7 @@ __all__ = [
     "Voxels",
     "classes_of",
     "components",
+    "kept",
     "nearest_affinities",
     "object_of",
     "seeded_by",
@@ -53,6 +54,11 @@ def classes_of(outputs: Outputs, head: str) -> np.ndarray:
     return classes
 
 
+def kept(labels: Any, below: int) -> Any:
+    """Objects of at least so many voxels, numbered by first appearance."""
+    return renumber(segmentation.filter_size(labels, below=below))[0]
+
+
 def seeded_by(probability: Any, middle: Any, *, seed: float, inside: float, below: int) -> Any:
     """Instances that grow from the components of their middles over what is probably an object; objects without such a
     middle are instances of their own."""
@@ -62,7 +68,7 @@ def seeded_by(probability: Any, middle: Any, *, seed: float, inside: float, belo
     grown = np.asarray(grown, np.int64)
     rest = connected_components((np.asarray(probability) >= inside) & (grown == 0)).astype(np.int64)
     together = np.where(rest > 0, rest + grown.max(initial=0), grown)
-    return segmentation.filter_size(renumber(together)[0], below=below)
+    return kept(together, below)
 
 
 def nearest_affinities(

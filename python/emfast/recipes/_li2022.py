@@ -8,9 +8,9 @@ from typing import Any
 
 from ..augmentation import Augmentation, Brightness, Contrast, Flip, Missing, OutOfFocus, Scale
 from ..nn import Level, Symmetric, UNet
-from ..segmentation import filter_size, seeds_grow
+from ..segmentation import seeds_grow
 from ._contours import heads, levels
-from ._decoders import Outputs, Probability, Voxels, object_of
+from ._decoders import Outputs, Probability, Voxels, kept, object_of
 from ._method import Inference, Method, Optimiser, Recipe
 
 SMALL = {
@@ -54,7 +54,7 @@ def decode(
         spacing=spacing,
         seed_size=seed_size,
     )
-    return filter_size(labels, below=below)
+    return kept(labels, below)
 
 
 def recipe(name: str, title: str, *, decoders: tuple[tuple[str, ...], ...] = ()) -> Recipe:

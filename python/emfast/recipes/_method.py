@@ -90,16 +90,16 @@ class Inference:
 class Procedure(Kind):
     """How a network is taught and used, where it is not simply by its heads (flood filling, detection).
 
-    ``teach(method, pieces, geometry, constants, seed)`` gives what :class:`emfast.training.Loop` learns from, as
-    ``emfast.training._supervised.Supervised`` is: ``sample(k)``, ``crop(piece, corner)``, ``outputs(forward, batch)``
-    and ``loss(outputs, batch)``.
+    ``teach`` returns an object with the methods of ``emfast.training._supervised.Supervised``: ``sample(k)``, arrays by
+    name; ``crop(piece, corner)``, a sample to judge by; ``outputs(forward, batch)``, what the network says;
+    ``loss(outputs, batch)``, a scalar and its parts; and ``patch`` and ``method``.
     """
 
     def teach(self, method: Method, pieces: Sequence[Piece], geometry: Any, constants: Any, seed: int) -> Any:
         """Samples and losses of a run."""
         raise NotImplementedError
 
-    def infer(self, module: Any, image: Any, **options: Any) -> dict[str, Any]:
+    def infer(self, module: Any, image: Any, *, spacing: Sequence[float] = (1, 1, 1)) -> dict[str, Any]:
         """Outputs by name, (c, z, y, x), of a normalised image (c, z, y, x) that is in memory."""
         raise NotImplementedError
 

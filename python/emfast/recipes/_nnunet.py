@@ -9,6 +9,7 @@ from typing import Any
 from ..augmentation import Augmentation, Blur, Contrast, Flip, Gamma, Noise, Rotate, Scale
 from ..nn import Level, Plain, UNet
 from ..nn.losses import CrossEntropy, Dice
+from ..sampling import Foreground
 from ..targets import Semantic
 from ._method import Head, Inference, Method, Optimiser, Term
 
@@ -19,13 +20,11 @@ PAPER = (
     "(Nature Methods, 2021)"
 )
 CHANGED = (
-    "One plan, not one made of the data; images are normalised by all of the training images; no low-resolution "
-    "simulation. Convolutions before a norm have no bias."
+    "One plan, not one made of the data; images are normalised by all of the training images, not each by itself; no "
+    "simulation of low resolution and no inverted images; noise in shares of the range of grey values. Convolutions "
+    "before a norm have no bias. The largest component is not singled out."
 )
-UNKNOWN = (
-    "Losses, optimiser, number of steps, symmetries and the rule to keep the largest component are from memory; that "
-    "rule is left out."
-)
+UNKNOWN = "Which norm of gradients it clips at, and the blending of tiles, are from memory."
 
 
 def levels(*widths: int, axes: int) -> tuple[Level, ...]:
@@ -60,13 +59,14 @@ def method(widths: Sequence[int], patch: tuple[int, int, int], batch: int, axes:
                 turns,
                 Scale(0.7, 1.4, "yx" if axes == 2 else "zyx", probability=0.2),
                 Flip("xyflips" if axes == 2 else "flips"),
-                Noise(0.0, 0.1, probability=0.1),
+                Noise(0.0, 0.06, probability=0.1),
                 Blur(0.5, 1.0, axes="yx" if axes == 2 else "zyx", probability=0.2),
                 Contrast(0.75, 1.25, about="black", probability=0.15),
                 Contrast(0.75, 1.25, probability=0.15),
                 Gamma(0.7, 1.5, probability=0.3),
             )
         ),
+        sampler=Foreground(0.33),
         optimiser=Optimiser("sgd", 1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5, schedule="poly", clip=12.0),
         inference=Inference(blend="gaussian", symmetries="flips"),
         batch=batch,

@@ -36,7 +36,7 @@ def page() -> str:
     """The whole page."""
     recipes = sorted((get(name) for name in names()), key=lambda r: (r.number or 1000, r.name))
     counts = {recipe.name: _counted(recipe.method) for recipe in recipes}
-    head = "| recipe | paper | task | network | parameters | heads | decoder |\n|---|---|---|---|---|---|---|\n"
+    head = "| recipe | no. | task | network | parameters | heads | decoder |\n|---|---|---|---|---|---|---|\n"
     rows = "".join(_row(recipe, counts[recipe.name][0]) for recipe in recipes)
     return "\n".join([TOP, head + rows, *(_part(recipe, *counts[recipe.name]) for recipe in recipes)])
 
@@ -53,7 +53,7 @@ def _part(recipe: Recipe, parameters: str, field: str) -> str:
     method = recipe.method
     of = f" of {_box(method.spacing)} nm" if method.spacing else ""
     lines = {
-        "network": f"{_told(method.network)}; {parameters} parameters, sees {field} voxels",
+        "network": _told(method.network) + (f"; {parameters} parameters, sees {field} voxels" if parameters else ""),
         "patch": f"{_box(method.patch)}{of}, batch {method.batch}, {method.steps} steps",
         "heads": "<br>".join(_head(head) for head in method.heads),
         "auxiliary": ", ".join(f"{share:g}" for share in method.auxiliary),
@@ -75,7 +75,10 @@ def _part(recipe: Recipe, parameters: str, field: str) -> str:
 
 
 def _counted(method: Method) -> tuple[str, str]:
-    """Parameters, and how far a voxel of the output sees."""
+    """Parameters, and how far a voxel of the output sees. Of other packages' networks neither is said, so that the page
+    is the same where they are not installed."""
+    if type(method.network).__module__.endswith(".nn.foreign"):
+        return "", ""
     with torch.device("meta"):
         module = method.network.build(method.channels, method.outputs())
     count = sum(parameter.numel() for parameter in module.parameters())
@@ -132,7 +135,7 @@ def _listed(values: Sequence[Any]) -> str:
     for field in dataclasses.fields(values[0]):
         found = [_told(getattr(v, field.name)) for v in values]
         if len(set(found)) > 1:
-            parts.append(f"{field.name} {', '.join(found)}")
+            parts.append(f"{field.name} {' / '.join(found)}")
         elif getattr(values[0], field.name) != _default(field):
             parts.append(f"{field.name} {found[0]}")
     return f"{len(values)} of {_kind(values[0])}({', '.join(parts)})"

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 from ..augmentation import Augmentation, Brightness, Contrast, Flip, Noise, Rotate
 from ..components import connected_components
-from ..labels import dust, refit
+from ..labels import dust
 from ..nn import Level, Residual, UNet
 from ..nn.losses import CrossEntropy
-from ..segmentation import filter_size, split_cylinders
+from ..segmentation import split_cylinders
 from ..targets import Semantic
-from ._decoders import Between, Outputs, Voxels, classes_of
+from ._decoders import Between, Outputs, Voxels, classes_of, kept
 from ._method import Head, Inference, Method, Optimiser, Recipe, Term
 
 
@@ -36,7 +36,7 @@ def decode(
     """Connected components of axons (class 1), parted into tubes."""
     axons = connected_components(classes_of(outputs, "classes") == 1)
     parts = split_cylinders(dust(axons, below=below), ratio=ratio, bend=bend, scale=scale, below=below, spacing=spacing)
-    return refit(filter_size(parts, below=below))
+    return kept(parts, below)
 
 
 RECIPE = Recipe(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..augmentation import Augmentation, Flip
 from ..nn import UNet
 from ..nn.losses import BinaryCrossEntropy
+from ..sampling import Foreground
 from ..targets import Semantic
 from ._blocks import segment_components
 from ._method import Head, Inference, Method, Normalisation, Optimiser, Recipe, Term
@@ -28,6 +29,7 @@ RECIPE = Recipe(
         heads=(Head("mask", Semantic(), (Term(BinaryCrossEntropy()),)),),
         patch=(1, 512, 512),
         augmentation=Augmentation((Flip("xyflips"),)),
+        sampler=Foreground(0.94),
         optimiser=Optimiser("adam", 5e-4),
         normalisation=Normalisation("unit"),
         inference=Inference(z_median=3),

@@ -4,7 +4,7 @@ which the first two see 15 voxels, at half the resolution. It learns from a hand
 from __future__ import annotations
 
 from ..augmentation import flips
-from ..nn.fcn import FCN, FCNLayer
+from ..nn import FCN, FCNLayer
 from ..nn.losses import SquaredError
 from ..targets import Semantic
 from ._blocks import segment_components

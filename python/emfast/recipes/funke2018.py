@@ -33,9 +33,10 @@ def decode(
     threshold: Probability = 0.5,
     low: Probability = 0.1,
     high: Probability = 0.98,
+    score: str = SCORE,
 ) -> Any:
     """Watershed of affinities, agglomeration by their median between fragments."""
-    return nearest_affinities(outputs, threshold=threshold, low=low, high=high, score=SCORE)
+    return nearest_affinities(outputs, threshold=threshold, low=low, high=high, score=score)
 
 
 RECIPE = Recipe(

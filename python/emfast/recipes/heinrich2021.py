@@ -70,10 +70,10 @@ RECIPE = Recipe(
     decode=decode,
     segment=partial(segment_components, head="organelles", threshold=0.0, above=True),
     small={
-        "network.levels": levels(8, 16, 32),
+        "network.levels": levels(12, 24),
         "network.norm": "batch",
         "heads[0].target.classes": 1,
-        "patch": (84, 84, 84),
+        "patch": (40, 48, 48),
         "augmentation.steps": (),
         "optimiser.rate": 1e-3,
     },

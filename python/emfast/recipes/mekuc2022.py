@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from ..labels import refit
 from ..nn.losses import Dice
-from ..segmentation import filter_size, refine_contours, split_by_shape
+from ..segmentation import refine_contours, split_by_shape
 from ..targets import Semantic
-from ._decoders import Between, Nanometres, Outputs, Probability, Voxels, components, object_of
+from ._decoders import Between, Nanometres, Outputs, Probability, Voxels, components, kept, object_of
 from ._method import Head, Recipe, Term
 from .mekuc2020 import RECIPE as BEFORE
 
@@ -35,7 +34,7 @@ def decode(
     labels = split_by_shape(components(outputs, threshold=threshold), depth=depth, spacing=spacing)
     border = 1 - abs(2 * object_of(outputs) - 1)
     moved = refine_contours(labels, border, iterations=iterations, balloon=balloon, smoothing=smoothing)
-    return refit(filter_size(moved, below=below))
+    return kept(moved, below)
 
 
 RECIPE = Recipe(

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import segmentation
 from ..augmentation import flips
-from ..nn.fcn import FCN, FCNLayer
+from ..nn import FCN, FCNLayer
 from ..nn.losses import CrossEntropy
 from ..targets import Semantic
 from ._decoders import Outputs, Probability, Voxels, object_of

@@ -179,7 +179,7 @@ class Loop:
         device = self.team.device
         there = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
         with self._cast():
-            outputs = self._forward(there["image"])
+            outputs = self.teaching.outputs(self._forward, there)
         outputs = {name: value.float() for name, value in outputs.items()}
         total, by_name = self.teaching.loss(outputs, there)
         self.scaler.scale(total / parts).backward()

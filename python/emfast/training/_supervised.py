@@ -6,7 +6,7 @@ their own (:class:`emfast.recipes.Procedure`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,10 @@ class Supervised:
             values, weights = _made(head.target, labels, mask, crop.spacing, margin)
             sample[f"target/{head.name}"], sample[f"weight/{head.name}"] = values, weights
         return sample
+
+    def outputs(self, forward: Callable[[torch.Tensor], Outputs], batch: Outputs) -> Outputs:
+        """What the network says of a batch; ``forward`` is the module, or what shares it among processes."""
+        return forward(batch["image"])
 
     def loss(self, outputs: Outputs, batch: Outputs) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Of what the network says of a batch: all told, and by head."""

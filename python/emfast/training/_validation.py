@@ -73,7 +73,7 @@ class Validation:
         batch = {name: torch.from_numpy(np.ascontiguousarray(array))[None] for name, array in crop.items()}
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
         with torch.autocast(torch.device(self.device).type, self.kind, enabled=self.kind is not None):
-            outputs = module(batch["image"])
+            outputs = self.teaching.outputs(module, batch)
         return batch, {name: value.float() for name, value in outputs.items()}
 
 
