@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 import emfast  # noqa: E402
 from emfast import nn  # noqa: E402
-from emfast.inference import Model, _layout, _tiles  # noqa: E402
+from emfast.inference import Model, _job, _layout, _tiles  # noqa: E402
 from emfast.inference._constants import Constants  # noqa: E402
 from emfast.recipes import Head, Inference, Method  # noqa: E402
 from emfast.sampling._pieces import mirrored  # noqa: E402
@@ -22,7 +22,8 @@ from networks import Edges, Identity, Perfect, Tiny  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread(monkeypatch):
+    monkeypatch.setattr(_job, "usual_precision", lambda device: "float32")  # whatever this machine is quick in
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -393,3 +394,22 @@ def test_descriptors_of_shape_turn_with_the_tile(symmetries):
         seen = of(turned)
         back = [2 * m.centre - seen[m.source] if m.turned else seen[m.source] for m in moves(head, member)]
         torch.testing.assert_close(torch.stack(back), of(points))
+
+
+def test_a_network_that_cannot_be_made_ready_is_an_error_and_no_wait(monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(nn, "ready", fails)
+    with pytest.raises(emfast.errors.BlocksFailed, match="no room"):
+        emfast.predict(model(Tiny()), image(), retries=1)
+
+
+def test_sixteen_bits_are_close(monkeypatch):
+    of, source = model(Tiny()), image()
+    plain = emfast.predict(of, source)["mask"]
+    monkeypatch.setattr(_job, "usual_precision", lambda device: "bfloat16")
+    found = emfast.predict(of, source)["mask"]
+    assert (found != plain).any()
+    np.testing.assert_allclose(found, plain, atol=0.03)
+    assert (emfast.predict(of, source, precision="float32")["mask"] == plain).all()

@@ -152,9 +152,10 @@ class Job:
         """One of the networks, one for each device, for this block alone."""
         with _making:  # a process of a cluster makes them when it is first asked
             if self._runners is None:
+                made = [self._made(device) for device in self.devices]
                 self._runners = queue.SimpleQueue()
-                for device in self.devices:
-                    self._runners.put(self._made(device))
+                for each in made:
+                    self._runners.put(each)
         runner = self._runners.get()
         try:
             yield runner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 
@@ -65,7 +66,7 @@ class Module(torch.nn.Module):  # type: ignore[misc]
     resolution, at their own ``places``."""
 
     geometry: Geometry
-    places: Mapping[str, Place]
+    places: Mapping[str, Place] = MappingProxyType({})
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         raise NotImplementedError
