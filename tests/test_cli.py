@@ -37,31 +37,49 @@ def test_doctor_reports_what_fails(capsys, monkeypatch):
     assert "two installations are mixed" in text
 
 
-def test_demo_writes_a_picture(capsys, tmp_path):
-    assert cli.main(["demo", "--out", str(tmp_path), "--shape", "9,70,60", "--seed", "4"]) == 0
+def test_demo_writes_a_picture_and_a_page(capsys, tmp_path):
+    assert cli.main(["demo", "--out", str(tmp_path), "--shape", "9,70,60", "--seed", "4", "--steps", "0"]) == 0
     text = capsys.readouterr().out
-    assert "agglomerate" in text
-    assert "bits merged" in text
-    data = (tmp_path / "emfast-demo.png").read_bytes()
+    assert "affinities given" in text and "bits merged" in text
+    data = (tmp_path / "emfast-demo" / "emfast-demo.png").read_bytes()
     width, height = struct.unpack(">II", data[16:24])
     assert data[:4] == b"\x89PNG"
-    assert width > 1.4 * height * 60 / 70  # three panels by two
+    assert (width, height) == (2 * 3 * 60 + 6, 2 * 3 * 70 + 6)  # two panels by two, three pixels for a voxel
+    page = (tmp_path / "emfast-demo" / "report.html").read_text()
+    assert page.count("<img") > 4 and "adapted_rand_error" in page
+
+
+def test_demo_trains_a_network(capsys, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("yaml")
+    words = ["demo", "--out", str(tmp_path), "--shape", "3,40,30", "--steps", "2"]
+    assert cli.main(words) == 0
+    text = capsys.readouterr().out
+    assert "affinities by a network" in text and "emfast train --recipe affinities" in text
+    folder = tmp_path / "emfast-demo"
+    arrays = {f"{name}.npy" for name in ("image", "segments", "truth", "train-image", "train-labels")}
+    assert {path.name for path in folder.iterdir()} == {"emfast-demo.png", "report.html", "run", *arrays}
+    before = np.load(folder / "segments.npy")
+    assert cli.main(words) == 0  # what was learnt is kept
+    assert np.array_equal(np.load(folder / "segments.npy"), before)
+    assert cli.main([*words, "--seed", "1"]) == 0  # another one begins anew
 
 
 @pytest.mark.parametrize("shape", ["1,1,1", "1,40,3", "3,1,200"])
 def test_demo_takes_any_shape(shape, tmp_path):
-    assert cli.main(["demo", "--out", str(tmp_path), "--shape", shape]) == 0
+    assert cli.main(["demo", "--out", str(tmp_path), "--shape", shape, "--steps", "0"]) == 0
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["demo", "--out", "/no/such/folder"], "--out must be an existing folder, got '/no/such/folder'"),
-        (["demo", "--seed", "-1"], "seed must be from 0"),
+        (["demo", "--seed", "-1", "--steps", "0"], "seed must be from 0"),
         (["demo", "--threads", "-2"], "n must be an integer from 0"),
     ],
 )
-def test_mistakes_end_with_one_line_and_code_2(arguments, message, capsys):
+def test_mistakes_end_with_one_line_and_code_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert cli.main(arguments) == 2
     text = capsys.readouterr().err
     assert message in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
 import emfast  # noqa: E402
-from emfast import _locks, training  # noqa: E402
+from emfast import _locks, nn, training  # noqa: E402
 from emfast.errors import AnotherJob, Diverged, InUse  # noqa: E402
 from emfast.nn.losses import BinaryCrossEntropy  # noqa: E402
 from emfast.recipes import Head, Method, Optimiser, Term  # noqa: E402
@@ -256,3 +257,15 @@ def test_a_killed_run_goes_on(tmp_path):
     go(tmp_path / "parts", save_every=1)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
+
+
+def test_gradients_that_processors_get_wrong_are_refused(tmp_path):
+    """In 16 bits torch's gradient of a kernel's weights over fewer voxels than it has is not the same twice."""
+    image, labels = np.zeros((6, 30, 30), "u1"), np.ones((6, 30, 30), "u4")
+    head = Head("mask", Semantic(), (Term(BinaryCrossEntropy()),))
+    deep = Method(nn.UNet(levels=(nn.Level(4), nn.Level(4))), (head,), (4, 8, 8), steps=1)
+    with pytest.raises(ValueError, match=r"precision must be float32 .* \(3, 3, 3\) sees \(2, 4, 4\)"):
+        emfast.train(deep, (image, labels), run=tmp_path / "a", precision="bfloat16", device="cpu", progress=False)
+    emfast.train(deep, (image, labels), run=tmp_path / "b", device="cpu", progress=False)
+    wide = replace(deep, patch=(6, 8, 8))
+    emfast.train(wide, (image, labels), run=tmp_path / "c", precision="bfloat16", device="cpu", progress=False)

@@ -17,77 +17,63 @@ from . import _png
 from .errors import AnotherJob
 from .metrics.report import write_page
 
-THRESHOLDS = (0.7, 0.5, 0.3)  # the middle one is judged
 RECIPE = "affinities"
-_LEARNT = (48, 224, 224)  # voxels to learn from
-_LOW, _HIGH = 0.1, 0.98  # what is surely membrane, what surely holds together
+_LEARNT = (64, 256, 256)  # voxels to learn from
 _DUST = 40  # segments of fewer voxels are left out
 
 
 @dataclass
 class Report:
     phantom: emfast.phantom.Phantom
-    affinities: np.ndarray  # (3, z, y, x) uint8
-    fragments: np.ndarray
-    segments: list[np.ndarray]  # one per threshold
-    errors: list[tuple[float, float]]  # bits split and merged, of each
+    affinities: np.ndarray  # (3, z, y, x), from 0 to 1 or 255
+    segments: np.ndarray
     scores: emfast.Scores
     predicted: bool
 
     def lines(self) -> list[str]:
         made = self.phantom
-        by = "a network predicted" if self.predicted else "made"
+        by = "by a network" if self.predicted else "given"
+        split, merge = (float(bits) for bits in emfast.contingency(made.labels, self.segments, ignore=(0,)).voi())
         return [
-            f"volume        {made.image.shape} voxels of {made.spacing} nm, affinities {by}",
-            f"truth         {int(made.labels.max())} cells, {int(made.mitochondria.max())} mitochondria",
-            f"fragments     {int(self.fragments.max(initial=0))}",
-            *(
-                f"segments {t:<4} {_count(s)} of {_DUST} voxels or more; {split:.2f} bits split, "
-                f"{merge:.2f} bits merged"
-                for t, s, (split, merge) in zip(THRESHOLDS, self.segments, self.errors, strict=True)
-            ),
-            f"at {THRESHOLDS[1]}        adapted Rand error {self.scores['adapted_rand_error']:.3f}",
+            f"volume     {made.image.shape} voxels of {made.spacing} nm, affinities {by}",
+            f"truth      {int(made.labels.max())} cells, {int(made.mitochondria.max())} mitochondria",
+            f"segments   {int((emfast.unique(self.segments) != 0).sum())} of {_DUST} voxels or more",
+            f"scores     adapted Rand error {self.scores['adapted_rand_error']:.3f}; {split:.2f} bits split, "
+            f"{merge:.2f} bits merged",
         ]
 
     def picture(self) -> np.ndarray:
-        """The middle section: image, affinities, fragments; below, the segments at three thresholds."""
-        grey, affinities, fragments, *segments = (picture for _, picture in self.panels())
-        bar = 500.0 if grey.shape[1] * self._pixel > 1000 else 100.0  # nm
-        length = min(round(bar / self._pixel), grey.shape[1])
-        bottom = grey.shape[0] - 6
+        """The middle section: image, affinities; below, segments and the truth."""
+        panels = [picture for _, picture in self.panels()]
+        enlarge = max(1, 256 // max(panels[0].shape[:2]))
+        image, affinities, segments, truth = (p.repeat(enlarge, 0).repeat(enlarge, 1) for p in panels)
+        pixel = self.phantom.spacing[2] / enlarge  # nm
+        bar = 500.0 if image.shape[1] * pixel > 1000 else 100.0
+        length = min(round(bar / pixel), image.shape[1])
+        bottom = image.shape[0] - 6
         if bottom > 14:
-            grey[bottom - 6 : bottom, 6 : 6 + length] = 255
-        between = np.full((grey.shape[0], 6, 3), 255, np.uint8)
-        rows = [
-            np.concatenate([a, between, b, between, c], axis=1) for a, b, c in ((grey, affinities, fragments), segments)
-        ]
+            image[bottom - 6 : bottom, 6 : 6 + length] = 255
+        between = np.full((image.shape[0], 6, 3), 255, np.uint8)
+        rows = [np.concatenate([a, between, b], axis=1) for a, b in ((image, affinities), (segments, truth))]
         whole = np.concatenate([rows[0], np.full((6, rows[0].shape[1], 3), 255, np.uint8), rows[1]])
         return whole & 0xF8 | whole >> 5  # five bits a colour: the grain hides the steps and halves the file
-
-    @property
-    def _enlarged(self) -> int:
-        return max(1, 256 // max(self.phantom.image.shape[1:]))
-
-    @property
-    def _pixel(self) -> float:
-        """Nanometres."""
-        return self.phantom.spacing[2] / self._enlarged
 
     def panels(self) -> list[tuple[str, np.ndarray]]:
         """Pictures of the middle section, with their names."""
         made = self.phantom
         z = made.image.shape[0] // 2
-        found = [("image", np.repeat(made.image[z][..., None], 3, axis=-1))]
-        found.append(("affinities (z, y, x in red, green, blue)", np.moveaxis(self.affinities[:, z], 0, -1)))
-        found.append(("fragments", _png.overlay(made.image[z], self.fragments[z], 0.6)))
-        for threshold, labels in zip(THRESHOLDS, self.segments, strict=True):
-            found.append((f"segments at {threshold}", _png.overlay(made.image[z], labels[z], 0.6)))
-        return [(name, picture.repeat(self._enlarged, 0).repeat(self._enlarged, 1)) for name, picture in found]
+        edges = self.affinities[:, z] if self.affinities.dtype == np.uint8 else np.rint(255 * self.affinities[:, z])
+        return [
+            ("image", np.repeat(made.image[z][..., None], 3, axis=-1)),
+            ("affinities (z, y, x in red, green, blue)", np.moveaxis(edges, 0, -1).astype(np.uint8)),
+            ("segments", _png.overlay(made.image[z], self.segments[z], 0.6)),
+            ("truth", _png.overlay(made.image[z], made.labels[z], 0.6)),
+        ]
 
     def write(self, folder: Path) -> None:
         """The picture, and a page of the evaluation with the errors that cost most."""
         _png.write(folder / "emfast-demo.png", self.picture())
-        made, labels = self.phantom, self.segments[1]
+        made, labels = self.phantom, self.segments
         errors = emfast.compare(made.labels, labels, spacing=made.spacing)
         write_page(
             folder / "report.html",
@@ -105,50 +91,36 @@ def run(shape: tuple[int, int, int], seed: int, steps: int, folder: Path, clock:
     """Make, learn, predict, segment and measure; ``clock(name, shape, function, *arguments)`` calls and times each
     step. The volumes are kept in the folder."""
     made = clock("phantom", shape, emfast.phantom.make, shape, seed=seed)
-    affinities = clock("train and predict", shape, _predicted, made, seed, steps, folder) if steps else made.affinities
-    fragments = clock("watershed", shape, emfast.watershed, affinities, low=_LOW, high=_HIGH)
-    graph = clock("region_graph", shape, emfast.region_graph, affinities, fragments, spacing=made.spacing)
-    tree = clock("agglomerate", shape, emfast.agglomerate, graph)
-    segments = [clock(f"segments at {t}", shape, _segments, tree, fragments, t) for t in THRESHOLDS]
-    scores = clock("evaluate", shape, emfast.evaluate, made.labels, segments[1], protocol="snemi3d")
-    for name, array in (("image", made.image), ("truth", made.labels), ("segments", segments[1])):
+    if steps:
+        model = clock("train", _LEARNT, _trained, seed, steps, folder)
+        outputs = clock("predict", shape, emfast.predict, model, made.image)
+        affinities, found = outputs["affinities"], clock("decode", shape, model.decode, outputs)
+    else:
+        affinities = made.affinities
+        found = clock("segment", shape, emfast.segment_affinities, affinities)
+    segments = clock("dust", shape, emfast.segmentation.filter_size, found, below=_DUST)
+    scores = clock("evaluate", shape, emfast.evaluate, made.labels, segments, protocol="snemi3d")
+    for name, array in (("image", made.image), ("truth", made.labels), ("segments", segments)):
         np.save(folder / f"{name}.npy", array)
-    errors = [_information(made.labels, labels) for labels in segments]
-    return Report(made, affinities, fragments, segments, errors, scores, bool(steps))
+    return Report(made, affinities, segments, scores, bool(steps))
 
 
-def _predicted(made: emfast.phantom.Phantom, seed: int, steps: int, folder: Path) -> np.ndarray:
-    """Nearest affinities by a network that has seen other tissue."""
+def _trained(seed: int, steps: int, folder: Path) -> Any:
+    """A model that has seen other tissue."""
+    from .nn.running import usual_precision
+    from .training._team import device_of
+
     learnt = emfast.phantom.make(_LEARNT, seed=seed + 1)
-    names = folder / "train-image.npy", folder / "train-labels.npy"
-    for name, array in zip(names, (learnt.image, learnt.labels), strict=True):
-        np.save(name, array)
+    for name, array in (("image", learnt.image), ("labels", learnt.labels)):
+        np.save(folder / f"train-{name}.npy", array)
 
     def train() -> Any:
-        return emfast.train(RECIPE, (learnt.image, learnt.labels), run=folder / "run", steps=steps, seed=seed)
+        precision = usual_precision(device_of(None))
+        options: dict[str, Any] = {"steps": steps, "seed": seed, "precision": precision}
+        return emfast.train(RECIPE, (learnt.image, learnt.labels), run=folder / "run", **options)
 
     try:
-        model = train()
+        return train()
     except AnotherJob:  # a demo before, with another seed
         shutil.rmtree(folder / "run")
-        model = train()
-    outputs = emfast.predict(model, made.image, heads=["affinities"], dtype="uint8", progress=True)
-    found: np.ndarray = outputs["affinities"]
-    return found
-
-
-def _segments(tree: emfast.MergeTree, fragments: np.ndarray, threshold: float) -> np.ndarray:
-    labels = tree.relabel(fragments, threshold)
-    ids, counts = emfast.unique(labels, counts=True)
-    kept: np.ndarray = emfast.mask(labels, ids[counts < _DUST])  # names are fragments: colours stay from cut to cut
-    return kept
-
-
-def _count(labels: np.ndarray) -> int:
-    return int((emfast.unique(labels) != 0).sum())
-
-
-def _information(truth: np.ndarray, segments: np.ndarray) -> tuple[float, float]:
-    """Variation of information in bits over the voxels of the truth's cells: (split, merge)."""
-    found = emfast.contingency(truth, segments, ignore=(0,)).voi()
-    return float(found.split), float(found.merge)
+        return train()

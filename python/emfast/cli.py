@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb.add_argument("--shape", type=_shape, default=(48, 256, 256), metavar="Z,Y,X", help="default: 48,256,256")
     verb.add_argument("--seed", type=int, default=0, help="another seed is another tissue (default: 0)")
     verb.add_argument(
-        "--steps", type=_steps, default=300, metavar="N", help="of the network (default: 300); 0: affinities are given"
+        "--steps", type=_steps, default=450, metavar="N", help="of the network (default: 450); 0: affinities are given"
     )
     add_threads(verb)
     verb.set_defaults(run=demo)

@@ -108,7 +108,7 @@ def _data(verb: Any) -> None:
 
 def _device(verb: Any) -> None:
     verb.add_argument("--device", help="of torch, like cuda:1 (default: CUDA where there is one)")
-    verb.add_argument("--precision", help="float32, bfloat16 or float16 (default: bfloat16 where that is quick)")
+    verb.add_argument("--precision", help="float32, bfloat16 or float16 (default: docs/training.md)")
 
 
 def settings_of(texts: Sequence[str], option: str = "--set") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import nn
 from ._layers import Chain, Convolution
 from ._network import Module
 
-__all__ = ["Ready", "channels_last", "ready", "usual_precision"]
+__all__ = ["Ready", "channels_last", "check_gradients", "ready", "usual_precision"]
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -23,6 +23,26 @@ def usual_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return "bfloat16" if device.type == "cpu" and any(has is not None and has() for has in asked) else "float32"
+
+
+def check_gradients(module: nn.Module, shape: tuple[int, ...]) -> None:
+    """Refuse what processors get wrong in 16 bits: weights of a convolution in 3D over fewer voxels than its kernel has
+    along an axis have gradients of whatever memory held (oneDNN as of torch 2.13; a run was not the same twice)."""
+
+    def look(part: nn.Conv3d, given: tuple[torch.Tensor, ...], _: torch.Tensor) -> None:
+        sides = tuple(given[0].shape[2:])
+        if any(n < k for n, k in zip(sides, part.kernel_size, strict=True)):
+            raise ValueError(
+                f"precision must be float32 on the CPU for this network: a kernel of {part.kernel_size} sees {sides} "
+                "voxels of a patch, whose gradients torch gets wrong in 16 bits; or choose a larger patch"
+            )
+
+    empty = copy.deepcopy(module).to("meta").train()
+    for part in empty.modules():
+        if isinstance(part, nn.Conv3d):
+            part.register_forward_hook(look)
+    with torch.no_grad():
+        empty(torch.empty(shape, device="meta"))
 
 
 def channels_last(module: nn.Module) -> None:

@@ -6,13 +6,14 @@ recipe gives on have their ranges there, so that :func:`emfast.segmentation.rang
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import segmentation
 from ..components import connected_components
+from ..edges import NEAREST
 from ..labels import renumber
 from ..segmentation._shared import Between, Distance, Nanometres, Probability, Voxels
 
@@ -26,6 +27,7 @@ __all__ = [
     "classes_of",
     "components",
     "kept",
+    "mutex_affinities",
     "nearest_affinities",
     "object_of",
     "seeded_by",
@@ -69,6 +71,12 @@ def seeded_by(probability: Any, middle: Any, *, seed: float, inside: float, belo
     rest = connected_components((np.asarray(probability) >= inside) & (grown == 0)).astype(np.int64)
     together = np.where(rest > 0, rest + grown.max(initial=0), grown)
     return kept(together, below)
+
+
+def mutex_affinities(outputs: Outputs, offsets: Sequence[Sequence[int]], *, below: int = 0) -> Any:
+    """Mutex watershed: head ``affinities`` has nearest ones, which join; ``long`` those at these offsets, which part."""
+    both = np.concatenate([np.asarray(outputs["affinities"]), np.asarray(outputs["long"])])
+    return segmentation.mutex(both, (*NEAREST, *offsets), below=below)
 
 
 def nearest_affinities(

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..augmentation import Augmentation, Brightness, Contrast, Elastic, Flip, Noise
 from ..nn import Level, Residual, UNet
 from ..targets import Affinities
+from ._decoders import Outputs, Voxels, mutex_affinities
 from ._method import Head, Inference
 from .affinities import LOSS
 from .affinities import RECIPE as SECTIONS
-from .affinities import decode as decode
 
 LONG = ((-4, 0, 0), (0, -4, 0), (0, 0, -4), (-12, 0, 0), (0, -12, 0), (0, 0, -12))
 
 
 def levels(*widths: int) -> tuple[Level, ...]:
     return tuple(Level(width) for width in widths)
+
+
+def decode(outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), below: Voxels = 0) -> Any:
+    """Mutex watershed: nearest affinities join, long ones keep apart."""
+    return mutex_affinities(outputs, LONG, below=below)
 
 
 RECIPE = replace(
@@ -41,5 +48,6 @@ RECIPE = replace(
         inference=Inference(blend="linear", overlap=0.25, symmetries="flips"),
         steps=3000,
     ),
+    decode=decode,
     small={"network.levels": levels(8, 16, 16), "patch": (24, 32, 32), "augmentation.steps": ()},
 )

@@ -18,9 +18,7 @@ RECIPE = Recipe(
     task="neurons, by membranes",
     method=Method(
         network=UNet(levels=levels(16, 32, 64, 128, 256), up="linear", up_kernel=(1, 3, 3)),
-        heads=(
-            Head("membrane", Membrane((2.0,), per_section=True), (Term(BinaryCrossEntropy()), Term(Dice(), 0.5))),
-        ),
+        heads=(Head("membrane", Membrane((2.0,), per_section=True), (Term(BinaryCrossEntropy()), Term(Dice(), 0.5))),),
         patch=(1, 256, 256),
         augmentation=Augmentation(
             (
