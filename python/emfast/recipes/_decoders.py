@@ -74,7 +74,7 @@ def seeded_by(probability: Any, middle: Any, *, seed: float, inside: float, belo
 
 
 def mutex_affinities(outputs: Outputs, offsets: Sequence[Sequence[int]], *, below: int = 0) -> Any:
-    """Mutex watershed: head ``affinities`` has nearest ones, which join; ``long`` those at these offsets, which part."""
+    """Mutex watershed: head ``affinities`` has nearest ones, that join; ``long`` those at offsets, that keep apart."""
     both = np.concatenate([np.asarray(outputs["affinities"]), np.asarray(outputs["long"])])
     return segmentation.mutex(both, (*NEAREST, *offsets), below=below)
 
