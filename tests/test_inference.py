@@ -17,7 +17,7 @@ from emfast.inference import Model, _job, _layout, _tiles  # noqa: E402
 from emfast.inference._constants import Constants  # noqa: E402
 from emfast.recipes import Head, Inference, Method  # noqa: E402
 from emfast.sampling._pieces import mirrored  # noqa: E402
-from emfast.targets import Semantic, Target  # noqa: E402
+from emfast.targets import Affinities, Semantic, Target  # noqa: E402
 from networks import Edges, Identity, Perfect, Tiny  # noqa: E402
 
 
@@ -413,3 +413,61 @@ def test_sixteen_bits_are_close(monkeypatch):
     assert (found != plain).any()
     np.testing.assert_allclose(found, plain, atol=0.03)
     assert (emfast.predict(of, source, precision="float32")["mask"] == plain).all()
+
+
+# ---- from images to segments, with a folder for what lies between
+
+
+def normed(tmp_path):
+    """A model with batch norms, whose counters have no axes, and an image in a store."""
+    pytest.importorskip("zarr")
+    net = nn.UNet(levels=(nn.Level(4), nn.Level(4)))
+    of = model(net, (Head("affinities", Affinities(), ()),), patch=(8, 16, 16))
+    of.decode = decode
+    place = tmp_path / "in.zarr"
+    with emfast.open_volume(place, mode="w", shape=(8, 24, 20), dtype="u1", spacing=(30, 8, 8)) as volume:
+        volume[...] = image((8, 24, 20))
+    return of, place
+
+
+def decode(outputs, *, spacing=None, threshold=0.5, low=0.1, high=0.98):
+    return emfast.segment_affinities(outputs["affinities"], threshold=threshold, low=low, high=high)
+
+
+def test_the_same_call_does_not_predict_again(tmp_path, monkeypatch):
+    of, place = normed(tmp_path)
+    first = emfast.segment(place, tmp_path / "out.zarr", model=of)[...]
+    times = {p: p.stat().st_mtime_ns for p in (tmp_path / "out.zarr.work" / "prediction.zarr").rglob("*")}
+    assert times
+    again = emfast.segment(place, tmp_path / "out.zarr", model=of)[...]
+    assert np.array_equal(first, again)
+    assert times == {p: p.stat().st_mtime_ns for p in (tmp_path / "out.zarr.work" / "prediction.zarr").rglob("*")}
+    other = emfast.segment(place, tmp_path / "out.zarr", model=of, decoding={"threshold": 0.9})[...]
+    assert np.array_equal(other, emfast.segment(place, model=of, decoding={"threshold": 0.9}))
+
+
+def test_another_model_or_image_begins_anew(tmp_path):
+    of, place = normed(tmp_path)
+    emfast.segment(place, tmp_path / "out.zarr", model=of)
+    with torch.no_grad():
+        for values in of.module.parameters():
+            values.mul_(-1.5)
+    found = emfast.segment(place, tmp_path / "out.zarr", model=of)[...]
+    assert np.array_equal(found, emfast.segment(place, model=of))
+    with emfast.open_volume(place, mode="r+") as volume:
+        volume[...] = 255 - volume[...]
+    found = emfast.segment(place, tmp_path / "out.zarr", model=of)[...]
+    assert np.array_equal(found, emfast.segment(place, model=of))
+
+
+@pytest.mark.parametrize("by_blocks", [True, False])
+def test_an_image_is_never_its_own_target(tmp_path, by_blocks):
+    of, place = normed(tmp_path)
+    if not by_blocks:
+        of.decode = lambda outputs, *, spacing=None: decode(outputs)
+    before = emfast.open_volume(place)[...]
+    with pytest.raises(ValueError, match="target must not be where source is"):
+        emfast.segment(place, place, model=of)
+    with pytest.raises(ValueError, match="work must not be where source is"):
+        emfast.segment(place, tmp_path / "out.zarr", model=of, work=place)
+    assert np.array_equal(emfast.open_volume(place)[...], before)

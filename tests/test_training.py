@@ -269,3 +269,36 @@ def test_gradients_that_processors_get_wrong_are_refused(tmp_path):
     emfast.train(deep, (image, labels), run=tmp_path / "b", device="cpu", progress=False)
     wide = replace(deep, patch=(6, 8, 8))
     emfast.train(wide, (image, labels), run=tmp_path / "c", precision="bfloat16", device="cpu", progress=False)
+
+
+def test_what_is_judged_must_be_known(tmp_path):
+    image, labels = tissue()
+    mask = np.zeros(labels.shape, bool)
+    with pytest.raises(ValueError, match="validation must have voxels that are known"):
+        emfast.train(method(), (image, labels), validation=(image, labels, mask), run=tmp_path / "a", progress=False)
+    mask[:2] = True  # most crops have nothing to say
+    emfast.train(method(), (image, labels), validation=(image, labels, mask), run=tmp_path / "b", progress=False)
+    [*_, last] = [line for line in training._log.entries(tmp_path / "b") if "validation" in line]
+    assert last["validation"]["loss"] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"best": "mask/typo", "validation": 0.25}, "best must be one of loss, loss/mask, mask/iou, .* 'mask/typo'"),
+        ({"best": "mask/iou"}, "best must be left out where nothing is judged"),
+        ({"patience": 2}, "patience must be left out where nothing is judged"),
+    ],
+)
+def test_scores_to_choose_by_are_checked_at_once(tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        emfast.train(method(), tissue(), run=tmp_path / "run", progress=False, **options)
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_another_score_to_choose_by_begins_anew(tmp_path):
+    options = {"validation": 0.25, "run": tmp_path, "progress": False, "validate_every": 1}
+    emfast.train(method(), tissue(), steps=3, best="mask/accuracy", **options)
+    emfast.train(method(), tissue(), steps=6, best="loss", **options)
+    judged = [line for line in training._log.entries(tmp_path) if "validation" in line]
+    assert judged[3]["best"]  # a loss is not compared with an accuracy

@@ -137,6 +137,7 @@ def segment(
     target: Any = None,
     *,
     model: Any = None,
+    decoding: Mapping[str, Any] | None = None,
     thresholds: float | Sequence[float] | None = None,
     recipe: Recipe | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     mask: Any = None,
@@ -164,6 +165,8 @@ def segment(
     model : Model or path of a run, optional
         Then the source is an image, which is predicted first; see :func:`emfast.inference.segment_image`. Watershed
         and agglomeration are as the model's recipe has them.
+    decoding : mapping, optional
+        Parameters of the model's decoder in the place of its defaults.
     thresholds : float or sequence of float, optional
         Segments are merged while their score is this or more; by default those of the recipe.
     recipe : Recipe, mapping or path of a YAML file, optional
@@ -199,9 +202,11 @@ def segment(
         from .inference import segment_image
 
         given: dict[str, Any] = {"memory": memory, "workers": workers, "client": client, "progress": progress}
-        decoding = {} if thresholds is None else {"threshold": thresholds}
+        decoding = {**(decoding or {}), **({} if thresholds is None else {"threshold": thresholds})}
         given |= {"retries": retries, "on_corrupt": on_corrupt, "work": work, "block": block, "decoding": decoding}
         return segment_image(model, source, target, **given)
+    if decoding is not None:
+        raise ValueError("decoding must be None where there is no model, whose decoder it is for")
     settings = _recipe(recipe, thresholds)
     engine = {
         "memory": memory,

@@ -138,6 +138,17 @@ def _pieces(chosen: argparse.Namespace) -> Any:
     return [(i, la, *mask) for i, la, mask in zip(chosen.image, chosen.labels, masks, strict=True)]
 
 
+def _tell_unknown(chosen: argparse.Namespace) -> None:
+    """What files do not say, and is taken for something."""
+    from ..volumes import open_volume
+
+    for place in [] if chosen.spacing else chosen.image:
+        with open_volume(place) as volume:
+            if volume.spacing is None:
+                words = f"emfast train: {place} has no spacing: voxels of 1 nm are meant; --spacing says it"
+                print(words, file=sys.stderr)
+
+
 def _train(chosen: argparse.Namespace) -> int:
     import os
     from contextlib import suppress
@@ -146,13 +157,15 @@ def _train(chosen: argparse.Namespace) -> int:
 
     if chosen.resume == "never" and os.path.exists(os.path.join(chosen.folder, "about.json")):
         raise ValueError(f"--run must be a new folder with --resume never, got {chosen.folder}")
+    pieces = _pieces(chosen)
+    _tell_unknown(chosen)
     validation = chosen.validation
     with suppress(TypeError, ValueError):  # none, or the name of a dataset
         validation = float(validation)
     try:
         model = training.train(
             chosen.recipe,
-            _pieces(chosen),
+            pieces,
             run=chosen.folder,
             validation=validation,
             steps=chosen.steps,

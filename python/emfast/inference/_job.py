@@ -67,10 +67,7 @@ class Job:
 
     def job_words(self) -> str:
         """For a journal: what makes a difference."""
-        found = hashlib.sha256()
-        for name, tensor in self.model.module.state_dict().items():
-            found.update(name.encode())
-            found.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        found = hashlib.sha256(self.model.words().encode())
         words = [_settings.dumps(self.settings), [h.name for h in self.heads], str(self.dtype), self.model.constants]
         words += [self.precision, self.batch, _settings.dumps(self.model.method), self.devices[0].type]
         found.update(repr(words).encode())

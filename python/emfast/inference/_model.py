@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .. import _settings
 from ..nn import Module
 from ..recipes import Method
 from ._constants import Constants
@@ -40,6 +42,16 @@ class Model:
     decode: Callable[..., Any] | None = None
     recipe: str | None = None
     place: str = ""
+
+    def words(self) -> str:
+        """A checksum of weights, settings and constants."""
+        import torch
+
+        found = hashlib.sha256(repr((_settings.dumps(self.method), self.constants)).encode())
+        for name, tensor in self.module.state_dict().items():
+            found.update(name.encode())
+            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return found.hexdigest()
 
     @property
     def device(self) -> Any:

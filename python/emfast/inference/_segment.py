@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from .._engine.identity import check_apart
 from .._engine.plan import bytes_of, in_words
 from ..blocks import map_blocks
-from ..blockwise._run import beside, claim, is_place
+from ..blockwise._run import beside, claim, clear, is_place
 from ..recipes import Head, get
 from ._decode import affinities_of, nearest
 from ._model import Model
@@ -22,6 +24,7 @@ from ._predict import predict
 __all__ = ["segment_image"]
 
 _KIND = "emfast.segment with a model"
+_ENGINE = ("block", "memory", "workers", "client", "progress", "on_corrupt", "retries")  # make no difference
 _COPIES = 3  # of the outputs, in float32, that a decoder takes
 
 
@@ -80,6 +83,9 @@ def segment_image(
             raise ValueError(f"decoding must be of {', '.join(known)}, got {name!r}")
     if target is not None and not is_place(target):
         raise TypeError(f"target must be a place, got {type(target).__name__}")
+    for name, place in (("target", target), ("work", work)):
+        if place is not None:
+            check_apart(place, name, {"source": source})
     folder = _folder(work, target)
     shared = {"memory": memory, "workers": workers, "client": client, "on_corrupt": on_corrupt, "progress": progress}
     head = _by_agglomeration(model)
@@ -88,15 +94,37 @@ def segment_image(
         return made.run(source, target, block, shared, options)
     by_blocks = get(model.recipe).segment if model.recipe else None
     if by_blocks is not None:
-        outputs = predict(model, source, _place(folder, "prediction.zarr"), block=block, **shared, **options)
+        outputs = _predicted(model, source, folder, block=block, **shared, **options)
         spacing = getattr(source, "spacing", None) or model.spacing
         return by_blocks(outputs, target, spacing=spacing, work=_place(folder, "segments"), **given, **shared)
     _check_room(model, source, memory)
-    outputs = predict(model, source, _place(folder, "prediction.zarr"), block=block, **shared, **options)
+    outputs = _predicted(model, source, folder, block=block, **shared, **options)
     arrays = {name: np.asarray(volume[...], np.float32) for name, volume in outputs.items()}
     spacing = getattr(source, "spacing", None) or model.spacing
     labels = model.decode(arrays, spacing=spacing, **given)
     return labels if target is None else _saved(target, labels, next(iter(outputs.values())))
+
+
+def _predicted(model: Model, source: Any, folder: str | None, **options: Any) -> dict[str, Any]:
+    """What the model says, kept in the folder. What is there of the same model, image and settings is not done again;
+    nothing that came of another is left."""
+    from ..pipeline import _read, _words, _write
+    from ..volumes import open_volume
+
+    if folder is None:
+        return predict(model, source, None, **options)
+    settings = {name: repr(value) for name, value in options.items() if name not in _ENGINE}
+    wanted = {"model": model.words(), "source": json.loads(json.dumps(_words(source))), "settings": settings}
+    asked, done = os.path.join(folder, "asked.json"), os.path.join(folder, "predicted.json")
+    if _read(asked) != wanted:
+        clear(folder, but=())
+        _write(asked, wanted)
+    places = _read(done)
+    if places is None:
+        found = predict(model, source, os.path.join(folder, "prediction.zarr"), **options)
+        _write(done, {name: os.path.relpath(str(volume.uri), folder) for name, volume in found.items()})
+        return found
+    return {name: open_volume(os.path.join(folder, place)) for name, place in places.items()}
 
 
 def _parameters(model: Model) -> dict[str, Any]:
@@ -137,8 +165,8 @@ class _Blockwise:
         from .. import pipeline
 
         names: Sequence[str] = (self.head.name,)
-        place = _place(self.folder, "prediction.zarr")
-        found = predict(self.model, source, place, heads=names, dtype="uint8", block=block, **shared, **options)
+        options = {**options, "heads": names, "dtype": "uint8"}
+        found = _predicted(self.model, source, self.folder, block=block, **shared, **options)
         affinities = self._nearest(found[self.head.name], shared)
         return pipeline.segment(
             affinities, target, recipe=self._recipe(), work=_place(self.folder, "segments"), **shared

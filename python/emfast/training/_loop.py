@@ -234,6 +234,7 @@ class Loop:
         return {
             "step": self.step,
             "best": self.best,
+            "criterion": self.criterion,
             "seconds": self.seconds,
             "module": self.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -243,7 +244,8 @@ class Loop:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
-        self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best = state["best"] if state["criterion"] == self.criterion else None  # of another score it says nothing
         self.module.load_state_dict(state["module"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])

@@ -129,6 +129,7 @@ def train(
     _check(settled, seed, crops, log_every, precision)
     folder = Path(run)
     pieces, judged = _pieces(data, validation, spacing)
+    _check_best(settled, best, patience, bool(judged))
     about_data = {"train": words_of(pieces), "validation": words_of(judged)}
     pieces, judged = in_memory(pieces, memory), in_memory(judged, memory)
     with ExitStack() as stack:
@@ -202,6 +203,19 @@ def _check(method: Method, seed: int, crops: int, log_every: int, precision: str
         integer_of(getattr(method, name), name, 1)
     if precision is not None and precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+
+
+def _check_best(method: Method, best: str, patience: int | None, judged: bool) -> None:
+    """That there is such a score to choose by, before anything is learnt."""
+    if not judged:
+        for name, value, usual in (("best", best, "loss"), ("patience", patience, None)):
+            if value != usual:
+                raise ValueError(f"{name} must be left out where nothing is judged: give validation, got {value!r}")
+    heads = [head.name for head in method.heads]
+    scores = [f"{head}/{score}" for head in heads for score in ("iou", "dice", "accuracy")]
+    known = ["loss", *(f"loss/{head}" for head in heads), *scores]
+    if method.procedure is None and best not in known:
+        raise ValueError(f"best must be one of {', '.join(known)}, got {best!r}")
 
 
 def _pieces(data: Any, validation: Any, spacing: Any) -> tuple[list[Piece], list[Piece]]:

@@ -42,7 +42,12 @@ class Validation:
         self.teaching, self.device, self.kind = teaching, device, kind
         self.pieces = pieces
         self.corners = corners_of(pieces, teaching.patch, most)
-        self.crops = [teaching.crop(pieces[number], corner) for number, corner in self.corners]
+        crops = [teaching.crop(pieces[number], corner) for number, corner in self.corners]
+        known = [_known(crop) for crop in crops]
+        if not any(known):
+            raise ValueError("validation must have voxels that are known, the masks leave none in its crops")
+        self.crops = [crop for crop, count in zip(crops, known, strict=True) if count]
+        self.corners = [corner for corner, count in zip(self.corners, known, strict=True) if count]
         self.losses: list[float] = []  # of each crop, the last time
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -75,6 +80,12 @@ class Validation:
         with torch.autocast(torch.device(self.device).type, self.kind, enabled=self.kind is not None):
             outputs = self.teaching.outputs(module, batch)
         return batch, {name: value.float() for name, value in outputs.items()}
+
+
+def _known(crop: dict[str, np.ndarray]) -> int:
+    """Voxels that count; 1 where a procedure has weights of its own."""
+    weights = [array for name, array in crop.items() if name.startswith("weight/")]
+    return max((int(np.count_nonzero(array)) for array in weights), default=1)
 
 
 def _counts(head: Head, logits: Any, target: Any, weight: Any) -> np.ndarray | None:
