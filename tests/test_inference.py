@@ -471,3 +471,16 @@ def test_an_image_is_never_its_own_target(tmp_path, by_blocks):
     with pytest.raises(ValueError, match="work must not be where source is"):
         emfast.segment(place, tmp_path / "out.zarr", model=of, work=place)
     assert np.array_equal(emfast.open_volume(place)[...], before)
+
+
+@pytest.mark.parametrize("by_blocks", [True, False])
+def test_pictures_become_segments(tmp_path, by_blocks):
+    of, _ = normed(tmp_path)
+    if not by_blocks:
+        of.decode = lambda outputs, *, spacing=None: decode(outputs)
+    picture = image((24, 20))
+    found = emfast.segment(picture, model=of)
+    assert np.array_equal(found, emfast.segment(picture[None], model=of)[0])
+    np.save(tmp_path / "flat.npy", picture)
+    written = emfast.segment(tmp_path / "flat.npy", tmp_path / "flat.zarr", model=of)
+    assert written.shape == (24, 20) and np.array_equal(written[...], found)

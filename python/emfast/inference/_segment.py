@@ -54,7 +54,7 @@ def segment_image(
     Parameters
     ----------
     model : Model or path of a run
-    source : array, Volume or place, (z, y, x) or (c, z, y, x)
+    source : array, Volume or place, (z, y, x), (c, z, y, x) or (y, x)
     target : place, optional
         Where segments are written; an array comes back without one.
     work : path, optional
@@ -86,6 +86,11 @@ def segment_image(
     for name, place in (("target", target), ("work", work)):
         if place is not None:
             check_apart(place, name, {"source": source})
+    picture = _picture(source)
+    if picture is not None:  # in memory, as a volume of depth one
+        engine = {"memory": memory, "workers": workers, "client": client, "progress": progress}
+        labels = segment_image(model, picture[None], decoding=decoding, **engine, **options)[0]
+        return labels if target is None else _saved(target, labels, source)
     folder = _folder(work, target)
     shared = {"memory": memory, "workers": workers, "client": client, "on_corrupt": on_corrupt, "progress": progress}
     head = _by_agglomeration(model)
@@ -103,6 +108,16 @@ def segment_image(
     spacing = getattr(source, "spacing", None) or model.spacing
     labels = model.decode(arrays, spacing=spacing, **given)
     return labels if target is None else _saved(target, labels, next(iter(outputs.values())))
+
+
+def _picture(source: Any) -> np.ndarray | None:
+    """The voxels of a source without an axis z, or None."""
+    if is_place(source):
+        from ..volumes import open_volume
+
+        with open_volume(source) as opened:
+            return np.asarray(opened[...]) if len(opened.shape) == 2 else None
+    return np.asarray(source) if len(source.shape) == 2 else None
 
 
 def _predicted(model: Model, source: Any, folder: str | None, **options: Any) -> dict[str, Any]:
