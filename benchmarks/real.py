@@ -233,7 +233,7 @@ def _picture(path: Path, part: Part, outputs: Mapping[str, np.ndarray], labels: 
         _png.overlay(part.image[z], labels[z], 0.5),
     ]
     path.parent.mkdir(exist_ok=True)
-    whole = np.concatenate(panels, axis=1)[:384, :]
+    whole = np.concatenate([panel[:256, :256] for panel in panels], axis=1)
     _png.write(path, whole & 0xF8 | whole >> 5)
 
 
@@ -241,10 +241,11 @@ def _picture(path: Path, part: Part, outputs: Mapping[str, np.ndarray], labels: 
 
 
 def page(found: list[dict[str, Any]]) -> str:
+    here = machine()
     lines = [
         "# Networks on real data",
         "",
-        f"`python -m benchmarks.real`, {date.today().isoformat()}, {machine()}.",
+        f"`python -m benchmarks.real`, {date.today().isoformat()}, {here['processor']}, {here['threads']} threads.",
         "",
         "Small excerpts, trained on the CPU. Sections that are learnt from, those by which parameters of decoders and "
         "the best weights are chosen, and those that are reported are apart; nothing was chosen by what is reported.",
