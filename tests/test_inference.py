@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 import emfast  # noqa: E402
 from emfast import nn  # noqa: E402
+from emfast._locks import alone  # noqa: E402
 from emfast.inference import Model, _job, _layout, _tiles  # noqa: E402
 from emfast.inference._constants import Constants  # noqa: E402
 from emfast.recipes import Head, Inference, Method  # noqa: E402
@@ -430,7 +433,8 @@ def normed(tmp_path):
     return of, place
 
 
-def decode(outputs, *, spacing=None, threshold=0.5, low=0.1, high=0.98):
+def decode(outputs, *, spacing=None, threshold=0.5, low=0.1, high=0.98, turned=emfast.NEAREST):
+    outputs = {name: emfast.convert_affinities(array, turned)[0] for name, array in outputs.items()}
     return emfast.segment_affinities(outputs["affinities"], threshold=threshold, low=low, high=high)
 
 
@@ -444,6 +448,44 @@ def test_the_same_call_does_not_predict_again(tmp_path, monkeypatch):
     assert times == {p: p.stat().st_mtime_ns for p in (tmp_path / "out.zarr.work" / "prediction.zarr").rglob("*")}
     other = emfast.segment(place, tmp_path / "out.zarr", model=of, decoding={"threshold": 0.9})[...]
     assert np.array_equal(other, emfast.segment(place, model=of, decoding={"threshold": 0.9}))
+
+
+def test_affinities_that_look_forward_are_turned_once(tmp_path):
+    of, place = normed(tmp_path)
+    forward = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    of.method = replace(of.method, heads=(Head("affinities", Affinities(forward), ()),))
+    of.decode = partial(decode, turned=forward)
+    first = emfast.segment(place, tmp_path / "out.zarr", model=of)[...]
+    assert np.array_equal(first, emfast.segment(place, tmp_path / "out.zarr", model=of)[...])
+    other = emfast.segment(place, tmp_path / "out.zarr", model=of, thresholds=0.8)[...]
+    assert np.array_equal(other, emfast.segment(place, model=of, thresholds=0.8))
+
+
+def test_other_parameters_of_the_decoder_begin_anew(tmp_path):
+    of, place = normed(tmp_path)
+    for options in ({"low": 0.3}, {"high": 0.9}, {"low": 0.3, "high": 0.9}):
+        found = emfast.segment(place, tmp_path / "out.zarr", model=of, decoding=options)[...]
+        assert np.array_equal(found, emfast.segment(place, model=of, decoding=options))
+
+
+def test_what_was_damaged_is_not_taken_for_sound(tmp_path):
+    of, place = normed(tmp_path)
+    chunk = max((p for p in place.rglob("*") if p.is_file() and "c" in p.parts), key=lambda p: p.stat().st_size)
+    state = chunk.stat()
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[: len(whole) // 2])
+    os.utime(chunk, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.warns(UserWarning):
+        emfast.segment(place, tmp_path / "out.zarr", model=of, on_corrupt="skip")
+    with pytest.raises(emfast.errors.BlocksFailed):
+        emfast.segment(place, tmp_path / "out.zarr", model=of)
+
+
+def test_a_folder_serves_one_run_at_a_time(tmp_path):
+    of, place = normed(tmp_path)
+    emfast.segment(place, tmp_path / "out.zarr", model=of)
+    with alone(str(tmp_path / "out.zarr.work" / ".lock"), "another"), pytest.raises(emfast.errors.InUse):
+        emfast.segment(place, tmp_path / "out.zarr", model=of)
 
 
 def test_another_model_or_image_begins_anew(tmp_path):

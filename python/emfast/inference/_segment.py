@@ -6,7 +6,9 @@ import inspect
 import json
 import math
 import os
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 
 from .._engine.identity import check_apart
 from .._engine.plan import bytes_of, in_words
+from .._locks import alone
 from ..blocks import map_blocks
 from ..blockwise._run import beside, claim, clear, is_place
 from ..recipes import Head, get
@@ -24,7 +27,7 @@ from ._predict import predict
 __all__ = ["segment_image"]
 
 _KIND = "emfast.segment with a model"
-_ENGINE = ("block", "memory", "workers", "client", "progress", "on_corrupt", "retries")  # make no difference
+_ENGINE = ("block", "memory", "workers", "client", "progress", "retries")  # make no difference
 _COPIES = 3  # of the outputs, in float32, that a decoder takes
 
 
@@ -86,27 +89,42 @@ def segment_image(
     for name, place in (("target", target), ("work", work)):
         if place is not None:
             check_apart(place, name, {"source": source})
+    shared = {"memory": memory, "workers": workers, "client": client, "on_corrupt": on_corrupt, "progress": progress}
     picture = _picture(source)
     if picture is not None:  # in memory, as a volume of depth one
-        engine = {"memory": memory, "workers": workers, "client": client, "progress": progress}
-        labels = segment_image(model, picture[None], decoding=decoding, **engine, **options)[0]
+        labels = segment_image(model, picture[None], decoding=decoding, **shared, **options)[0]
         return labels if target is None else _saved(target, labels, source)
-    folder = _folder(work, target)
-    shared = {"memory": memory, "workers": workers, "client": client, "on_corrupt": on_corrupt, "progress": progress}
+    with ExitStack() as stack:
+        folder = _folder(work, target)
+        if folder is not None:
+            stack.enter_context(alone(os.path.join(folder, ".lock"), f"work {folder}"))
+        return _segmented(model, source, target, folder, known | given, block, shared, options)
+
+
+def _segmented(
+    model: Model,
+    source: Any,
+    target: Any,
+    folder: str | None,
+    decoding: dict[str, Any],
+    block: Any,
+    shared: dict[str, Any],
+    options: dict[str, Any],
+) -> Any:
+    """Of a volume, by the way that its decoder goes."""
     head = _by_agglomeration(model)
     if head is not None:
-        made = _Blockwise(model, head, known | given, folder)
-        return made.run(source, target, block, shared, options)
+        return _Blockwise(model, head, decoding, folder).run(source, target, block, shared, options)
+    if model.recipe is None or get(model.recipe).segment is None:
+        _check_room(model, source, shared["memory"])
+    outputs = _predicted(model, source, folder, block=block, **shared, **options)
+    spacing = getattr(source, "spacing", None) or model.spacing
     by_blocks = get(model.recipe).segment if model.recipe else None
     if by_blocks is not None:
-        outputs = _predicted(model, source, folder, block=block, **shared, **options)
-        spacing = getattr(source, "spacing", None) or model.spacing
-        return by_blocks(outputs, target, spacing=spacing, work=_place(folder, "segments"), **given, **shared)
-    _check_room(model, source, memory)
-    outputs = _predicted(model, source, folder, block=block, **shared, **options)
+        work = _decoded_in(folder, decoding)
+        return by_blocks(outputs, target, spacing=spacing, work=work, **decoding, **shared)
     arrays = {name: np.asarray(volume[...], np.float32) for name, volume in outputs.items()}
-    spacing = getattr(source, "spacing", None) or model.spacing
-    labels = model.decode(arrays, spacing=spacing, **given)
+    labels = model.decode(arrays, spacing=spacing, **decoding)  # type: ignore[misc]
     return labels if target is None else _saved(target, labels, next(iter(outputs.values())))
 
 
@@ -140,6 +158,20 @@ def _predicted(model: Model, source: Any, folder: str | None, **options: Any) ->
         _write(done, {name: os.path.relpath(str(volume.uri), folder) for name, volume in found.items()})
         return found
     return {name: open_volume(os.path.join(folder, place)) for name, place in places.items()}
+
+
+def _decoded_in(folder: str | None, decoding: Mapping[str, Any]) -> str | None:
+    """Where a decoder keeps what lies between: anew where that is of other parameters."""
+    from ..pipeline import _read, _write
+
+    if folder is None:
+        return None
+    place, stamp = os.path.join(folder, "segments"), os.path.join(folder, "decoding.json")
+    wanted = {name: repr(value) for name, value in decoding.items()}
+    if _read(stamp) != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        _write(stamp, wanted)
+    return place
 
 
 def _parameters(model: Model) -> dict[str, Any]:
@@ -183,8 +215,9 @@ class _Blockwise:
         options = {**options, "heads": names, "dtype": "uint8"}
         found = _predicted(self.model, source, self.folder, block=block, **shared, **options)
         affinities = self._nearest(found[self.head.name], shared)
+        kept = {name: value for name, value in self.decoding.items() if name != "threshold"}  # trees serve several
         return pipeline.segment(
-            affinities, target, recipe=self._recipe(), work=_place(self.folder, "segments"), **shared
+            affinities, target, recipe=self._recipe(), work=_decoded_in(self.folder, kept), **shared
         )
 
     def _recipe(self) -> Any:
@@ -204,15 +237,18 @@ class _Blockwise:
         shape = tuple(volume.shape[1:])
         if self.folder is None:
             return nearest(self.head, np.asarray(volume))
+        from ..pipeline import _read, _write
         from ..volumes import open_volume
 
-        place = _place(self.folder, "affinities.zarr")
-        assert place is not None
+        place, stamp = (os.path.join(self.folder, name) for name in ("affinities.zarr", "affinities.json"))
+        if _read(stamp):  # of the same prediction, else the folder was cleared
+            return open_volume(place)
         sides = tuple(getattr(volume, "shards", None) or (1, *shape))[1:]
         more = {"shards": (3, *sides), "chunks": (3, *tuple(volume.chunks)[1:]), "spacing": volume.spacing}
         with open_volume(place, mode="w", shape=(3, *shape), dtype="uint8", axes="czyx", **more) as out:
             told = {name: value for name, value in shared.items() if name not in ("progress", "on_corrupt")}
             map_blocks(_Nearest(self.head), volume, out, shape=shape, block=sides, halo=1, **told)
+        _write(stamp, True)
         return open_volume(place)
 
 
