@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -22,11 +22,13 @@ import numpy as np
 import emfast
 from emfast import segmentation
 from emfast.sampling import Piece
+from emfast.targets import Semantic
 
 from .__main__ import machine
 
 PAGE = Path(__file__).parent / "real.md"
 RESULTS = Path(__file__).parent / "results"
+ANIMALS = ("rat2_sample-data5", "rat3_sample-data10", "rat3_sample-data11", "rat3_sample-data9", "rat4_sample-data12")
 DATA = Path(os.environ.get("EMFAST_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
@@ -47,7 +49,7 @@ class Case:
     words: str
     recipe: str
     steps: int
-    parts: Callable[[], tuple[Part, Part, Part]]
+    parts: Callable[[], tuple[Sequence[Part], Part, Part]]  # to learn from, to choose by, to report
     spacing: tuple[float, float, float]
     score: Callable[[Any, Any], float] | None
     report: Callable[[Part, Mapping[str, np.ndarray], Any], dict[str, float]]
@@ -55,15 +57,36 @@ class Case:
     beside: Callable[[Part], dict[str, dict[str, float]]] | None = None
 
 
-def _cut(name: str, file: str, labels: str, cuts: tuple[int, int, int, int], *others: str) -> tuple[Part, ...]:
+def _cut(name: str, file: str, labels: str, cuts: tuple[int, int, int, int], *others: str) -> Any:
     """The sections between these, one part each."""
     sample = emfast.data.open(name, DATA / file)[0]
-    image, truth = sample.raw[...], sample.labels[labels][...]
+    image, truth = sample.raw[...], sample.labels[labels][...].astype("u4")
     beside = {other: sample.labels[other][...] for other in others}
-    return tuple(
-        Part(image[a:b], truth[a:b].astype("u4"), {n: each[a:b] for n, each in beside.items()})
+    learnt, chosen, held = (
+        Part(image[a:b], truth[a:b], {n: each[a:b] for n, each in beside.items()})
         for a, b in zip(cuts[:-1], cuts[1:], strict=True)
     )
+    return [learnt], chosen, held
+
+
+def _tiles() -> Any:
+    """Heart muscle: tiles of four sources, five of each; the fourth of every source is chosen by, the fifth reported."""
+    sample = emfast.data.open("cardiac", DATA / "cardiac_mito_train20.h5")[0]
+    image, truth = sample.raw[...], sample.labels["mitochondria"][...].astype("u4")
+    learnt = [Part(image[k : k + 1], truth[k : k + 1]) for k in range(20) if k % 5 < 3]
+    return learnt, *(Part(image[k::5], truth[k::5]) for k in (3, 4))
+
+
+def _animals() -> Any:
+    """Spinal cord: two rats to learn from, one of their images to choose by, another rat to report."""
+    import h5py
+
+    with h5py.File(DATA / "axon_sem_dev.h5") as file:
+        *learnt, chosen, held = (
+            Part(file[f"sub-{name}/image"][:][None], file[f"sub-{name}/labels"][:][None].astype("u4"))
+            for name in ANIMALS
+        )
+    return learnt, chosen, held
 
 
 # ---- scores
@@ -113,6 +136,14 @@ def objects(part: Part, outputs: Mapping[str, np.ndarray], labels: Any) -> dict[
     return {"IoU": iou, "Dice": 2 * iou / (1 + iou)}
 
 
+def classes(part: Part, outputs: Mapping[str, np.ndarray], labels: Any) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for k, name in enumerate(("axon", "myelin")):
+        iou = overlap(part.labels == k + 1, outputs["mask"][k] >= 0.5)
+        found |= {f"IoU {name}": iou, f"Dice {name}": 2 * iou / (1 + iou)}
+    return found
+
+
 CASES = {
     case.name: case
     for case in (
@@ -120,7 +151,7 @@ CASES = {
             "fib25",
             "neurons, fly medulla, FIB-SEM",
             "affinities_isotropic",
-            2500,
+            6000,
             lambda: _cut("fib25", "fib25_medulla_train.h5", "neurons", (0, 110, 130, 170), "watershed", "ffn"),
             (10.0, 10.0, 10.0),
             voi_sum,
@@ -131,7 +162,7 @@ CASES = {
             "isbi2012",
             "membranes, fly nerve cord, ssTEM",
             "membranes",
-            2000,
+            3000,
             lambda: _cut("isbi2012", "isbi2012_train20.h5", "cells", (0, 14, 16, 20)),
             (50.0, 4.0, 4.0),
             None,
@@ -141,9 +172,9 @@ CASES = {
             "cardiac",
             "mitochondria, heart muscle, SBF-SEM",
             "objects",
-            1500,
-            lambda: _cut("cardiac", "cardiac_mito_train20.h5", "mitochondria", (0, 14, 16, 20)),
-            (1.0, 1.0, 1.0),
+            2500,
+            _tiles,
+            (50.0, 10.0, 10.0),
             overlap,
             objects,
         ),
@@ -151,7 +182,7 @@ CASES = {
             "snemi3d",
             "mitochondria, mouse cortex, ssSEM",
             "objects",
-            1500,
+            2000,
             lambda: _cut("snemi3d", "snemi3d_ac4_dev.h5", "mitochondria", (0, 22, 25, 32)),
             (30.0, 6.0, 6.0),
             overlap,
@@ -161,11 +192,22 @@ CASES = {
             "cdeep3m",
             "mitochondria, brain, SBF-SEM",
             "objects",
-            1500,
+            2000,
             lambda: _cut("cdeep3m-s", "cdeep3m_mito_train.h5", "mitochondria", (0, 8, 9, 12)),
             (24.0, 2.4, 2.4),
             overlap,
             objects,
+        ),
+        Case(
+            "axons",
+            "axons and myelin, rat spinal cord, SEM",
+            "objects",
+            2000,
+            _animals,
+            (100.0, 100.0, 100.0),
+            None,
+            classes,
+            settings={"heads[0].target": Semantic(classes=2)},
         ),
     )
 }
@@ -179,23 +221,21 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
     from emfast import recipes
 
     learn, choose, held = case.parts()
-    pieces = [
+    *pieces, judged = (
         Piece(part.image[None], {"labels": part.labels}, spacing=case.spacing, name=name)
-        for name, part in (("learnt", learn), ("chosen", choose))
-    ]
+        for name, part in (*((f"learnt {k}", part) for k, part in enumerate(learn)), ("chosen", choose))
+    )
     steps = max(2, round(case.steps * scale))
-    start = time.perf_counter()
     model = emfast.train(
         case.recipe,
-        pieces[:1],
-        validation=pieces[1:],
+        pieces,
+        validation=[judged],
         run=folder / case.name,
         steps=steps,
         seed=seed,
         settings=case.settings,
         precision="bfloat16",
     )
-    trained = time.perf_counter() - start
     decode = recipes.get(case.recipe).decode
     start = time.perf_counter()
     outputs = {name: emfast.predict(model, part.image) for name, part in (("choose", choose), ("held", held))}
@@ -211,12 +251,19 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
         "recipe": case.recipe,
         "steps": steps,
         "seed": seed,
-        "train_s": trained,
+        "train_s": _seconds(folder / case.name, model.method.batch),
         "predict_s": predicted,
         "voxels": int(choose.image.size + held.image.size),
         "options": options,
         "rows": rows,
     }
+
+
+def _seconds(folder: Path, batch: int) -> float:
+    """Of all steps of a run at their median rate, however often it was interrupted."""
+    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    rates = [line["samples_per_s"] for line in lines if "samples_per_s" in line]
+    return len(rates) * batch / float(np.median(rates))
 
 
 def _picture(path: Path, part: Part, outputs: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
@@ -253,13 +300,14 @@ def page(found: list[dict[str, Any]]) -> str:
     ]
     for each in found:
         case = CASES[each["case"]]
-        learn, choose, held = (len(part.image) for part in case.parts())
+        learn, choose, held = case.parts()
+        sections = sum(len(part.image) for part in learn), len(choose.image), len(held.image)
         chosen = ", ".join(f"{k} {v:.3g}" for k, v in each["options"].items()) or "none"
         lines += [
             f"## {case.name}: {case.words}",
             "",
             f"Recipe `{each['recipe']}`, {each['steps']} steps in {each['train_s'] / 60:.0f} min, seed {each['seed']}; "
-            f"{learn} sections learnt, {choose} to choose by, {held} reported; "
+            f"{sections[0]} sections learnt, {sections[1]} to choose by, {sections[2]} reported; "
             f"prediction {each['voxels'] / each['predict_s'] / 1e6:.2f} Mvox/s. Parameters chosen: {chosen}.",
             "",
         ]
