@@ -70,7 +70,7 @@ def _cut(name: str, file: str, labels: str, cuts: tuple[int, int, int, int], *ot
 
 
 def _tiles() -> Any:
-    """Heart muscle: tiles of four sources, five of each; the fourth of every source is chosen by, the fifth reported."""
+    """Heart muscle: five tiles of each of four sources, of which the fourth are chosen by, the fifth reported."""
     sample = emfast.data.open("cardiac", DATA / "cardiac_mito_train20.h5")[0]
     image, truth = sample.raw[...], sample.labels["mitochondria"][...].astype("u4")
     learnt = [Part(image[k : k + 1], truth[k : k + 1]) for k in range(20) if k % 5 < 3]

@@ -45,6 +45,8 @@ TARGETS = [
     SignedDistance(1.5, 2.0, instances=False),
     Affinities(),
     Affinities(LONG),
+    Affinities(LONG, border=1.0),
+    Affinities(border=1.5, per_section=True),
     Centre(4.0, sigma=2.0),
     Centre(4.0, per_section=False, sigma=2.0),
     Ovality(3.0),
@@ -184,6 +186,16 @@ def test_affinities_are_those_of_the_library(backend, seed, dtype):
         assert np.array_equal(values, np.asarray(expected)[box] != 0)
         assert np.array_equal(weights, np.asarray(valid)[box])
     assert Affinities(LONG).margin(SPACING) == (2, 1, 3)
+
+
+@pytest.mark.parametrize("per_section", [False, True])
+@given(seed=st.integers(0, 2**32 - 1), border=st.sampled_from([1.0, 1.5, 2.0]))
+def test_affinities_end_before_the_border_of_an_object(per_section, seed, border):
+    rng = np.random.default_rng(seed)
+    labels = volume(rng, rng.integers(1, (4, 8, 8)))[0].repeat(2, 1).repeat(2, 2)
+    inner = labels * (oracles.other_label_distance(labels, (1, 1, 1), per_section, True) > border)
+    for a, b in zip(Affinities(LONG, border, per_section).make(labels), Affinities(LONG).make(inner), strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_instances_are_numbers():
@@ -334,6 +346,7 @@ def test_a_spacing_without_a_common_unit():
         (lambda: SignedDistance(0.0), "scale must be a positive number, got 0"),
         (lambda: SignedDistance(clip=math.inf), "clip must be a positive number, got inf"),
         (lambda: SignedDistance(groups=((),)), "groups must hold labels"),
+        (lambda: Affinities(border=-1), "border must be at least 0, got -1"),
         (lambda: Affinities(((0, 0, 0),)), "offsets must have 3 numbers each, not all 0"),
         (lambda: Centre(sigma=0.0), "sigma must be a positive number"),
         (lambda: Centre(0.0), "reach must be a positive number"),

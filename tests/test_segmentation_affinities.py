@@ -110,6 +110,18 @@ def test_multicut_is_the_oracle_on_log_odds(backend, data, solver, bias, size_ex
     assert np.array_equal(backend.host(out), without_small(named(fragments, table), below))
 
 
+@given(data=volumes(), near=st.sampled_from([0.0, 0.25, 1.0]), apart=st.sampled_from([0.5, 0.75, 1.0]))
+def test_mutex_about_what_neither_attracts_nor_repels(backend, data, near, apart):
+    values, offsets = data
+    out = backend.host(segmentation.mutex(backend(values), offsets, near=near, far=apart))
+    given = values.astype(np.float32) / np.float32(255 if values.dtype == np.uint8 else 1)
+    levels = np.where(far(offsets), apart, near).astype(np.float32)
+    weights = given - levels.reshape(-1, *[1] * (values.ndim - 1))
+    assert np.array_equal(out, emfast.mutex_watershed(weights, offsets, signed=True))
+    if (near, apart) == (0, 1):
+        assert np.array_equal(out, emfast.mutex_watershed(values, offsets))
+
+
 @given(data=volumes(), below=st.integers(0, 4), strides=st.booleans())
 def test_mutex_is_the_rule_without_small_ones(backend, data, below, strides):
     values, offsets = data
@@ -198,6 +210,8 @@ def test_errors_name_the_argument():
             "mask goes with fragments that are made here",
         ),
         (lambda: segmentation.multicut(ones, solver="x"), ValueError, "solver must be one of"),
+        (lambda: segmentation.mutex(ones, far_only, near=1.5), ValueError, "near must be from 0 to 1, got 1.5"),
+        (lambda: segmentation.mutex(ones * 2, far_only, far=0.5), ValueError, "affinities must be from 0 to 1"),
         (lambda: segmentation.mutex(ones, far_only[:2]), ValueError, "offsets must be one per channel"),
         (lambda: segmentation.membrane_watershed(3 * ones[0]), ValueError, "membrane must be from 0 to 1"),
         (lambda: segmentation.membrane_watershed(ones[0], merge=-1), ValueError, "merge must be from 0 to 1"),

@@ -90,7 +90,7 @@ def mutex_watershed(
     steps = offsets_of(offsets, len(shape))
     if len(steps) != values.shape[0]:
         raise ValueError(f"offsets must be one per channel of affinities ({values.shape[0]}), got {len(steps)}")
-    pulls = _attractive(attractive, steps)
+    pulls = attractive_of(attractive, steps)
     grid = _strides(strides, len(shape))
     if randomize is not None and strides is None:
         raise ValueError("randomize needs strides, which say how many repulsive edges stay")
@@ -200,7 +200,7 @@ def _described(array: np.ndarray) -> str:
     return f"{array.dtype} of shape {array.shape}"
 
 
-def _attractive(channels: Any, steps: list[tuple[int, ...]]) -> set[int]:
+def attractive_of(channels: Any, steps: list[tuple[int, ...]]) -> set[int]:
     if channels is None:
         return {k for k, step in enumerate(steps) if sum(map(abs, step)) == 1}
     try:

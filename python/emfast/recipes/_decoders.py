@@ -73,10 +73,12 @@ def seeded_by(probability: Any, middle: Any, *, seed: float, inside: float, belo
     return kept(together, below)
 
 
-def mutex_affinities(outputs: Outputs, offsets: Sequence[Sequence[int]], *, below: int = 0) -> Any:
+def mutex_affinities(
+    outputs: Outputs, offsets: Sequence[Sequence[int]], *, near: float = 0.0, far: float = 1.0, below: int = 0
+) -> Any:
     """Mutex watershed: head ``affinities`` has nearest ones, that join; ``long`` those at offsets, that keep apart."""
     both = np.concatenate([np.asarray(outputs["affinities"]), np.asarray(outputs["long"])])
-    return segmentation.mutex(both, (*NEAREST, *offsets), below=below)
+    return segmentation.mutex(both, (*NEAREST, *offsets), near=near, far=far, below=below)
 
 
 def nearest_affinities(

@@ -15,7 +15,7 @@ from ..augmentation import Augmentation, Brightness, Contrast, Flip, Noise
 from ..nn import Level, Residual, UNet
 from ..nn.losses import BinaryCrossEntropy
 from ..targets import Affinities
-from ._decoders import Outputs, Voxels, mutex_affinities
+from ._decoders import Outputs, Probability, Voxels, mutex_affinities
 from ._method import Head, Inference, Method, Optimiser, Recipe, Term
 
 LONG = ((-2, 0, 0), (0, -4, 0), (0, 0, -4), (-3, 0, 0), (0, -12, 0), (0, 0, -12))
@@ -28,9 +28,16 @@ def levels(*widths: int) -> tuple[Level, ...]:
     return tuple(Level(width, kernel=kernel, stride=(1, 2, 2)) for width, kernel in zip(widths, kernels, strict=True))
 
 
-def decode(outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), below: Voxels = 0) -> Any:
+def decode(
+    outputs: Outputs,
+    *,
+    spacing: Sequence[float] = (1, 1, 1),
+    near: Probability = 0.0,
+    far: Probability = 1.0,
+    below: Voxels = 0,
+) -> Any:
     """Mutex watershed: nearest affinities join, long ones keep apart."""
-    return mutex_affinities(outputs, LONG, below=below)
+    return mutex_affinities(outputs, LONG, near=near, far=far, below=below)
 
 
 RECIPE = Recipe(

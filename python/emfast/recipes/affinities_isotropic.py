@@ -9,7 +9,7 @@ from typing import Any
 from ..augmentation import Augmentation, Brightness, Contrast, Elastic, Flip, Noise
 from ..nn import Level, Residual, UNet
 from ..targets import Affinities
-from ._decoders import Outputs, Voxels, mutex_affinities
+from ._decoders import Outputs, Probability, Voxels, mutex_affinities
 from ._method import Head, Inference
 from .affinities import LOSS
 from .affinities import RECIPE as SECTIONS
@@ -21,9 +21,16 @@ def levels(*widths: int) -> tuple[Level, ...]:
     return tuple(Level(width) for width in widths)
 
 
-def decode(outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), below: Voxels = 0) -> Any:
+def decode(
+    outputs: Outputs,
+    *,
+    spacing: Sequence[float] = (1, 1, 1),
+    near: Probability = 0.0,
+    far: Probability = 1.0,
+    below: Voxels = 0,
+) -> Any:
     """Mutex watershed: nearest affinities join, long ones keep apart."""
-    return mutex_affinities(outputs, LONG, below=below)
+    return mutex_affinities(outputs, LONG, near=near, far=far, below=below)
 
 
 RECIPE = replace(

@@ -15,7 +15,7 @@ from ..edges import NEAREST, convert_affinities, offsets_of
 from ..fragments import watershed
 from ..graphs import RegionGraph, region_graph
 from ..labels import remap
-from ..mutex import mutex_watershed
+from ..mutex import attractive_of, mutex_watershed
 from ..seeds import distance_peaks, seeded_watershed
 from ..trees import agglomerate, needs_histograms
 from ._shared import Between, Nanometres, Probability, Voxels, at_least, cast, probability_of, sized, whole_number
@@ -190,6 +190,8 @@ def mutex(
     affinities: Any,
     offsets: Sequence[Sequence[int]],
     *,
+    near: Probability = 0.0,
+    far: Probability = 1.0,
     attractive: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
     mask: Any = None,
@@ -201,6 +203,9 @@ def mutex(
     ----------
     affinities, offsets, attractive, strides, mask
         As of :func:`emfast.mutex_watershed`, where more can be chosen.
+    near, far : float
+        The affinity from which an edge attracts, in attractive channels and in the others; below it repels. Edges
+        count by how far they are from it. A higher ``near`` or ``far`` as a rule makes more segments.
     below : int
         Segments of fewer voxels are dropped.
 
@@ -216,9 +221,32 @@ def mutex(
     >>> far = np.array([[[0, 0, 0.2, 0.9, 0.3]]], "float32")
     >>> emfast.segmentation.mutex(np.concatenate([near, far]), [(0, -1), (0, -2)], below=2)
     array([[1, 1, 2, 2, 0]], dtype=uint8)
+    >>> emfast.segmentation.mutex(np.concatenate([near, far]), [(0, -1), (0, -2)], far=0.6)
+    array([[1, 1, 1, 1, 2]], dtype=uint8)
     """
     below = whole_number(below, "below", 0)
-    return sized(mutex_watershed(affinities, offsets, attractive=attractive, strides=strides, mask=mask), below)
+    near, far = number_of(near, "near", 0, 1), number_of(far, "far", 0, 1)
+    signed = (near, far) != (0, 1)
+    if signed:
+        affinities = _weights(affinities, offsets, near, far, attractive)
+    found = mutex_watershed(affinities, offsets, attractive=attractive, signed=signed, strides=strides, mask=mask)
+    return sized(found, below)
+
+
+def _weights(
+    affinities: Any, offsets: Sequence[Sequence[int]], near: float, far: float, attractive: Sequence[int] | None
+) -> Any:
+    """Affinities less what neither attracts nor repels, in float32."""
+    values = take(affinities, "affinities", kinds="uf", dims=(3, 4))
+    pulls = attractive_of(attractive, offsets_of(offsets, len(values.shape) - 1))
+    given = values.library.to_numpy(values.array)
+    whole = np.float32(255 if given.dtype == np.uint8 else 1)
+    out = given.astype(np.float32) / whole
+    if not ((out >= 0) & (out <= 1)).all():
+        raise ValueError(f"affinities must be from 0 to 1, got values from {given.min()} to {given.max()}")
+    for k, channel in enumerate(out):
+        channel -= np.float32(near if k in pulls else far)
+    return values.give(values.library.from_numpy(out))
 
 
 def membrane_watershed(

@@ -10,7 +10,9 @@ import numpy as np
 from .._arrays import take
 from ..edges import NEAREST, offsets_of
 from ..labels import renumber
-from ._target import Made, Target, check, known_of
+from ._target import Made, Target, certain, check, depth, known_of, positive, voxels_of
+
+_VOXEL = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -23,19 +25,28 @@ class Affinities(Target):
     ----------
     offsets : tuple of (z, y, x)
         The nearest and any longer ones, in this order: one channel each.
+    border : float
+        So many voxels of an object beside another label count as background. Where objects touch, what has no affinity
+        is then a seam of some voxels, which is easier to learn than one of none.
+    per_section : bool
+        The border is that within sections.
     """
 
     offsets: tuple[tuple[int, ...], ...] = NEAREST
+    border: float = 0.0
+    per_section: bool = False
 
     def __post_init__(self) -> None:
         offsets_of(self.offsets, 3)
+        positive(self.border, "border", or_zero=True)
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple("affinity " + " ".join(map(str, offset)) for offset in self.offsets)
 
     def margin(self, spacing: Sequence[float]) -> tuple[int, int, int]:
-        z, y, x = (max(abs(offset[axis]) for offset in self.offsets) for axis in range(3))
+        around = voxels_of(self.border, _VOXEL, self.per_section)
+        z, y, x = (max(abs(offset[axis]) for offset in self.offsets) + around[axis] for axis in range(3))
         return z, y, x
 
     def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
@@ -53,6 +64,11 @@ class Affinities(Target):
         core = [n - 2 * m for m, n in zip(margin, labels.shape, strict=True)]
         if min(margin) < 0 or min(core) < 0:
             raise ValueError(f"margin must leave something of {labels.shape}, got {tuple(margin)}")
+        if self.border:
+            distances = depth(labels, _VOXEL, self.per_section)
+            if mask is not None:
+                mask = certain(distances, mask, self.border, _VOXEL, self.per_section)
+            labels = np.where(distances > self.border, labels, labels.dtype.type(0))
         taken = take(labels, "labels")
         known = None if mask is None or mask.all() else np.ascontiguousarray(mask)
         values, valid = taken.native.affinities_within(
