@@ -127,6 +127,8 @@ def test_methods_are_explained_and_planned(places, capsys):
     assert run("explain", out, "--no-times") == 0
     told = capsys.readouterr().out
     assert "parameters" in told and "Mvoxels/s" not in told
+    assert run("plan", *data, "--out", out) == 2
+    assert "--out must be a new file" in capsys.readouterr().err
     method = _settings.read(Method, out)
     assert method.heads[0].name == "affinities" and method.batch >= 2
     assert all(p <= n for p, n in zip(method.patch, (8, 40, 48), strict=True))

@@ -346,16 +346,39 @@ def test_heads_are_arrays_of_one_store(tmp_path):
         ({"settings": {"tile": (0, 1, 1)}}, "tile must fit the network"),
         ({"settings": {"z_median": 2}}, "z_median must be an odd number"),
         ({"settings": {"overlap": 1.0}}, "overlap must be from 0"),
+        ({"source": np.zeros((3, 0, 5))}, r"source must have voxels, got the shape \(3, 0, 5\)"),
         ({"source": np.zeros((2, 3, 4, 5))}, r"source must be \(z, y, x\)"),
         ({"target": 3}, "target must be a place"),
         ({"precision": "int8"}, "precision must be one of"),
         ({"block": "large"}, 'block must be sides or "auto"'),
+        ({"block": 0}, "block must be at least 1, got 0"),
+        ({"block": (8, 8)}, r"block must have three sides \(z, y, x\), got \(8, 8\)"),
+        ({"settings": Inference(overlap=1.0)}, "overlap must be from 0"),
     ],
 )
 def test_mistakes_have_one_clear_error(wrong, words):
     options = {"source": image()} | wrong
     with pytest.raises((ValueError, TypeError), match=words):
         emfast.predict(model(Tiny()), options.pop("source"), **options)
+
+
+def test_a_head_is_the_same_whatever_else_is_asked():
+    heads = (Head("mask", Semantic(), ()), Head("far", Affinities(((0, 0, -5), (0, -5, 0))), ()))
+    of, source = model(Tiny(), heads, symmetries="flips"), image()
+    every = emfast.predict(of, source)
+    for name, values in every.items():
+        assert (emfast.predict(of, source, heads=[name])[name] == values).all()
+
+
+@pytest.mark.parametrize(("dtype", "told"), [("u1", False), ("u2", True), ("f4", True)])
+def test_images_of_another_dtype_than_learnt_are_told(dtype, told):
+    of = replace(model(Tiny()), dtype="uint8")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        emfast.predict(of, image().astype(dtype))
+    assert [f"source is {np.dtype(dtype)}, and the network learnt from uint8" in str(w.message) for w in found] == [
+        True
+    ] * told
 
 
 def test_tiles_are_as_large_as_the_context_asks_for():
@@ -406,6 +429,13 @@ def test_a_network_that_cannot_be_made_ready_is_an_error_and_no_wait(monkeypatch
     monkeypatch.setattr(nn, "ready", fails)
     with pytest.raises(emfast.errors.BlocksFailed, match="no room"):
         emfast.predict(model(Tiny()), image(), retries=1)
+
+
+def test_what_is_not_finite_is_refused():
+    source = image().astype(np.float32)
+    source[3, 4, 5] = np.nan
+    with pytest.raises(emfast.errors.BlocksFailed, match=r"source must be finite, got NaN .* block at \(0, 0, 0\)"):
+        emfast.predict(model(Tiny()), source)
 
 
 def test_sixteen_bits_are_close(monkeypatch):
@@ -466,6 +496,20 @@ def test_other_parameters_of_the_decoder_begin_anew(tmp_path):
     for options in ({"low": 0.3}, {"high": 0.9}, {"low": 0.3, "high": 0.9}):
         found = emfast.segment(place, tmp_path / "out.zarr", model=of, decoding=options)[...]
         assert np.array_equal(found, emfast.segment(place, model=of, decoding=options))
+
+
+@pytest.mark.parametrize("name", ["objects", "lee2017"])
+def test_a_recipe_decodes_in_blocks_what_it_decodes_in_memory(tmp_path, name):
+    """With one folder for what lies between, whatever was asked before."""
+    recipe = emfast.recipes.get(name)
+    found = model(Tiny(), recipe.method.heads, patch=(8, 16, 16))
+    found.decode, found.recipe = recipe.decode, name
+    _, place = normed(tmp_path)
+    for options in ({}, {"threshold": 0.4}, {"threshold": 0.4}, {"threshold": 0.6}):
+        whole = emfast.segment(place, model=found, decoding=options)
+        parts = emfast.segment(place, tmp_path / "out.zarr", model=found, decoding=options, block=(8, 12, 20))[...]
+        table = emfast.contingency(np.asarray(whole), np.asarray(parts))
+        assert ((whole > 0) == (parts > 0)).all() and table.adapted_rand().error == 0
 
 
 def test_what_was_damaged_is_not_taken_for_sound(tmp_path):

@@ -173,6 +173,19 @@ def test_predict_goes_by_the_procedure(place, tmp_path):
     labels = np.asarray(found["object"][...])
     assert labels.shape == (1, 9, 16, 16)
     assert emfast.contingency(truth, labels[0]).adapted_rand().error == 0
+    for options in ({"heads": ["object"]}, {"dtype": "float16"}, {"settings": {"overlap": 0.1}}, {"batch": 2}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} must be left out for this model"):
+            emfast.predict(model, truth, **options)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_flood_is_taught_in_any_precision(precision, tmp_path):
+    recipe = recipes.get("ffn")
+    made = emfast.phantom.make((40, 48, 48), spacing=(8, 8, 8))
+    data = np.asarray(made.image), np.asarray(made.labels)
+    options = {"settings": recipe.small, "steps": 2, "precision": precision, "device": "cpu", "progress": False}
+    model = emfast.train("ffn", data, run=tmp_path, **options)
+    assert all(torch.isfinite(p).all() for p in model.module.parameters())
 
 
 # ---- detection

@@ -69,7 +69,7 @@ class StopAt(training.Hook):
 
 def go(run, of=None, data=None, **options):
     options = {"validate_every": 3, "save_every": 3, "device": "cpu"} | options
-    return training.train(of or method(), data or tissue(), run=run, validation=0.25, **options)
+    return training.train(of or method(), data or tissue(), run=run, **{"validation": 0.25, **options})
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,17 @@ def test_more_steps_go_on_with_the_same_run(tmp_path):
     go(tmp_path / "parts", steps=3)
     go(tmp_path / "parts", steps=6)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_fewer_steps_than_are_done_are_refused(tmp_path):
+    go(tmp_path, steps=4)
+    before = (tmp_path / "method.yaml").read_text()
+    with pytest.raises(ValueError, match=r"steps must be at least the 4 that .* has done, got 3"):
+        go(tmp_path, steps=3)
+    assert (tmp_path / "method.yaml").read_text() == before
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"run must be a folder, .* is a file"):
+        go(tmp_path / "file")
 
 
 def test_a_network_learns(tmp_path):
@@ -213,6 +224,11 @@ def test_averages_follow_their_formula(tmp_path):
         ({"of": method(patch=(4, 4, 4), network=Tiny(padded=False))}, r"patch must be \(5, 5, 5\)"),
         ({"of": "nothing"}, "recipe must be one of"),
         ({"data": "nothing"}, "data must be a dataset"),
+        ({"seed": 2**64}, "seed must be from 0 to"),
+        ({"validation": 1}, "validation must be a share between 0 and 1, got 1"),
+        ({"validation": []}, r"validation must have something to judge by, \[\] has no samples"),
+        ({"data": (np.zeros((8, 9, 9), "u1"), np.zeros((8, 9, 9), int))}, "data must have labels other than 0"),
+        ({"data": (*tissue(), np.zeros((8, 24, 30), bool))}, "data must have labels other than 0 where they are known"),
         ({"data": (np.zeros((3, 4, 5)), np.zeros((3, 4, 6), int))}, "must have the shape of the image"),
         ({"data": (np.zeros((3, 4, 5)), np.zeros((3, 4, 5)))}, "must be integers"),
     ],

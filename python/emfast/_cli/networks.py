@@ -228,10 +228,14 @@ def _explain(chosen: argparse.Namespace) -> int:
 
 
 def _plan(chosen: argparse.Namespace) -> int:
+    import os
+
     from .. import _settings, training
 
     options: dict[str, Any] = {"memory": chosen.memory, "labels": chosen.learn, "steps": chosen.steps}
     options["spacing"] = chosen.spacing
+    if os.path.exists(chosen.out):
+        raise ValueError(f"--out must be a new file, {chosen.out} is there")
     method, words = training.plan(_pieces(chosen), **options)
     _settings.write(method, chosen.out, comment="\n".join(words))
     print("\n".join(words))

@@ -51,7 +51,7 @@ class Job:
         self.batch = (4 if on_gpu else 1) if batch is None else integer_of(batch, "batch", 1)
         self.precision = _precision(precision, self.devices[0])
         self.members = _members(settings, model)
-        self.shift = shift_of(heads, self.members)
+        self.shift = shift_of(model.method.heads, self.members)  # of all, so that tiles do not depend on what is asked
         self.orders = _ORDERS[settings.axes]
         if len(self.orders) > 1 and (any(self.shift) or any(_is_directed(head) for head in heads)):
             raise ValueError("axes must be z for heads that speak of directions, got zyx")
@@ -111,6 +111,9 @@ class Job:
         there = _tensor(voxels if voxels.ndim == 4 else voxels[None]).to(runner.device)
         corner = [w.start for w in where.outer]
         core = [(w.start, w.stop) for w in where.core]
+        if there.is_floating_point() and not torch.isfinite(there).all():
+            place = tuple(first for first, _ in core)
+            raise ValueError(f"source must be finite, got NaN or infinity in or beside the block at {place}")
         box = [self._sections(side, place) for place, side in enumerate(core)]
         found: dict[str, list[torch.Tensor]] = {head.name: [] for head in self.heads}
         for order, axes in zip(self.orders, self.axes, strict=True):

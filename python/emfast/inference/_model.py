@@ -33,6 +33,8 @@ class Model:
     recipe : str or None
     place : str
         Where it was read.
+    dtype : str
+        Of the training images; empty where that is not known.
     """
 
     module: Module
@@ -42,6 +44,7 @@ class Model:
     decode: Callable[..., Any] | None = None
     recipe: str | None = None
     place: str = ""
+    dtype: str = ""
 
     def words(self) -> str:
         """A checksum of weights, settings and constants."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from .. import _settings
 from .._engine.identity import check_apart
 from .._engine.plan import bytes_of
+from .._options import integer_of
 from ..blocks import map_blocks
 from ..blockwise._run import is_place
 from ..errors import AnotherJob
@@ -74,7 +76,8 @@ def predict(
     block : sequence of int, int or "auto"
         As of :func:`emfast.map_blocks`; "auto" takes whole tiles.
     batch : int, optional
-        Tiles at once; by default 1 on the CPU and 4 on CUDA devices. Half of it where a device has no room.
+        Tiles at once; by default 1 on the CPU and 4 on CUDA devices. Half of it where a device has no room. Sums of
+        torch depend on it in their last bits.
     devices : device or sequence of them, optional
         By default that of the model; ``"all"`` for all CUDA devices.
     precision : {"float32", "bfloat16", "float16"}, optional
@@ -105,6 +108,11 @@ def predict(
                 check_apart(each, "target", {"source": volume})
         shape = tuple(int(n) for n in volume.shape[-3:])
         if model.method.procedure is not None:
+            told = {"heads": heads, "settings": settings, "batch": batch, "precision": precision, "journal": journal}
+            told |= {"client": client, "dtype": None if dtype == "float32" else dtype}
+            for name, value in told.items():
+                if value not in (None, {}):
+                    raise ValueError(f"{name} must be left out for this model, whose network goes its own way")
             return by_procedure(model, volume, target, flat=flat)
         job = Job(model, chosen, wanted, shape, np.dtype(dtype), batch, devices, precision)
         options: dict[str, Any] = {
@@ -142,10 +150,8 @@ def _heads(model: Model, names: Sequence[str] | None, dtype: str) -> list[Head]:
 
 
 def _inference(model: Model, settings: Any) -> Inference:
-    if isinstance(settings, Inference):
-        return settings
-    found = model.method.inference
-    for name, value in (settings or {}).items():
+    found = settings if isinstance(settings, Inference) else model.method.inference
+    for name, value in {} if found is settings else (settings or {}).items():
         found = _settings.override(found, name, value)
     if not 0 <= found.overlap < 1:
         raise ValueError(f"overlap must be from 0 to less than 1, got {found.overlap}")
@@ -169,13 +175,21 @@ def _source(source: Any, model: Model, stack: ExitStack) -> tuple[Any, bool]:
     if len(source.shape) not in (3, 4) or channels != model.method.channels:
         wanted = "(z, y, x)" if model.method.channels == 1 else f"({model.method.channels}, z, y, x)"
         raise ValueError(f"source must be {wanted} for this model, got the shape {tuple(source.shape)}")
+    if 0 in source.shape:
+        raise ValueError(f"source must have voxels, got the shape {tuple(source.shape)}")
+    dtype = np.dtype(source.dtype)
+    if model.dtype and dtype != model.dtype and not dtype.kind == np.dtype(model.dtype).kind == "f":
+        words = f"source is {dtype}, and the network learnt from {model.dtype}: values must mean the same"
+        warnings.warn(words, stacklevel=3)
     return source, flat
 
 
 def _block(block: Any, job: Job, outs: Targets, memory: Any, workers: int) -> tuple[int, ...]:
     """Sides of blocks: whole tiles and whole files of the targets, as many as there is room for."""
     if not isinstance(block, str):
-        sides = (block,) * 3 if isinstance(block, int) else tuple(block)
+        sides = tuple(integer_of(s, "block", 1) for s in ((block,) * 3 if isinstance(block, int) else block))
+        if len(sides) != 3:
+            raise ValueError(f"block must have three sides (z, y, x), got {sides}")
         return tuple(min(s, n) for s, n in zip(sides, job.shape, strict=True))
     if block != "auto":
         raise ValueError(f'block must be sides or "auto", got {block!r}')

@@ -19,8 +19,9 @@ class Shape(Target):
     2023): ten numbers about 0 to 1, in a section six.
 
     The mean place as seen from the voxel, the variances along the axes and the correlations of the axes, and the share
-    of the window that the object fills; lengths in units of sigma, signed ones halved and moved by one half. 0 on
-    background. Networks learn it beside affinities. A voxel counts if all of its window is known.
+    of the window that the object fills; lengths in units of sigma, signed ones halved and moved by one half. On
+    background signed ones are one half, the others 0. Networks learn it beside affinities. A voxel counts if all of
+    its window is known.
 
     Attributes
     ----------
@@ -65,10 +66,13 @@ class Shape(Target):
             scale,
             self.per_section,
         )
+        signed = [name.startswith(("offset", "correlation")) for name in self.names]
+        values = np.asarray(values)
+        values[np.outer(signed, numbers == 0).reshape(values.shape)] = 0.5  # the same when it is turned around
         known = np.ones(labels.shape, bool)
         if mask is not None and not mask.all():
             known = mask & ((labels == 0) | ~_near(~mask, radii))
-        return np.asarray(values), known[None].astype(np.float32)
+        return values, known[None].astype(np.float32)
 
 
 def weights_of(radii: tuple[int, int, int], spacing: Spacing, sigma: float) -> list[list[int]]:

@@ -75,4 +75,5 @@ def load(run: Any, which: str = "best", *, device: Any = None) -> Model:
         decode=decoder_of(method) if recipe is None else recipe.decode,
         recipe=about["recipe"],
         place=str(path),
+        dtype=about.get("dtype", ""),
     )

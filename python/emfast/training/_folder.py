@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from .. import __version__, _files, _settings
@@ -45,6 +46,7 @@ def about_of(
     method: Method, recipe: str | None, constants: Constants, pieces: Sequence[Piece], data: Any, **more: Any
 ) -> dict[str, Any]:
     """What is written of a run beside its settings."""
+    dtypes = {str(np.dtype(piece.image.dtype)) for piece in pieces}
     return {
         "emfast": __version__,
         "torch": torch.__version__,
@@ -53,6 +55,7 @@ def about_of(
         "recipe": recipe,
         "normalisation": {"shift": constants.shift, "scale": constants.scale},
         "spacing": list(pieces[0].spacing),
+        "dtype": dtypes.pop() if len(dtypes) == 1 else "",
         "images": [piece.name for piece in pieces],
         **more,
         "data": data,

@@ -17,7 +17,7 @@ from .._engine.plan import bytes_of
 from .._options import spacing_of
 from ..sampling import Piece
 
-__all__ = ["held_out", "in_memory", "pieces_of"]
+__all__ = ["has_labels", "held_out", "in_memory", "pieces_of"]
 
 
 class Part:
@@ -158,6 +158,21 @@ def _check(piece: Piece, name: str) -> None:
             raise ValueError(f"{name}: masks must be of {', '.join(piece.labels)}, got {label!r}")
         if tuple(array.shape) != shape:
             raise ValueError(f"{name}: mask {label!r} must have the shape of the image {shape}, got {array.shape}")
+
+
+def has_labels(piece: Piece, name: str = "") -> bool:
+    """Whether any voxel that is known bears a label; read section by section, up to the first."""
+    name = name or next(iter(piece.labels), "")
+    if name not in piece.labels:
+        return False
+    labels, known = piece.labels[name], piece.masks.get(name)
+    for z in range(piece.shape[0]):
+        found = np.asarray(labels[z : z + 1]) != 0
+        if known is not None:
+            found &= np.asarray(known[z : z + 1]).astype(bool, copy=False)
+        if found.any():
+            return True
+    return False
 
 
 def held_out(pieces: Sequence[Piece], share: float) -> tuple[list[Piece], list[Piece]]:

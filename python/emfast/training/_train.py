@@ -25,7 +25,7 @@ from ._folder import about_of, claim, words_of
 from ._hooks import Average, Hook, Patience
 from ._log import Board, Log, Show
 from ._loop import PRECISIONS, Loop
-from ._pieces import held_out, in_memory, pieces_of
+from ._pieces import has_labels, held_out, in_memory, pieces_of
 from ._previews import Previews
 from ._supervised import Supervised, shape_of
 from ._team import Team, team
@@ -128,8 +128,11 @@ def train(
         settled = _settings.override(settled, place, value)
     _check(settled, seed, crops, log_every, precision)
     folder = Path(run)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"run must be a folder, {folder} is a file")
     pieces, judged = _pieces(data, validation, spacing)
     _check_best(settled, best, patience, bool(judged))
+    _check_labels(settled, pieces)
     about_data = {"train": words_of(pieces), "validation": words_of(judged)}
     pieces, judged = in_memory(pieces, memory), in_memory(judged, memory)
     with ExitStack() as stack:
@@ -141,6 +144,7 @@ def train(
         if here.first:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(alone(str(folder / ".lock"), f"run {folder}"))
+            kept = _kept(folder, settled.steps)
             about = about_of(
                 settled, recipe.name if recipe else None, constants, pieces, about_data, seed=seed, precision=precision
             )
@@ -156,9 +160,10 @@ def train(
         }
         loop = _loop(settled, here, folder, pieces, judged, constants, seed, crops, compiled, options)
         loop.hooks = _hooks(loop, folder, log_every, patience, hooks, tensorboard, progress)
-        last = folder / _checkpoint.LAST
-        if last.exists():
-            loop.restore(_checkpoint.read(last))
+        if not here.first:
+            kept = _kept(folder, settled.steps)
+        if kept is not None:
+            loop.restore(kept)
         stack.enter_context(_stops(loop))
         loop.run()
         here.wait()
@@ -189,12 +194,23 @@ def method_of(method: Any) -> tuple[Method, Recipe | None]:
     return recipe.method, recipe
 
 
+def _kept(folder: Path, steps: int) -> dict[str, Any] | None:
+    """Where the run stands, if it was begun."""
+    last = folder / _checkpoint.LAST
+    if not last.exists():
+        return None
+    state = _checkpoint.read(last)
+    if state["step"] > steps:
+        raise ValueError(f"steps must be at least the {state['step']} that {folder} has done, got {steps}")
+    return state
+
+
 def _given(**options: Any) -> dict[str, Any]:
     return {name: integer_of(value, name, 1) for name, value in options.items() if value is not None}
 
 
 def _check(method: Method, seed: int, crops: int, log_every: int, precision: str | None) -> None:
-    integer_of(seed, "seed", 0)
+    integer_of(seed, "seed", 0, 2**63 - 1)
     integer_of(crops, "crops", 1)
     integer_of(log_every, "log_every", 1)
     if not method.heads:
@@ -222,11 +238,21 @@ def _pieces(data: Any, validation: Any, spacing: Any) -> tuple[list[Piece], list
     pieces = pieces_of(data, spacing=spacing)
     if not pieces:
         raise ValueError(f"data must have something to learn from, {data!r} has no labelled samples for training")
-    if isinstance(validation, float):
+    if isinstance(validation, (int, float)) and not isinstance(validation, bool):
         return held_out(pieces, validation)
     if validation is None:
         return pieces, pieces_of(data, split="validation", spacing=spacing) if isinstance(data, str) else []
-    return pieces, pieces_of(validation, "validation", split="validation", spacing=spacing)
+    judged = pieces_of(validation, "validation", split="validation", spacing=spacing)
+    if not judged:
+        raise ValueError(f"validation must have something to judge by, {validation!r} has no samples for validation")
+    return pieces, judged
+
+
+def _check_labels(method: Method, pieces: Sequence[Piece]) -> None:
+    """That there is something to learn: a known voxel with a label, for every head."""
+    for name in {head.labels for head in method.heads}:
+        if not any(has_labels(piece, name) for piece in pieces):
+            raise ValueError(f"data must have labels other than 0 where they are known{name and f', for {name!r}'}")
 
 
 def _workers(workers: int | None, here: Team) -> int:
@@ -256,7 +282,7 @@ def _loop(
     module = module.to(here.device)
     if options["precision"] != "float32":
         channels_last(module)
-        if here.device.type == "cpu":
+        if here.device.type == "cpu" and method.procedure is None:
             check_gradients(module, (1, method.channels, *shape_of(method.patch)))
     if compiled:
         module.compile()
