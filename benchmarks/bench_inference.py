@@ -63,7 +63,7 @@ def bookkeeping(side: int) -> None:
         if blend != "crop":
             of.module.geometry = emfast.nn.Geometry((3, 3, 3), (1, 1, 1), (0, 0, 0), (1, 1, 1))
         out = {"mask": np.empty((1, *image.shape), np.float32)}
-        ours = rate(lambda of=of, out=out: emfast.predict(of, image, out), image.size)
+        ours = rate(lambda of=of, out=out: emfast.predict(of, image, out, precision="float32"), image.size)
         wanted = (image.astype(np.float32) - 128) / 64
         assert np.allclose(out["mask"][0], wanted, atol=1e-5)
         theirs = None

@@ -8,6 +8,8 @@ volume.
 from __future__ import annotations
 
 import itertools
+import math
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -23,9 +25,26 @@ from ._constants import Constants
 from ._symmetry import Symmetry, moves, rearranged
 from ._tiles import Axis
 
-__all__ = ["Runner", "regions"]
+__all__ = ["Buffers", "Runner", "regions"]
 
 Box = Sequence[tuple[int, int]]
+
+
+class Buffers(threading.local):
+    """Memory by name that a thread uses for block after block, since new memory is slow when it is first touched: what
+    was asked for by a name is good until the same is asked for again."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, torch.Tensor] = {}
+
+    def __call__(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        if device.type != "cpu":  # torch keeps that of devices by itself
+            return torch.empty(tuple(shape), dtype=dtype, device=device)
+        size = math.prod(shape)
+        held = self.held.get(name)
+        if held is None or held.dtype != dtype or held.numel() < size:
+            held = self.held[name] = torch.empty(size, dtype=dtype)
+        return held[:size].view(tuple(shape))
 
 
 class Runner:
@@ -100,6 +119,8 @@ def regions(
     box: Box,
     axes: Sequence[Axis],
     size: int,
+    buffer: Buffers,
+    name: str = "",
 ) -> dict[str, torch.Tensor]:
     """The outputs of a region of the volume.
 
@@ -113,6 +134,8 @@ def regions(
     axes : tiles along each axis
     size : int
         Tiles in a batch.
+    buffer, name
+        Outputs are in buffers whose names begin so.
     """
     tiles = [axis.tiles(*side) for axis, side in zip(axes, box, strict=True)]
     firsts = [axis.start(there[0]) for axis, there in zip(axes, tiles, strict=True)]
@@ -121,10 +144,10 @@ def regions(
     out: dict[str, torch.Tensor] = {}
     blended = any(axis.blended for axis in axes)
     shape = (size, len(voxels), *(axis.tile for axis in axes))
-    stack = torch.zeros(shape, dtype=torch.float32, device=voxels.device)
+    stack = buffer(f"{name} tiles", shape, torch.float32, voxels.device)
     weigh = _Weights(axes, box, voxels.device) if blended else None
     if blended:  # each voxel is in several tiles
-        around = _normalised(around, torch.empty_like(around, dtype=torch.float32), constants)
+        around = _normalised(around, buffer(f"{name} around", around.shape, torch.float32, voxels.device), constants)
     for batch in _batches(itertools.product(*tiles), size):
         for slot, places in enumerate(batch):
             z, y, x = (
@@ -134,17 +157,20 @@ def regions(
             tile = around[:, z, y, x]
             stack[slot].copy_(tile) if blended else _normalised(tile, stack[slot], constants)
         stack[len(batch) :].zero_()
-        for name, values in runner(stack).items():
-            if name not in out:
-                make = torch.zeros if blended else torch.empty
-                out[name] = make((values.shape[1], *sides), dtype=torch.float32, device=voxels.device)
+        for head, values in runner(stack).items():
+            if head not in out:
+                shape = (values.shape[1], *sides)
+                out[head] = buffer(f"{name} of {head}", shape, torch.float32, voxels.device)
+                if blended:
+                    out[head].zero_()
             for slot, places in enumerate(batch):
                 there, here = zip(*(_meets(*each) for each in zip(axes, places, box, strict=True)), strict=True)
-                whole, part = (a[:, b[0], b[1], b[2]] for a, b in ((out[name], there), (values[slot], here)))
+                whole, part = (a[:, b[0], b[1], b[2]] for a, b in ((out[head], there), (values[slot], here)))
                 if weigh is None:
                     whole.copy_(part)
                 else:  # a product and a sum, each rounded by itself: what a processor does in one is not the same
-                    whole.add_(part * weigh(places))
+                    product = buffer(f"{name} product", part.shape, torch.float32, voxels.device)
+                    whole.add_(torch.mul(part, weigh(places), out=product))
     return out
 
 

@@ -19,7 +19,7 @@ from .._options import integer_of
 from ..nn.running import usual_precision
 from ..recipes import Head, Inference
 from ..sampling._pieces import mirrored
-from ._engine import Runner, middle, reduced, regions
+from ._engine import Buffers, Runner, middle, reduced, regions
 from ._layout import layout
 from ._model import Model
 from ._symmetry import Symmetry, group, shift_of
@@ -62,6 +62,7 @@ class Job:
             for order in self.orders
         ]
         self._runners: queue.SimpleQueue[Runner] | None = None
+        self._buffers = Buffers()
 
     # ---- what the engine asks
 
@@ -74,7 +75,10 @@ class Job:
         return found.hexdigest()[:16]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_runners": None}
+        return {**self.__dict__, "_runners": None, "_buffers": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= {**state, "_buffers": Buffers()}
 
     def steps(self) -> tuple[int, ...]:
         """Sides of blocks in which no tile is run twice, as far as there is one grid of tiles."""
@@ -108,7 +112,8 @@ class Job:
     # ---- a block
 
     def _block(self, runner: Runner, voxels: np.ndarray, where: Block) -> list[np.ndarray]:
-        there = _tensor(voxels if voxels.ndim == 4 else voxels[None]).to(runner.device)
+        """Arrays that are good until the next block of the same thread."""
+        there = _copied(voxels if voxels.ndim == 4 else voxels[None], self._buffers).to(runner.device)
         corner = [w.start for w in where.outer]
         core = [(w.start, w.stop) for w in where.core]
         if there.is_floating_point() and not torch.isfinite(there).all():
@@ -116,7 +121,7 @@ class Job:
             raise ValueError(f"source must be finite, got NaN or infinity in or beside the block at {place}")
         box = [self._sections(side, place) for place, side in enumerate(core)]
         found: dict[str, list[torch.Tensor]] = {head.name: [] for head in self.heads}
-        for order, axes in zip(self.orders, self.axes, strict=True):
+        for turn, (order, axes) in enumerate(zip(self.orders, self.axes, strict=True)):
             turned = there.permute(0, *(1 + a for a in order))
             outputs = regions(
                 runner,
@@ -126,6 +131,8 @@ class Job:
                 [box[a] for a in order],
                 axes,
                 self.batch,
+                self._buffers,
+                f"turn {turn}",
             )
             back = [1 + order.index(a) for a in range(3)]
             for name, values in outputs.items():
@@ -205,10 +212,12 @@ def _is_directed(head: Head) -> bool:
     return hasattr(head.target, "offsets") or any(name.startswith("offset ") for name in head.target.names)
 
 
-def _tensor(voxels: np.ndarray) -> torch.Tensor:
-    """A copy that torch may own, of a dtype it computes with."""
-    kind = voxels.dtype if voxels.dtype in (np.uint8, np.int8, np.int16, np.float16, np.float32) else np.float32
-    return torch.from_numpy(np.array(voxels, dtype=kind, order="C"))
+def _copied(voxels: np.ndarray, buffer: Buffers) -> torch.Tensor:
+    """Those of a dtype that torch computes with in that, others in float32."""
+    kinds = {np.dtype(kind): getattr(torch, kind) for kind in ("uint8", "int8", "int16", "float16", "float32")}
+    out = buffer("source", voxels.shape, kinds.get(voxels.dtype.newbyteorder("="), torch.float32), torch.device("cpu"))
+    np.copyto(out.numpy(), voxels, casting="unsafe")
+    return out
 
 
 def _z_median(values: torch.Tensor, half: int, core: tuple[int, int], box: tuple[int, int], depth: int) -> torch.Tensor:
