@@ -242,7 +242,7 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
     predicted = time.perf_counter() - start
     options: dict[str, Any] = {}
     if case.score is not None:
-        options = segmentation.tune(decode, [(outputs["choose"], choose.labels)], case.score, budget=40).options
+        options = segmentation.tune(decode, [(outputs["choose"], choose.labels)], case.score, budget=60).options
     labels = np.asarray(decode(outputs["held"], spacing=case.spacing, **options))
     rows = {"emfast": case.report(held, outputs["held"], labels)} | (case.beside(held) if case.beside else {})
     _picture(RESULTS / f"real_{case.name}.png", held, outputs["held"], labels)

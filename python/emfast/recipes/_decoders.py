@@ -74,11 +74,16 @@ def seeded_by(probability: Any, middle: Any, *, seed: float, inside: float, belo
 
 
 def mutex_affinities(
-    outputs: Outputs, offsets: Sequence[Sequence[int]], *, near: float = 0.0, far: float = 1.0, below: int = 0
+    outputs: Outputs, offsets: Sequence[Sequence[int]], *, near: float, merge: float, below: int
 ) -> Any:
-    """Mutex watershed: head ``affinities`` has nearest ones, that join; ``long`` those at offsets, that keep apart."""
+    """Mutex watershed: head ``affinities`` has nearest ones, that join; ``long`` those at offsets, that keep apart.
+
+    Then segments are merged, best first, while the mean of all affinities between two of them is above ``merge``.
+    """
     both = np.concatenate([np.asarray(outputs["affinities"]), np.asarray(outputs["long"])])
-    return segmentation.mutex(both, (*NEAREST, *offsets), near=near, far=far, below=below)
+    every = (*NEAREST, *offsets)
+    fragments = segmentation.mutex(both, every, near=near)
+    return segmentation.gasp(both, every, fragments=fragments, bias=merge, below=below)
 
 
 def nearest_affinities(

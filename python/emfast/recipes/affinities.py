@@ -2,8 +2,9 @@
 
 Nearest and long affinities are learnt together. A mutex watershed joins voxels along the surest nearest ones, unless a
 long one that is surer says that they are apart: networks that learnt for minutes take some membrane for sure inside,
-where a watershed would leak. It needs the outputs in memory; larger volumes can go by the recipe lee2017. Two minutes
-on two processors teach it a phantom.
+where a watershed would leak. Its segments are rather small, and are merged by the mean of all affinities between them.
+That needs the outputs in memory; larger volumes can go by the recipe lee2017. Two minutes on two processors teach it a
+phantom.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ def decode(
     outputs: Outputs,
     *,
     spacing: Sequence[float] = (1, 1, 1),
-    near: Probability = 0.0,
-    far: Probability = 1.0,
-    below: Voxels = 0,
+    near: Probability = 0.1,
+    merge: Probability = 0.6,
+    below: Voxels = 100,
 ) -> Any:
-    """Mutex watershed: nearest affinities join, long ones keep apart."""
-    return mutex_affinities(outputs, LONG, near=near, far=far, below=below)
+    """Mutex watershed, where nearest affinities join and long ones keep apart; then what all of them join is merged."""
+    return mutex_affinities(outputs, LONG, near=near, merge=merge, below=below)
 
 
 RECIPE = Recipe(

@@ -25,12 +25,12 @@ def decode(
     outputs: Outputs,
     *,
     spacing: Sequence[float] = (1, 1, 1),
-    near: Probability = 0.0,
-    far: Probability = 1.0,
-    below: Voxels = 0,
+    near: Probability = 0.1,
+    merge: Probability = 0.5,
+    below: Voxels = 100,
 ) -> Any:
-    """Mutex watershed: nearest affinities join, long ones keep apart."""
-    return mutex_affinities(outputs, LONG, near=near, far=far, below=below)
+    """Mutex watershed, where nearest affinities join and long ones keep apart; then what all of them join is merged."""
+    return mutex_affinities(outputs, LONG, near=near, merge=merge, below=below)
 
 
 RECIPE = replace(
