@@ -48,7 +48,8 @@ class Kind:
 
 
 def _check_words(settings: Kind) -> None:
-    for name, words in _words_by_field(type(settings)).items():
+    kind: Any = type(settings)
+    for name, words in _words_by_field(kind).items():
         value = getattr(settings, name)
         if value not in words:
             raise ValueError(f"{name} must be one of {', '.join(map(str, words))}, got {value!r}")

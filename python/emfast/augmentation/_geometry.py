@@ -34,7 +34,7 @@ class Flip(Step):
         return sides.max(0) + np.where(((sides - half) % 1 != 0).any(0), 0.5, 0.0)
 
     def move(self, motion: Motion, rng: np.random.Generator) -> None:
-        group = members(self.group, motion.spacing)
+        group = members(self.group, motion.spacing.tolist())
         motion.turn(group[int(rng.integers(len(group)))])
 
 
