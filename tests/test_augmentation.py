@@ -1,5 +1,6 @@
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_groups_are_groups():
 @pytest.mark.parametrize("group", ["xyflips", "flips", "xy8", "xy8z", "cube"])
 def test_flips_are_numpys(backend, group):
     """Every member comes as NumPy has it, and each about as often."""
-    crop = crop_of((5, 5, 5), channels=2)
+    crop = replace(crop_of((5, 5, 5), channels=2), spacing=(8.0, 8.0, 8.0))
     seen = set()
     for k in range(300 if group == "cube" else 80):
         out = flips(group).apply(crop, (5, 5, 5), generator(0, k))
@@ -156,6 +157,22 @@ def test_flips_are_numpys(backend, group):
         assert np.array_equal(out.image, view) and out.masks["cells"].all()
         seen.add(found[0])
     assert len(seen) == len(members(group))
+
+
+def test_axes_of_other_lengths_are_not_exchanged():
+    """Voxels that differ along y and x: flips alone; along z alone: the symmetries of sections."""
+    for spacing, sizes in (((30, 8, 10), (4, 8, 8)), ((30, 8, 8), (8, 16, 16)), ((8, 8.001, 8), (8, 16, 48))):
+        for group, size in zip(("xy8", "xy8z", "cube"), sizes, strict=True):
+            found = members(group, spacing)
+            assert len(found) == size
+            assert all(np.allclose(np.abs(matrix) @ spacing, spacing, rtol=0.01) for matrix in found)
+    assert flips("xy8").margin((3, 10, 20), (30, 8, 8)) == (0, 5, 0)
+    assert flips("xy8").margin((3, 10, 21), (30, 8, 8)) == (0, 6, 1)
+    assert flips("cube").margin((3, 10, 20), (30, 8, 10)) == (0, 0, 0)
+    crop = with_margin(flips("xy8"), (1, 3, 5))
+    for k in range(20):
+        labels = flips("xy8").apply(crop, (1, 3, 5), generator(0, k)).labels["cells"]
+        assert np.array_equal(np.sort(labels, None), np.sort(crop.labels["cells"], None))
 
 
 @pytest.mark.parametrize("step", MOVES, ids=repr)
@@ -337,6 +354,24 @@ def test_elastic_fields_have_their_deviation():
         assert abs(at_points.std() / sigma - 1) < 0.08
 
 
+@pytest.mark.parametrize("distance", [4, 6, 12, 18, 20, 31])
+def test_near_control_points_are_as_strong(distance):
+    """What is between nodes is linear, and close enough to the splines at the pitch the step asks for."""
+    from emfast.augmentation._motion import Motion
+
+    step, found = Elastic((0, distance, distance), (0, 1, 1)), []
+    points = np.arange(0, 3 * distance, distance)
+    for k in range(300):
+        motion = Motion((1, 3 * distance, 3 * distance), (1, 1, 1), step.pitch())
+        step.move(motion, generator(k, 0))
+        rows, columns = motion.nodes()
+        field = motion.displacements[0, 1]
+        along = np.array([np.interp(points, columns, row) for row in field])
+        found.append([np.interp(points, rows, column) for column in along.T])
+    assert abs(np.std(found) - 1) < 0.08
+    assert Elastic((0, 32, 40)).pitch() == Elastic((0, 256, 256)).pitch() == 8 and Elastic((0, 1, 9)).pitch() == 1
+
+
 def test_tones_do_what_they_say():
     crop = crop_of(SHAPE)
     image = crop.image.astype(np.float32)
@@ -361,6 +396,46 @@ def test_tones_do_what_they_say():
     noise = made(Noise(0.1, 0.1), Noise(0.1, 0.1)) - image
     assert abs(noise.std() / (25.5 * math.sqrt(2)) - 1) < 5 / math.sqrt(2 * image.size)
     assert made(Equalise(1, 1)).std() != image.std() and np.allclose(made(Equalise(0, 0)), image, atol=1e-4)
+
+
+def test_ends_of_grey_values_are_asked_for_where_they_matter():
+    dark, bright = (replace(crop_of(SHAPE), image=np.full((1, *SHAPE), v, np.float32)) for v in (-3, 170))
+    for step in (Brightness(), Gamma(), Noise(), Clip(), Equalise(), Missing(value="random"), Artefact()):
+        with pytest.raises(ValueError, match="white must be given for float images that reach 170"):
+            Augmentation((step,)).apply(bright, SHAPE, generator(0, 0))
+        Augmentation((step,), white=200.0).apply(bright, SHAPE, generator(0, 0))
+    for step in (Contrast(about="black"), Missing(), CutOut(value="black"), Lost(missing=True), Clip()):
+        with pytest.raises(ValueError, match="black must be given for float images that reach -3"):
+            Augmentation((step,)).apply(dark, SHAPE, generator(0, 0))
+        Augmentation((step,), black=-4.0).apply(dark, SHAPE, generator(0, 0))
+    still = (Flip(), Contrast(), Misalign(), Lost(), OutOfFocus(), LowContrast(), Missing(value="mean"), CutOut())
+    for crop in (dark, bright):
+        Augmentation(still).apply(crop, SHAPE, generator(0, 0))
+    with pytest.raises(ValueError, match="black must be below white, got 300 and 255 for images of uint8"):
+        Augmentation((Gamma(2, 2),), black=300.0).apply(crop_of(SHAPE), SHAPE, generator(0, 0))
+
+
+def test_grey_values_of_images():
+    """A thousandth of the voxels is below and above; integers are values that are there."""
+    rng = np.random.default_rng(0)
+    image = rng.permutation(np.arange(30000) // 10 + 500).reshape(1, 30, 20, 50).astype("u2")
+    image[0, 0, 0, 0] = 65535
+    found = plain().of_images([image[:, :10], image[:, 10:]])
+    # The 16th value of sixteen sections, with a deviation of four places of 3000 / 16000 each; of eight the 8th.
+    assert abs(found.black - 503) <= 4 and abs(found.white - 3496) <= 4
+    assert found.steps == plain().steps and {found.black, found.white} <= set(image.ravel().tolist())
+    assert found == plain().of_images([image[:, :10], image[:, 10:]])
+    floats = plain().of_images([np.where(image > 65000, np.nan, image / 10).astype("f4")])
+    assert abs(floats.black - 50.3) <= 0.5 and abs(floats.white - 349.6) <= 0.5
+    flat = plain().of_images([np.full((1, 1, 4, 4), 7, "i4")])
+    assert (flat.black, flat.white) == (7, 8)
+    for same, images in (
+        (plain(), [image.astype("u1")]),
+        (Augmentation((Clip(),), black=3.0), [image]),
+        (Augmentation(), [image]),
+        (plain(), [image > 1000]),
+    ):
+        assert same.of_images(images) is same
 
 
 def test_blur_is_gaussian():
@@ -501,6 +576,11 @@ def test_settings_read_back_equal(augmentation):
     ("make", "words"),
     [
         (lambda: Flip(probability=1.5), "probability must be from 0 to 1, got 1.5"),
+        (lambda: flips("xyz"), "group must be one of xyflips, flips, xy8, xy8z, cube, got 'xyz'"),
+        (lambda: Scale(axes="xyz"), "axes must be one of yx, zyx, got 'xyz'"),
+        (lambda: Brightness(per="sections"), "per must be one of volume, section, either, got 'sections'"),
+        (lambda: Missing(value="white"), "value must be one of black, mean, random, got 'white'"),
+        (lambda: Contrast(about="white"), "about must be one of mean, black, got 'white'"),
         (lambda: Rotate(200), "angle must be from 0 to 180, got 200"),
         (lambda: Scale(1.2, 1.1), r"high must be from low \(1.2\) to 10, got 1.1"),
         (lambda: Elastic((4, 0.5, 40)), "distance must be at least 1 voxel along y and x"),

@@ -120,6 +120,92 @@ def test_what_is_unknown_changes_nothing_that_counts(target, seed):
     assert not (first[1] * ~mask).any()
 
 
+def in_reach(target, labels):
+    """Where all of a voxel's object is near enough, for targets of whole objects."""
+    if not isinstance(target, (Centre, Ovality)):
+        return np.ones(labels.shape, bool)
+    sections = [labels[z : z + 1] for z in range(len(labels))] if target.per_section else [labels]
+    found = [emfast.connected_components(section, connectivity=26) for section in sections]
+    inside = [np.zeros(parts.shape, bool) for parts in found]
+    far = [math.ceil(target.reach / step) for step in SPACING]
+    for parts, out in zip(found, inside, strict=True):
+        for k in range(1, int(parts.max()) + 1):
+            places = np.argwhere(parts == k)
+            ways = np.maximum(places - places.min(0), places.max(0) - places)
+            out[tuple(places.T)] = (ways <= far).all(1)
+    return np.concatenate(inside) | (labels == 0)
+
+
+@EVERY
+@given(seed=st.integers(0, 2**32 - 1))
+def test_where_nothing_unknown_is_within_the_margin_all_counts(target, seed):
+    rng = np.random.default_rng(seed)
+    margin = np.array(target.margin(SPACING))
+    labels, mask = volume(rng, 2 * margin + rng.integers(2, (4, 5, 5)))
+    mask[:] = True
+    for _ in range(rng.integers(1, 4)):
+        mask[tuple(rng.integers(mask.shape))] = False
+    _, weights = target.make(labels, mask, spacing=SPACING)
+    near = in_reach(target, labels)
+    for place in itertools.product(*(range(m, n - m) for m, n in zip(margin, labels.shape, strict=True))):
+        box = tuple(slice(p - m, p + m + 1) for p, m in zip(place, margin, strict=True))
+        if mask[box].all() and near[place]:
+            offsets = isinstance(target, Centre) and labels[place] == 0  # they count in objects alone
+            assert weights[(slice(0, 1) if offsets else slice(None), *place)].all()
+
+
+def clipped(target, labels):
+    """For each channel what decides the value of a voxel: its distance to another label, as far as that matters."""
+    if isinstance(target, Semantic):
+        return target.make(labels)[0]
+    if isinstance(target, Membrane):
+        found = oracles.other_label_distance(labels, (1, 1, 1), False, target.background)
+        return np.stack([np.minimum(found, thickness / 2) for thickness in target.thickness])
+    found = oracles.other_label_distance(labels, (1, 1, 1), False, False)
+    if isinstance(target, Contour):
+        return np.minimum(found, np.where(labels != 0, target.inner, target.outer))[None]
+    return np.minimum(found, target.scale * target.clip)[None]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Semantic(),
+        Semantic(2, background=True),
+        Membrane((2.0, 4.0, 0.0)),
+        Membrane((3.0,), background=False),
+        Contour(),
+        Contour(1.0, 3.0),
+        Contour(0.0, 2.0),
+        SignedDistance(1.0, 2.0),
+    ],
+    ids=repr,
+)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_what_does_not_count_would_change_with_what_is_unknown(target, seed):
+    """Of all labels the unknown voxels may have. A boundary just as far as an unknown voxel is not told from that."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, (1, 2, 6)).repeat(rng.integers(1, 3), 2)
+    mask = np.ones(labels.shape, bool)
+    places = [tuple(rng.integers(labels.shape)) for _ in range(2)]
+    for place in places:
+        mask[place] = False
+    first = clipped(target, labels)
+    varies = np.zeros(first.shape, bool)
+    for ids in itertools.product(range(4), repeat=2):
+        other = labels.copy()
+        for place, each in zip(places, ids, strict=True):
+            other[place] = each
+        varies |= clipped(target, other) != first
+    to_unknown = np.sqrt(
+        np.min([sum((a - p) ** 2 for a, p in zip(np.indices(labels.shape), place, strict=True)) for place in places], 0)
+    )
+    weights = np.broadcast_to(target.make(labels, mask)[1], first.shape)
+    assert (weights[:, ~mask] == 0).all()
+    assert not (weights[varies] != 0).any()
+    assert (varies | (first == to_unknown))[(weights == 0) & mask].all()
+
+
 @EVERY
 def test_everything_known_is_no_mask(target):
     labels, _ = volume(np.random.default_rng(1), (4, 7, 7))
@@ -332,6 +418,18 @@ def test_a_spacing_without_a_common_unit():
         assert np.array_equal(a[:, z : 6 - z, 5 + y : 15 - y, x:-x], b[:, z : 6 - z, y : 10 - y, x:-x])
 
 
+def test_the_least_thickness_marks_where_objects_touch():
+    """Along the finest axis, whatever the others are."""
+    labels = np.array([[[1, 1, 2, 2]]]).repeat(2, 0).repeat(2, 1)
+    values, _ = Membrane((16.0,), "nm").make(labels, spacing=(30, 8, 8))
+    assert values[0].tolist() == [[[0, 1, 1, 0]] * 2] * 2
+    assert Contour(8.0, 0.0, "nm").make(labels, spacing=(30, 8, 8))[0].tolist() == values.tolist()
+    assert Membrane((0.0,)).make(labels)[0].sum() == 0
+
+
+ONES = np.ones((2, 2, 2), int)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -345,6 +443,15 @@ def test_a_spacing_without_a_common_unit():
         (lambda: Membrane((-1.0,)), "thickness must be at least 0, got -1"),
         (lambda: Membrane((0.0,), background=False), "thickness must be a positive number, got 0"),
         (lambda: Contour(0.0, 0.0), "inner and outer must not both be 0"),
+        (lambda: Membrane((30.0,), unit="nanometre"), "unit must be one of voxel, nm, got 'nanometre'"),
+        (lambda: Membrane((1.0,)).make(ONES), "thickness must be 0 or at least 2 voxel, got 1: less marks nothing"),
+        (
+            lambda: Membrane((30.0, 12.0), "nm").make(ONES, spacing=(30, 8, 8)),
+            "thickness must be .* least 16 nm, got 12",
+        ),
+        (lambda: Membrane((30.0,), "nm", per_section=True).make(ONES, spacing=(8, 20, 20)), "at least 40 nm, got 30"),
+        (lambda: Contour(inner=0.5).make(ONES), "inner must be 0 or at least 1 voxel, got 0.5"),
+        (lambda: Contour(10.0, 6.0, "nm").make(ONES, spacing=(30, 8, 8)), "outer must be 0 or at least 8 nm, got 6"),
         (lambda: SignedDistance(0.0), "scale must be a positive number, got 0"),
         (lambda: SignedDistance(clip=math.inf), "clip must be a positive number, got inf"),
         (lambda: SignedDistance(groups=((),)), "groups must hold labels"),

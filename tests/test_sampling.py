@@ -193,17 +193,95 @@ def test_pieces_of_samples(tmp_path):
     assert np.array_equal(cut(piece, (0, 1, 1), (2, 2, 2)).image, sample.raw[:2, 1:3, 1:3][None])
 
 
+def test_pictures_are_held_out_by_rows_and_tuples_of_pieces_are_pieces():
+    image, labels = np.arange(30.0).reshape(5, 6), np.ones((5, 6), "u1")
+    train, held = (pieces_of((image, labels), split=s, spacing=(4, 8))[0] for s in ("train", "validation"))
+    assert np.array_equal(train.image[0, 0], image[:4]) and np.array_equal(held.image[0, 0], image[4:])
+    assert train.spacing == (4, 4, 8)
+    pieces = (piece_of(np.ones((2, 3, 4), "u1"), mask=np.ones((2, 3, 4), bool)), piece_of(np.ones((2, 3, 5), "u1")))
+    assert [piece.shape for piece in pieces_of(pieces)] == [(2, 3, 4), (2, 3, 5)]
+    assert pieces_of(pieces, spacing=np.array([30.0, 8, 8]))[1].spacing == (30, 8, 8)
+    piece = Piece(pieces[0].image, {"a": labels[None, :2, :], "b": labels[None, :2, :]}, {"a": labels[None, :2, :]})
+    piece = Piece(np.zeros((1, 1, 2, 6)), piece.labels, piece.masks)
+    [chosen] = pieces_of(piece, labels=["b"])
+    assert [*chosen.labels] == ["b"] and not chosen.masks
+
+
+def test_samples_that_do_not_say_are_to_learn_from(tmp_path, monkeypatch):
+    """Beside one that is for validation, as with a user's own dataset; and training has the same pieces."""
+    monkeypatch.setenv("EMFAST_DATA", str(tmp_path))
+    for k, split in enumerate(("all", "train", "validation", "test")):
+        np.save(tmp_path / f"{k}.npy", np.full((2, 4, 5), k, "u1"))
+        place = str(tmp_path / f"{k}.npy")
+        emfast.data.add("mine", place, labels={"cells": place}, spacing=(30, 8, 8), split=split, sample=str(k))
+
+    def first(pieces):
+        return [int(np.asarray(piece.image[:, :1, :1, :1]).item()) for piece in pieces]
+
+    assert [first(pieces_of("mine", split=s)) for s in ("all", "train", "validation")] == [[0, 1, 2, 3], [0, 1], [2]]
+    samples = emfast.data.open("mine")
+    assert first(pieces_of(samples, split="train")) == [0, 1]
+    training = pytest.importorskip("emfast.training")
+    assert [first(training.pieces_of("mine", split=s)) for s in ("train", "validation")] == [[0, 1], [2]]
+    assert [first(training.pieces_of(samples, split=s)) for s in ("train", "validation")] == [[0, 1], [0, 2]]
+    assert training.pieces_of("mine")[0].spacing == (30, 8, 8)
+
+
+def test_windows_are_numpys():
+    """Whatever part of the key is given; also where a window ends before it begins."""
+    from emfast.sampling._gathering import Part
+
+    array = np.arange(60).reshape(3, 4, 5)
+    part = Part(array, 4).cut(0, 1, 3).cut(2, 1, 5)
+    whole = array[None, 1:3, :, 1:5]
+    assert part.shape == whole.shape and part.nbytes == whole.nbytes and part.dtype == whole.dtype
+    full = slice(None)
+    for key in (..., full, (full, slice(1, 2)), (..., slice(1, 3)), (full, ..., slice(0, 2)), (full, slice(2, 1))):
+        assert np.array_equal(part[key], whole[key])
+
+
+def test_weights_decide_what_is_drawn():
+    for weight in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match=r"weight must be a finite number from 0, got (-1|nan|inf)"):
+            piece_of(np.ones((1, 2, 2), "u1"), weight=weight)
+    labels = np.ones((3, 9, 9), "u1")
+    pieces, n = [piece_of(labels, weight=w) for w in (0.0, 1.0, 3.0)], 800
+    for sampler in (Uniform(), Uniform("weight"), Foreground(1.0), Instances(), Classes(), FillFraction(candidates=40)):
+        found = np.bincount([p for p, _ in drawn(sampler, pieces, (1, 3, 3), n)], minlength=3) / n
+        assert found[0] == 0 and near(found[2], 3 / 4, n), sampler
+        with pytest.raises(ValueError, match="weight must be above 0 for some piece"):
+            sampler.prepare(pieces[:1], (1, 3, 3))
+
+
+def test_what_is_unknown_fills_nothing():
+    labels, mask = np.ones((1, 9, 40), "u1"), np.ones((1, 9, 40), bool)
+    mask[:, ::2, 20:] = False  # crops there are known by half, about
+    for _, (_, y, x) in drawn(FillFraction((0.7,)), [piece_of(labels, mask=mask)], (1, 3, 3), 100):
+        assert mask[0, y : y + 3, x : x + 3].mean() <= 0.7
+
+
+def test_bytes_in_another_order_come_as_this_machine_has_them():
+    labels = np.arange(60).reshape(3, 4, 5)
+    piece = Piece(labels[None].astype(">f4"), {"cells": labels.astype(">u8")})
+    for corner in ((0, 1, 1), (-1, 1, 1)):
+        crop = cut(piece, corner, (2, 2, 2))
+        assert crop.image.dtype == np.float32 and crop.image.dtype.isnative
+        assert crop.labels["cells"].dtype == np.uint64 and crop.labels["cells"].dtype.isnative
+        assert np.array_equal(crop.labels["cells"][1], labels[corner[0] + 1, 1:3, 1:3])
+    assert len(drawn(Instances(), [piece], (1, 2, 2), 3)) == 3
+
+
 @pytest.mark.parametrize(
     ("data", "more", "kind", "words"),
     [
-        (7, {}, TypeError, "data must be a dataset's name, samples, pieces"),
+        (7, {}, TypeError, "data must be pieces, samples, the name of a dataset, or .* got int"),
         (
             (np.zeros((3, 4, 5)), np.zeros((3, 4, 4), "u1")),
             {},
             ValueError,
-            r"labels labels must have the shape of the image \(3, 4, 5\)",
+            r"data: labels 'labels' must have the shape of the image \(3, 4, 5\), got \(3, 4, 4\)",
         ),
-        ((np.zeros((3, 4, 5)), np.zeros((3, 4, 5))), {}, TypeError, "labels labels must be integers, got float64"),
+        ((np.zeros((3, 4, 5)), np.zeros((3, 4, 5))), {}, TypeError, "labels 'labels' must be integers, got float64"),
         ((np.zeros(3), np.zeros(3, "u1")), {}, ValueError, r"image must be \(y, x\), \(z, y, x\) or \(c, z, y, x\)"),
         (
             (np.zeros((3, 4)), np.zeros((3, 4), "u1")),
@@ -212,11 +290,30 @@ def test_pieces_of_samples(tmp_path):
             "labels must be of labels, got 'x'",
         ),
         (
-            (np.zeros((3, 4)), np.zeros((3, 4), "u1")),
+            (np.zeros((1, 4)), np.zeros((1, 4), "u1")),
             {"split": "train"},
             ValueError,
-            "split must be all for a piece of 1 section",
+            "validation must leave something to learn from, got 0.2 of 1 sections",
         ),
+        (
+            (np.zeros((3, 4)), np.zeros((3, 4), "u1"), {"typo": np.ones((3, 4), bool)}),
+            {},
+            ValueError,
+            "data: masks must be of labels, got 'typo'",
+        ),
+        (
+            (np.zeros((3, 4, 5)), np.zeros((3, 4, 5), "u1")),
+            {"spacing": (8, 8)},
+            ValueError,
+            r"spacing must have one number per axis \(3\), got \(8, 8\)",
+        ),
+        (
+            [(np.zeros((3, 4, 5)), np.zeros((3, 4, 5), "u1")), (np.zeros((3, 4, 5)),)],
+            {},
+            ValueError,
+            r"data\[1\] must be \(image, labels\) or \(image, labels, mask\), got 1 of them",
+        ),
+        (np.zeros((3, 4, 5)), {}, TypeError, "data must be pieces, .* got ndarray"),
         (
             (np.zeros((3, 4)), np.zeros((3, 4), "u1")),
             {"split": "test"},
@@ -244,6 +341,17 @@ def test_resampling_by_whole_factors_is_exact():
     assert np.array_equal(back.labels["cells"], fine.labels["cells"][:, 1:-1:3, 1::3])
     flat = resampled(Piece(np.full((1, 4, 8, 8), 9, "u1"), {}), (2, 2, 2))
     assert flat.image.dtype == np.uint8 and (flat.image == 9).all() and flat.shape == (2, 4, 4)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
+def test_thin_pieces_are_read_in_their_middle(depth):
+    """Voxels that are thicker than the piece: no label is lost."""
+    labels = np.arange(1, depth + 1)[:, None, None] * np.ones((depth, 4, 4), int)
+    piece = piece_of(labels, mask=labels > 0)
+    coarse = resampled(piece, (30, 1, 1))
+    assert coarse.shape == (1, 4, 4) and coarse.masks["cells"].all()
+    assert np.abs(coarse.labels["cells"] - (depth + 1) / 2).max() <= 0.5
+    assert resampled(piece, (0.5, 8, 8)).labels["cells"].min() == 1
 
 
 def test_coarser_images_have_less_noise():

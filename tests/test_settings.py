@@ -119,3 +119,46 @@ def test_override() -> None:
         _settings.override(settings, "inner.lo", 1)
     with pytest.raises(TypeError, match="dust must be an integer"):
         _settings.override(settings, "dust", "3")
+
+
+def test_misspelt_words_are_refused_wherever_an_object_is_made() -> None:
+    """All kinds there are, with the fields that are one of some words; UNet with what it must be given."""
+    from emfast import augmentation, sampling, targets
+
+    bases: list[type] = [augmentation.Step, sampling.Sampler, targets.Target]
+    given: dict[str, dict] = {"OneOf": {"steps": (augmentation.Clip(),)}}
+    try:
+        from emfast import nn
+        from emfast.nn import losses
+    except ModuleNotFoundError:
+        pass
+    else:
+        bases += [nn.Network, losses.Loss]
+        given |= {name: {"levels": (nn.Level(4),)} for name in ("UNet", "VNet")}
+    seen = set()
+    while bases:
+        kind = bases.pop()
+        bases += kind.__subclasses__()
+        if not kind.__module__.startswith("emfast."):
+            continue
+        for name, words in _settings._words_by_field(kind).items():
+            try:
+                kind(**given.get(kind.__name__, {}))
+            except TypeError:  # what must be given is not of interest here
+                continue
+            with pytest.raises(ValueError, match=f"^{name} must be one of {', '.join(words)}, got 'lax'"):
+                kind(**given.get(kind.__name__, {}), **{name: "lax"})
+            seen.add(f"{kind.__name__}.{name}")
+    assert {"Membrane.unit", "Flip.group", "Scale.axes", "Uniform.by", "Missing.value", "Contrast.about"} <= seen
+
+
+def test_kinds_of_a_function_are_made_without_a_look_at_their_words() -> None:
+    @dataclass(frozen=True)
+    class Local:
+        rule: str = "strict"
+
+    @dataclass(frozen=True)
+    class Other(_settings.Kind):
+        local: Local = field(default_factory=Local)
+
+    assert Other().local == Local()

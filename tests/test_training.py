@@ -15,11 +15,12 @@ pytest.importorskip("yaml")
 
 import emfast  # noqa: E402
 from emfast import _locks, nn, training  # noqa: E402
+from emfast.augmentation import Augmentation, Noise, deepem  # noqa: E402
 from emfast.errors import AnotherJob, Diverged, InUse  # noqa: E402
 from emfast.nn.losses import BinaryCrossEntropy  # noqa: E402
 from emfast.recipes import Head, Method, Optimiser, Term  # noqa: E402
 from emfast.sampling import Piece  # noqa: E402
-from emfast.targets import Semantic  # noqa: E402
+from emfast.targets import Centre, CentreLine, Membrane, Semantic, Shape  # noqa: E402
 from networks import Tiny  # noqa: E402
 
 
@@ -249,6 +250,108 @@ def test_pieces_are_read_from_files_and_datasets(tmp_path):
     first, last = training._pieces.held_out(found, 0.25)
     assert (np.asarray(last[0].labels["labels"][:]) == labels[6:]).all()
     assert first[0].shape[0] == 6
+
+
+def supervised(target, piece, patch=(4, 10, 12), **settings):
+    from emfast.inference._constants import Constants
+    from emfast.training._supervised import Supervised
+
+    of = method(heads=(Head("out", target, (Term(BinaryCrossEntropy()),)),), patch=patch, **settings)
+    return Supervised(of, [piece], of.network.build(1, of.outputs()).geometry, Constants(), 0)
+
+
+def thin(shape, spacing=(30.0, 8.0, 8.0), known=None):
+    image, labels = tissue(shape=shape)
+    masks = {} if known is None else {"cells": np.zeros(shape, bool)}
+    for box in known or ():
+        masks["cells"][box] = True
+    return Piece(image[None], {"cells": labels}, masks, spacing)
+
+
+def columns(shape):
+    """Objects that end nowhere along z."""
+    piece = thin(shape)
+    return replace(piece, labels={"cells": np.broadcast_to(piece.labels["cells"][:1], shape)})
+
+
+def named(value):
+    """Short ids for tests."""
+    return f"{value.shape}" if isinstance(value, Piece) else repr(value)[:40]
+
+
+ALL = slice(None)
+
+
+@pytest.mark.parametrize(
+    ("target", "piece", "patch", "words"),
+    [
+        (
+            Shape(),
+            thin((16, 70, 75)),
+            (4, 10, 12),
+            r"looks \(8, 30, 30\) voxels around, and in a piece of \(16, 70, 75\)",
+        ),
+        (CentreLine(), thin((1, 40, 40)), (1, 20, 20), "larger pieces or per_section=True"),
+        (Membrane(), thin((1, 40, 40)), (1, 20, 20), "larger pieces or per_section=True"),
+        (Membrane(), thin((1, 24, 24)), (1, 24, 24), "known voxels of objects for head out: .* per_section=True"),
+        (Centre(per_section=False), columns((20, 30, 30)), (4, 10, 12), "known voxels of objects for head out"),
+        (Membrane(), thin((8, 24, 24), known=[(3,)]), (4, 12, 12), "known voxels of objects for head out"),
+    ],
+    ids=named,
+)
+def test_heads_of_which_background_alone_counts_are_refused(target, piece, patch, words):
+    with pytest.raises(ValueError, match=words):
+        supervised(target, piece, patch)
+
+
+@pytest.mark.parametrize(
+    ("target", "piece", "patch"),
+    [
+        (Shape(), thin((17, 70, 75)), (4, 10, 12)),  # one section counts
+        (Shape(), thin((17, 70, 75)), (1, 10, 12)),
+        (CentreLine(per_section=True, radius=50.0), thin((1, 60, 60)), (1, 20, 20)),
+        (Membrane(per_section=True), thin((1, 24, 24)), (1, 24, 24)),
+        (Membrane(), thin((3, 24, 24)), (1, 24, 24)),
+        (Membrane(), thin((8, 24, 24), known=[(slice(0, 1), slice(4, 6), slice(20, 23)), (slice(4, 7),)]), (2, 12, 12)),
+        (Membrane(), thin((4, 90, 90), known=[(ALL, slice(60, 63), slice(71, 74))]), (2, 6, 6)),  # no crop can tell
+        (Semantic(), thin((8, 24, 24), known=[(3, 5, slice(0, 20))]), (4, 12, 12)),
+    ],
+    ids=named,
+)
+def test_heads_of_which_something_counts_are_not(target, piece, patch):
+    supervised(target, piece, patch)
+
+
+def test_crops_that_are_looked_at_hold_every_voxel_or_the_middle():
+    from emfast.training._supervised import _corners
+
+    for whole, patch, output in (((5, 20, 23), (5, 8, 8), (3, 8, 6)), ((1, 9, 9), (1, 9, 12), (1, 9, 12))):
+        corners, complete = _corners(whole, patch, output)
+        seen, margin = np.zeros(np.maximum(whole, patch), bool), np.subtract(patch, output) // 2
+        for first in np.add(corners, margin):
+            seen[tuple(map(slice, first, first + output))] = True
+        assert complete and seen[tuple(map(slice, margin, seen.shape - margin))].all()
+    corners, complete = _corners((99, 500, 500), (8, 50, 50), (8, 50, 50))
+    assert not complete and 24 <= len(corners) <= 32
+    assert (np.abs(np.array(corners[0]) - [45.5, 225, 225]) <= [8, 50, 50]).all()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_grey_values_are_those_of_the_images(dtype):
+    """Of 12 bits in 16, and of floats that go from 80 to 170."""
+    image, labels = tissue()
+    low, high = {"u1": (0, 255), "u2": (0, 4095), "f4": (80, 170)}[dtype]
+    image = (low + (image - float(image.min())) / np.ptp(image) * (high - low)).astype(dtype)
+    piece = Piece(image[None], {"cells": labels}, {}, (30.0, 8.0, 8.0))
+    teaching = supervised(Semantic(), piece, augmentation=Augmentation((Noise(0.05, 0.05),)))
+    with_noise = np.concatenate([teaching.sample(k)["image"].ravel() for k in range(20)]).astype(float)
+    found = teaching.augmentations[image.dtype]
+    assert (found.black is None) == (dtype == "u1")
+    if dtype != "u1":
+        assert low <= found.black < low + 0.2 * (high - low) and high - 0.2 * (high - low) < found.white <= high
+    assert with_noise.min() > low - 0.3 * (high - low) and with_noise.max() < high + 0.3 * (high - low)
+    spoilt = supervised(Semantic(), piece, augmentation=deepem())
+    assert np.mean([spoilt.sample(k)["image"].max() <= low + 0.02 * (high - low) for k in range(30)]) < 0.2
 
 
 KILLED = """

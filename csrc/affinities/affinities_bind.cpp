@@ -41,6 +41,13 @@ void register_affinities(py::module_& m) {
         Call call(library);
         const Array labels = call.in(labels_, "labels");
         const Array mask = mask_.is_none() ? Array{} : call.in(mask_, "mask");
+        if (mask.data && (mask.shape != labels.shape || mask.itemsize != 1))
+            refuse("mask must have the shape of labels and one byte for each voxel, got ", mask.dtype);
+        const Shape whole = labels.volume();
+        const int64_t sides[] = {whole.z, whole.y, whole.x};
+        for (int a = 0; a < 3; ++a)
+            if (begin[a] < 0 || core[a] < 0 || begin[a] > sides[a] - core[a])
+                refuse("box must lie within labels, got ", core[a], " voxels from ", begin[a], " of ", sides[a]);
         std::vector<Point> offsets;
         for (const auto& o : offsets_) offsets.push_back({o[0], o[1], o[2]});
         const std::vector<int64_t> shape{static_cast<int64_t>(offsets.size()), core[0], core[1], core[2]};

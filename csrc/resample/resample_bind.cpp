@@ -12,10 +12,11 @@ resample::Pixel pixel_of(const Array& image) {
     refuse("image must be uint8, uint16 or float32, got ", image.dtype);
 }
 
-// Of an array (samples, z, y, x) or (samples, channels, z, y, x), which must have the shape of the source.
+// Of an array (samples, z, y, x), with channels (samples, channels, z, y, x), which must have the shape of the source.
 resample::Strides strides_of(const Array& a, const char* name, const resample::Map& map, bool channels) {
     std::vector<int64_t> shape{map.samples, map.source.z, map.source.y, map.source.x};
-    if (channels && a.dims() == 5) shape.insert(shape.begin() + 1, a.shape[1]);
+    if (channels && a.dims() != 5) refuse(name, " must be of shape (samples, channels, z, y, x)");
+    if (channels) shape.insert(shape.begin() + 1, a.shape[1]);
     if (a.shape != shape) refuse(name, " must have one volume for each sample, of the shape of the source");
     const size_t z = a.strides.size() - 3;
     const int64_t last = (map.source.z - 1) * a.strides[z] + (map.source.y - 1) * a.strides[z + 1] + map.source.x;

@@ -15,6 +15,21 @@ void require(const Array& a, const char* name, const char* dtype, const std::vec
     if (a.dtype != dtype || a.shape != shape) refuse(name, " must have another shape or dtype here, got ", a.dtype);
 }
 
+// Small tables of what is indexed with are looked at on the host, wherever they lie.
+void require_sections(Executor& ex, const Array& sections, const retouch::Images& images) {
+    for (const int64_t section : ex.fetch(sections.as<int64_t>(), sections.size()))
+        if (section < 0 || section >= images.sections())
+            refuse("sections must be from 0 to ", images.sections() - 1, ", got ", section);
+}
+
+void require_starts(Executor& ex, const Array& starts, int64_t end) {
+    int64_t before = 0;
+    for (const int64_t start : ex.fetch(starts.as<int64_t>(), starts.size())) {
+        if (start < before || start > end) refuse("starts must ascend from 0 to ", end, ", got ", start);
+        before = start;
+    }
+}
+
 }  // namespace
 
 void register_retouch(py::module_& m) {
@@ -51,7 +66,11 @@ void register_retouch(py::module_& m) {
         require(weights, "weights", "f4", {weights.size()});
         const retouch::Taps taps{sections.size(), sections.as<int64_t>(), starts.as<int64_t>(), steps.as<int32_t>(),
                                  weights.as<float>()};
-        call.run([&](Executor& ex) { retouch::smooth(ex, images, taps); });
+        call.run([&](Executor& ex) {
+            require_sections(ex, sections, images);
+            require_starts(ex, starts, weights.size());
+            retouch::smooth(ex, images, taps);
+        });
     });
     m.def("retouch_fill", [](const py::object& library, const py::object& image_,
                              const std::vector<std::vector<int64_t>>& boxes_, const std::vector<float>& values) {
@@ -82,7 +101,10 @@ void register_retouch(py::module_& m) {
         require(values, "values", "f4", {sections.size(), images.shape.y, images.shape.x});
         require(covers, "covers", "f4", values.shape);
         const retouch::Layers layers{sections.size(), sections.as<int64_t>(), values.as<float>(), covers.as<float>()};
-        call.run([&](Executor& ex) { retouch::overlay(ex, images, layers); });
+        call.run([&](Executor& ex) {
+            require_sections(ex, sections, images);
+            retouch::overlay(ex, images, layers);
+        });
     });
     m.def("retouch_equalise", [](const py::object& library, const py::object& image_, const py::object& sections_,
                                  const py::object& amounts_, float low, float high) {
@@ -94,7 +116,10 @@ void register_retouch(py::module_& m) {
         require(amounts, "amounts", "f4", {sections.size()});
         if (!(high > low)) refuse("high must be above low");
         const retouch::Flat flat{sections.size(), sections.as<int64_t>(), amounts.as<float>(), low, high};
-        call.run([&](Executor& ex) { retouch::equalise(ex, images, flat); });
+        call.run([&](Executor& ex) {
+            require_sections(ex, sections, images);
+            retouch::equalise(ex, images, flat);
+        });
     });
 }
 

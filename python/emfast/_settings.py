@@ -3,14 +3,15 @@
 A field is a bool, number, string, ``None`` or another such class; a tuple of one kind (``tuple[int, ...]``); values by
 name (``dict[str, float]``); one of some words (``Literal``); or several of these. Where a field may be one of several
 classes, these inherit from a :class:`Kind`: the field is of that base, and ``kind`` says which it is. Fields that are
-left out have their defaults. Ranges are checked by the classes themselves (``__post_init__``), whose messages open with
-the name of the field.
+left out have their defaults. Words are checked by a :class:`Kind`, ranges by the classes themselves
+(``__post_init__``), whose messages open with the name of the field.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
 import re
 import types
@@ -24,7 +25,45 @@ T = TypeVar("T")
 
 
 class Kind:
-    """A base of settings that come in kinds: written with ``kind: TheClass`` before their fields."""
+    """A base of settings that come in kinds: written with ``kind: TheClass`` before their fields.
+
+    A field that is one of some words is checked wherever an object is made, before the class's own ``__post_init__``.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = cls.__dict__.get("__post_init__")
+        if own is None:
+            return
+
+        @functools.wraps(own)
+        def checked(self: Kind) -> None:
+            _check_words(self)
+            own(self)
+
+        cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        _check_words(self)
+
+
+def _check_words(settings: Kind) -> None:
+    kind: Any = type(settings)
+    for name, words in _words_by_field(kind).items():
+        value = getattr(settings, name)
+        if value not in words:
+            raise ValueError(f"{name} must be one of {', '.join(map(str, words))}, got {value!r}")
+
+
+@functools.cache
+def _words_by_field(kind: type[Any]) -> dict[str, tuple[Any, ...]]:
+    """Of the fields that are one of some words."""
+    try:
+        hints = typing.get_type_hints(kind)
+    except NameError:  # a class within a function, whose types are known there alone
+        return {}
+    fields = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    return {name: typing.get_args(hint) for name, hint in fields.items() if typing.get_origin(hint) is Literal}
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:

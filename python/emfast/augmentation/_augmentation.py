@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from ..sampling import Crop
 from ._canvas import Canvas
 from ._motion import Motion
 from ._step import All, Step
+
+_AT_ONCE = 1 << 20  # voxels of all images that grey values are told by, and in eight sections so many
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Augmentation:
     steps : tuple of Step
     black, white : float, optional
         The ends of the grey values, of which steps take shares. Default: 0 and the largest value of the dtype; of
-        floats 1.
+        floats 1, and images that go beyond are refused by steps that ask for the end. Training finds them in the
+        training images, where both are left out and these are not of 8 bits (:func:`of_images`).
 
     Examples
     --------
@@ -77,12 +82,48 @@ class Augmentation:
         motion = Motion(shape, crop.spacing, int(np.gcd.reduce([step.pitch() for step in chosen] or [0])))
         moved = [step.move(motion, rng) for step in chosen]
         out = motion.resample(crop)
-        canvas = Canvas(out.image, *self._range(crop.image.dtype))
+        canvas = Canvas(out.image, *self._range(crop.image.dtype), self._beyond(crop.image))
         for step, what in zip(chosen, moved, strict=True):
             step.change(canvas, rng, what)
         canvas.flush()
         return out
 
     def _range(self, dtype: np.dtype) -> tuple[float, float]:
-        low, high = (0, np.iinfo(dtype).max) if dtype.kind in "iu" else (0, 1)
-        return low if self.black is None else self.black, high if self.white is None else self.white
+        low, high = (0.0, float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (0.0, 1.0)
+        black, white = low if self.black is None else self.black, high if self.white is None else self.white
+        if not black < white:
+            raise ValueError(f"black must be below white, got {black:g} and {white:g} for images of {dtype}")
+        return black, white
+
+    def _beyond(self, image: np.ndarray) -> dict[str, float]:
+        """How far floats go beyond the ends that nobody gave."""
+        found: dict[str, float] = {}
+        if image.dtype.kind == "f" and image.size:
+            if self.black is None and image.min() < 0:
+                found["black"] = float(image.min())
+            if self.white is None and image.max() > 1:
+                found["white"] = float(image.max())
+        return found
+
+    def of_images(self, images: Sequence[Any]) -> Augmentation:
+        """With black and white of images (c, z, y, x) that are alike in dtype, where both are left out and that is not
+        uint8: the values below and above which a thousandth of the voxels lies, as of some sections of each."""
+        dtype = np.dtype(images[0].dtype)
+        said = self.black is not None or self.white is not None
+        if said or not self.steps or dtype == np.uint8 or dtype.kind not in "iuf":
+            return self
+        values = np.concatenate([_some(image, _AT_ONCE // len(images)) for image in images])
+        values = values[np.isfinite(values)] if dtype.kind == "f" else values
+        if not values.size:
+            return self
+        black = float(np.percentile(values, 0.1, method="lower"))
+        white = float(np.percentile(values, 99.9, method="higher"))
+        return replace(self, black=black, white=white if white > black else black + 1)
+
+
+def _some(image: Any, most: int) -> np.ndarray:
+    """Voxels of up to eight sections, of each about so many at most."""
+    depth, height, width = image.shape[1:]
+    step = max(1, math.isqrt(height * width // max(1, most)))
+    sections = np.unique(np.linspace(0, depth - 1, 8).round().astype(int)).tolist()
+    return np.concatenate([np.asarray(image[:, z : z + 1, :, :])[..., ::step, ::step].ravel() for z in sections])

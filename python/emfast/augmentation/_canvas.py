@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,16 +15,32 @@ _STILL = np.array([1, 0, 0, 1, 1, 0, -np.inf, np.inf], np.float64)
 
 class Canvas:
     """An image (c, z, y, x) float32 that is changed in place. ``black`` and ``white`` are the ends of its grey
-    values."""
+    values; ``beyond`` says how far it goes beyond one that nobody gave, which is refused where it is asked for."""
 
-    def __init__(self, image: np.ndarray, black: float, white: float) -> None:
+    def __init__(
+        self, image: np.ndarray, black: float, white: float, beyond: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
         self.image = image
-        self.black, self.white = float(black), float(white)
+        self._ends = {"black": float(black), "white": float(white)}
+        self._beyond = beyond
         self.depth, self.height, self.width = image.shape[1:]
         self._library = Host()
         self._native = self._library.native()
         self._means: np.ndarray | None = None
         self._clear()
+
+    @property
+    def black(self) -> float:
+        return self._end("black")
+
+    @property
+    def white(self) -> float:
+        return self._end("white")
+
+    def _end(self, name: str) -> float:
+        if name in self._beyond:
+            raise ValueError(f"{name} must be given for float images that reach {self._beyond[name]:g}")
+        return self._ends[name]
 
     @property
     def unit(self) -> float:

@@ -22,29 +22,29 @@ class Flip(Step):
     """One of a group of flips and transpositions, all alike: exact copies.
 
     ``xyflips`` (4): along y and x; ``flips`` (8): along z too; ``xy8``: the symmetries of the square; ``xy8z`` (16):
-    those and along z; ``cube`` (48): all there are, for voxels and patches of equal sides.
+    those and along z; ``cube`` (48): all there are, for voxels and patches of equal sides. Axes along which voxels are
+    of different lengths (by a hundredth or more) are not exchanged: of ``xy8`` flips are left then.
     """
 
     group: Literal["xyflips", "flips", "xy8", "xy8z", "cube"] = "xy8z"
 
     def reach(self, half: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+        sides = np.array([np.abs(matrix) @ half for matrix in members(self.group, spacing)])
         # A side that is odd and one that is even have no common centre on voxels.
-        out = half.copy()
-        axes = {"xy8": [1, 2], "xy8z": [1, 2], "cube": [0, 1, 2]}.get(self.group, [])
-        if axes:
-            sides = half[axes]
-            out[axes] = sides.max() + (0.5 if ((sides - sides[0]) % 1 != 0).any() else 0.0)
-        return out
+        return sides.max(0) + np.where(((sides - half) % 1 != 0).any(0), 0.5, 0.0)
 
     def move(self, motion: Motion, rng: np.random.Generator) -> None:
-        group = members(self.group)
+        group = members(self.group, motion.spacing.tolist())
         motion.turn(group[int(rng.integers(len(group)))])
 
 
-def members(group: str) -> list[np.ndarray]:
-    """The matrices of a group of flips and transpositions, output to source, the one that changes nothing first."""
+def members(group: str, spacing: Sequence[float] = (1, 1, 1)) -> list[np.ndarray]:
+    """The matrices of a group of flips and transpositions, output to source, the one that changes nothing first; those
+    that exchange axes along which voxels are as long."""
     orders = [*itertools.permutations(range(3))]  # the first keeps the axes, the second exchanges y and x
     orders = orders[: {"xy8": 2, "xy8z": 2, "cube": 6}.get(group, 1)]
+    steps = np.asarray(spacing, float)
+    orders = [order for order in orders if np.allclose(steps[list(order)], steps, rtol=0.01, atol=0)]
     along_z = (1, -1) if group in ("flips", "xy8z", "cube") else (1,)
     signs = [*itertools.product(along_z, (1, -1), (1, -1))]
     return [np.eye(3)[list(order)] * np.array(sign)[:, None] for sign in signs for order in orders]
@@ -154,7 +154,8 @@ class Elastic(Step):
         return np.array([FARTHEST * s + TINY if s else 0.0 for s in self.sigma])
 
     def pitch(self) -> int:
-        return 8
+        # Between nodes displacements are linear: four nodes from one control point to the next keep the splines.
+        return max(1, min(8, int(min(self.distance[1:])) // 4))
 
     def move(self, motion: Motion, rng: np.random.Generator) -> None:
         rows, columns = motion.nodes()

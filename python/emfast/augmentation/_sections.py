@@ -72,7 +72,8 @@ class Misalign(Step):
         return blank
 
     def change(self, canvas: Canvas, rng: np.random.Generator, moved: list[int]) -> None:
-        canvas.blank(moved, canvas.black)
+        if moved:
+            canvas.blank(moved, canvas.black)
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ class Lost(Step):
         return [first] if self.missing else []
 
     def change(self, canvas: Canvas, rng: np.random.Generator, moved: list[int]) -> None:
-        canvas.blank(moved, canvas.black)
+        if moved:
+            canvas.blank(moved, canvas.black)
 
 
 def _either_way(rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:

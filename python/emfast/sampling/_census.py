@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..labels import unique
-from ._pieces import Piece, Shape
+from ._pieces import Piece, Shape, native
 
 _BLOCK = (32, 128, 128)
 
@@ -66,7 +66,7 @@ def census(pieces: Sequence[Piece], name: str) -> Census:
 def block(piece: Piece, name: str, corner: Sequence[int]) -> np.ndarray:
     """The labels of a block, 0 where they are not known."""
     box = tuple(slice(int(a), min(int(a) + b, n)) for a, b, n in zip(corner, _BLOCK, piece.shape, strict=True))
-    found = np.asarray(piece.labels[name][box])
+    found = native(np.asarray(piece.labels[name][box]))
     mask = piece.masks.get(name)
     return found if mask is None else np.where(np.asarray(mask[box]).astype(bool), found, found.dtype.type(0))
 

@@ -1,10 +1,11 @@
-"""Pieces out of what people have: arrays, volumes, samples and datasets by name; and pieces at another spacing."""
+"""Pieces out of what people have: arrays, volumes, samples and datasets by name; in two, in memory, and at another
+spacing."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from .._arrays import Host
 from .._options import spacing_of
 from ._pieces import Piece, cut
 
+WANTED = {"train": ("train", "all", ""), "validation": ("validation",)}  # what samples say, by what they are wanted for
 _AT_HAND = 1 << 31  # bytes of a piece up to which it is read into memory
 
 
@@ -31,15 +33,23 @@ def pieces_of(
 
     Parameters
     ----------
-    data : str, Sample, Piece, arrays, or several of them
+    data : str, Sample, Piece, tuple, or several of them
         A dataset's name (:func:`emfast.data.open`); a sample of one; a piece; ``(image, labels)`` or ``(image,
-        labels, mask)`` of arrays or volumes, where labels and masks may be mappings by name. An image is (y, x), (z,
-        y, x) or (c, z, y, x), its labels the same without channels. labels : sequence of str Which of the labels are
-        wanted. Default: all. split : {"all", "train", "validation"} Samples that say what they are for are kept
-        accordingly. Where no sample says ``"validation"``, the last sections of each are for that. validation : float
-        The share of sections that are then cut off. spacing : (z, y, x) in nanometres, optional Of arrays that do not
-        say it. Default: (1, 1, 1). path : path, optional Of the dataset's files. load : bool, optional Read all into
-        memory. Default: a piece below two gibibytes is.
+        labels, mask)`` of arrays, volumes or places, where labels and masks may be mappings by name. An image is
+        (y, x), (z, y, x) or (c, z, y, x), its labels the same without channels.
+    labels : sequence of str
+        Which of the labels are wanted. Default: all.
+    split : {"all", "train", "validation"}
+        Samples that say what they are for are kept accordingly; those that do not are to learn from. Where no sample
+        says ``"validation"``, the last sections of each piece are for that; of a picture the last rows.
+    validation : float
+        The share of sections that are then cut off.
+    spacing : (z, y, x) in nanometres, optional
+        In the place of what volumes and samples say; of pictures (y, x) too. Arrays say nothing, and have (1, 1, 1).
+    path : path, optional
+        Of the dataset's files.
+    load : bool, optional
+        Read all into memory. Default: a piece below two gibibytes is.
 
     Returns
     -------
@@ -58,144 +68,215 @@ def pieces_of(
         raise ValueError(f"split must be train, validation or all, got {split!r}")
     if not 0 < validation < 1:
         raise ValueError(f"validation must be between 0 and 1, got {validation!r}")
-    found = [(piece, said) for each in _several(data, path) for piece, said in _pieces(each, labels, spacing)]
-    if split != "all":
-        if any(said == "validation" for _, said in found):
-            found = [(piece, said) for piece, said in found if said == split]
-        else:
-            found = [(_sections(piece, split, validation), said) for piece, said in found if said in ("all", "train")]
-    if not found:
+    found = gathered(data, labels=labels, spacing=spacing, path=path)
+    pieces = [piece for piece, said in found if split == "all" or said in WANTED[split]]
+    if split != "all" and not any(said == "validation" for _, said in found):
+        both = held_out([piece for piece, said in found if said in WANTED["train"]], validation)
+        pieces = both[split == "validation"]
+    if not pieces:
         raise ValueError(
             f"data must have images with labels {', '.join(labels) or 'of any name'} for {split}, got none"
         )
-    return [_loaded(piece, load) for piece, _ in found]
+    return [in_memory(piece) if load or (load is None and nbytes(piece) < _AT_HAND) else piece for piece in pieces]
 
 
-def _several(data: Any, path: Any) -> list[Any]:
+def gathered(
+    data: Any,
+    name: str = "data",
+    *,
+    labels: Sequence[str] = (),
+    spacing: Sequence[float] | None = None,
+    path: str | os.PathLike[str] | None = None,
+) -> list[tuple[Piece, str]]:
+    """Pieces, as :func:`pieces_of` takes them, that are read where they are sliced; and the split that each is said to
+    be of, ``""`` where nobody says. ``name`` is that of the argument."""
+
+    def of_sample(sample: Any) -> list[Piece]:
+        wanted = [label for label in sample.labels if not labels or label in labels]
+        return [_settled(_of_sample(sample, wanted), (), spacing, name)] if wanted and sample.raw is not None else []
+
     if isinstance(data, str):
-        from .. import data as datasets
-
-        return [sample for sample in datasets.open(data, path) if sample.raw is not None and sample.labels]
-    is_pair = isinstance(data, tuple) and len(data) in (2, 3) and hasattr(data[0], "shape")
-    if isinstance(data, Piece) or is_pair or hasattr(data, "provenance"):
-        return [data]
-    if isinstance(data, Sequence):
-        return [item for each in data for item in _several(each, path)]
-    raise TypeError(f"data must be a dataset's name, samples, pieces or (image, labels), got {type(data).__name__}")
-
-
-def _pieces(data: Any, labels: Sequence[str], spacing: Sequence[float] | None) -> list[tuple[Piece, str]]:
-    """With what each is said to be for."""
-    if isinstance(data, Piece):
-        return [(replace(data, labels=_chosen(data.labels, labels)), "all")]
+        return [(piece, sample.split) for sample in _dataset(data, name, path) for piece in of_sample(sample)]
     if hasattr(data, "provenance"):
-        wanted = [name for name in data.labels if not labels or name in labels]
-        if data.raw is None or not wanted:
-            return []
-        sample = data.aligned(*wanted)
-        steps = sample.spacing if spacing is None else spacing
-        return [(_piece(sample.raw, sample.labels, sample.mask, steps, sample.name), sample.split)]
-    image, ids, *rest = data
-    named = ids if isinstance(ids, Mapping) else {"labels": ids}
-    masks = rest[0] if rest and rest[0] is not None else {}
-    if not isinstance(masks, Mapping):
-        masks = dict.fromkeys(named, masks)
-    return [(_piece(image, _chosen(named, labels), masks, spacing, ""), "all")]
-
-
-def _chosen(named: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
-    for name in labels:
-        if name not in named:
-            raise ValueError(f"labels must be of {', '.join(named) or 'no labels'}, got {name!r}")
-    return {name: array for name, array in named.items() if not labels or name in labels}
-
-
-def _piece(image: Any, labels: Mapping[str, Any], masks: Mapping[str, Any], spacing: Any, name: str) -> Piece:
-    image = image if hasattr(image, "shape") else np.asarray(image)
-    if not 2 <= len(image.shape) <= 4:
-        raise ValueError(f"image must be (y, x), (z, y, x) or (c, z, y, x), got shape {tuple(image.shape)}")
-    sides = tuple(image.shape[-3:]) if len(image.shape) > 2 else (1, *image.shape)
-    dims = min(len(image.shape), 3)
-    steps = spacing_of((1.0,) * dims if spacing is None else spacing, len(tuple(spacing)) if spacing else dims)
-    steps = steps if len(steps) == 3 else (steps[0], *steps)
-    for kind, arrays in (("labels", labels), ("masks", masks)):
-        for key, array in arrays.items():
-            if tuple(array.shape) not in (sides, sides[1:] if sides[0] == 1 else sides):
-                raise ValueError(f"{kind} {key} must have the shape of the image {sides}, got {tuple(array.shape)}")
-            if np.dtype(array.dtype).kind not in ("iub" if kind == "labels" else "iubf"):
-                raise TypeError(f"{kind} {key} must be integers, got {array.dtype}")
-    lead = {2: (None, None), 3: (None,), 4: ()}[len(image.shape)]
-    return Piece(
-        _Window(image, lead),
-        {key: _Window(array, (None,) * (3 - len(array.shape))) for key, array in labels.items()},
-        {key: _Window(array, (None,) * (3 - len(array.shape))) for key, array in masks.items() if key in labels},
-        (steps[0], steps[1], steps[2]),
-        name,
+        return [(piece, "" if data.split == "all" else data.split) for piece in of_sample(data)]
+    if isinstance(data, Piece):
+        return [(_settled(data, labels, spacing, name), "")]
+    if isinstance(data, tuple) and data and not (isinstance(data[0], (Piece, tuple)) or hasattr(data[0], "provenance")):
+        return [(_settled(_of_arrays(data, name), labels, spacing, name), "")]
+    if isinstance(data, Iterable) and not isinstance(data, Mapping) and not hasattr(data, "shape"):
+        several = enumerate(data)
+        return [
+            one
+            for k, each in several
+            for one in gathered(each, f"{name}[{k}]", labels=labels, spacing=spacing, path=path)
+        ]
+    raise TypeError(
+        f"{name} must be pieces, samples, the name of a dataset, or (image, labels[, mask]), got {type(data).__name__}"
     )
 
 
-class _Window:
-    """An array with axes of one in front, and from one section to another, that is read where it is sliced."""
+def _dataset(data: str, name: str, path: str | os.PathLike[str] | None) -> Sequence[Any]:
+    from .. import data as datasets
+    from ..data import _own
 
-    def __init__(self, array: Any, lead: tuple[None, ...], start: int = 0, stop: int | None = None) -> None:
-        self.array, self.lead = array, lead
-        whole = (1,) * len(lead) + tuple(array.shape)
-        self.start, self.stop = start, whole[-3] if stop is None else stop
-        self.shape = (*whole[:-3], self.stop - self.start, *whole[-2:])
-        self.dtype = np.dtype(array.dtype)
+    if data not in datasets.DATASETS and data not in _own.names():
+        raise ValueError(f"{name} must be a dataset of `emfast data list` or (image, labels), got {data!r}")
+    return datasets.open(data, path)
+
+
+def _of_sample(sample: Any, labels: Sequence[str]) -> Piece:
+    aligned = sample.aligned(*labels)
+    return Piece(
+        Part(aligned.raw, 4),
+        {name: Part(volume, 3) for name, volume in aligned.labels.items()},
+        {name: Part(volume, 3) for name, volume in aligned.mask.items()},
+        _spacing(aligned.spacing),
+        f"{sample.provenance.dataset}/{sample.name}",
+    )
+
+
+def _of_arrays(data: tuple[Any, ...], name: str) -> Piece:
+    if len(data) not in (2, 3):
+        raise ValueError(f"{name} must be (image, labels) or (image, labels, mask), got {len(data)} of them")
+    image = _opened(data[0])
+    if not 2 <= len(image.shape) <= 4:
+        raise ValueError(f"{name}: image must be (y, x), (z, y, x) or (c, z, y, x), got shape {tuple(image.shape)}")
+    labels = data[1] if isinstance(data[1], Mapping) else {"labels": data[1]}
+    masks = data[2] if len(data) == 3 and data[2] is not None else {}
+    if not isinstance(masks, Mapping):
+        masks = dict.fromkeys(labels, masks)
+    return Piece(
+        Part(image, 4),
+        {label: Part(_opened(array), 3) for label, array in labels.items()},
+        {label: Part(_opened(array), 3) for label, array in masks.items()},
+        _spacing(getattr(image, "spacing", None)),
+        str(getattr(image, "uri", name)),
+    )
+
+
+def _opened(place: Any) -> Any:
+    from ..volumes import open_volume
+
+    if isinstance(place, (str, os.PathLike)):
+        return open_volume(place)
+    return place if hasattr(place, "shape") and hasattr(place, "dtype") else np.asarray(place)
+
+
+def _spacing(spacing: Any, *, pair: bool = True) -> tuple[float, float, float]:
+    """Of sections as far apart as rows where a ``pair`` of numbers is welcome, and comes."""
+    if spacing is None:
+        return 1.0, 1.0, 1.0
+    values = spacing_of(spacing, 2 if pair and np.size(spacing) == 2 else 3)
+    z, y, x = values if len(values) == 3 else (values[0], *values)
+    return z, y, x
+
+
+def _settled(piece: Piece, labels: Sequence[str], spacing: Any, name: str) -> Piece:
+    """The piece with these labels alone (empty: all), and another spacing where one is given; checked."""
+    for label in labels:
+        if label not in piece.labels:
+            raise ValueError(f"labels must be of {', '.join(piece.labels) or 'no labels'}, got {label!r}")
+    shape = tuple(piece.image.shape[-3:])
+    for label, array in piece.labels.items():
+        if tuple(array.shape) != shape:
+            raise ValueError(f"{name}: labels {label!r} must have the shape of the image {shape}, got {array.shape}")
+        if np.dtype(array.dtype).kind not in "biu":
+            raise TypeError(f"{name}: labels {label!r} must be integers, got {array.dtype}")
+    for label, array in piece.masks.items():
+        if label not in piece.labels:
+            raise ValueError(f"{name}: masks must be of {', '.join(piece.labels)}, got {label!r}")
+        if tuple(array.shape) != shape:
+            raise ValueError(f"{name}: mask {label!r} must have the shape of the image {shape}, got {array.shape}")
+    if spacing is not None:
+        piece = replace(piece, spacing=_spacing(spacing, pair=shape[0] == 1))
+    if not labels:
+        return piece
+    return replace(
+        piece,
+        labels={label: array for label, array in piece.labels.items() if label in labels},
+        masks={label: array for label, array in piece.masks.items() if label in labels},
+    )
+
+
+class Part:
+    """A box of an array, with as many axes as are wanted: ones are put before those that it has. It is read where it is
+    sliced."""
+
+    def __init__(self, source: Any, dims: int, window: Sequence[slice] | None = None) -> None:
+        self.source, self.dims = source, dims
+        have = tuple(int(n) for n in source.shape)
+        self.added = dims - len(have)
+        lead = (slice(0, 1),) * self.added
+        self.window = tuple(window) if window is not None else (*lead, *(slice(0, n) for n in have))
+        self.shape = tuple(w.stop - w.start for w in self.window)
+        self.dtype = np.dtype(source.dtype)
 
     @property
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        if key is Ellipsis:
-            key = ()
-        key = key if isinstance(key, tuple) else (key,)
-        key = (*key, *(slice(None),) * (len(self.shape) - len(key)))
-        z = len(self.shape) - 3
-        first, last, _ = key[z].indices(self.shape[z])
-        window = [*key[:z], slice(self.start + first, self.start + max(first, last)), *key[z + 1 :]]
-        inner = tuple(window[len(self.lead) :])
-        return np.asarray(self.array[inner])[(None,) * len(self.lead)]
+        keys = key if isinstance(key, tuple) else (key,)
+        at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
+        named = (*keys[:at], *keys[at + 1 :])
+        keys = (*named[:at], *(slice(None),) * (self.dims - len(named)), *named[at:])
+        box = []
+        for k, w in zip(keys, self.window, strict=True):
+            start, stop, _ = k.indices(w.stop - w.start)
+            box.append(slice(w.start + start, w.start + max(start, stop)))
+        found = np.asarray(self.source[tuple(box[self.added :])])
+        return found.reshape((1,) * self.added + found.shape)
 
-    def between(self, start: int, stop: int) -> _Window:
-        return _Window(self.array, self.lead, self.start + start, self.start + stop)
+    def cut(self, axis: int, start: int, stop: int) -> Part:
+        """Of the last three axes one, from one voxel to another."""
+        window = list(self.window)
+        at = self.dims - 3 + axis
+        window[at] = slice(window[at].start + start, window[at].start + stop)
+        return Part(self.source, self.dims, window)
 
 
-def _sections(piece: Piece, split: str, share: float) -> Piece:
-    """The first or the last sections of a piece; rows of a picture."""
-    depth = piece.shape[0]
-    at = depth - max(1, round(depth * share))
-    if at < 1:
-        raise ValueError(f"split must be all for a piece of {depth} section, got {split!r}")
-    start, stop = (0, at) if split == "train" else (at, depth)
+def held_out(pieces: Sequence[Piece], share: float) -> tuple[list[Piece], list[Piece]]:
+    """Each piece in two: its first sections, and its last share of them; of pictures rows in the place of sections."""
+    if not 0 < share < 1:
+        raise ValueError(f"validation must be a share between 0 and 1, got {share}")
+    first, last = [], []
+    for piece in pieces:
+        axis = 0 if piece.shape[0] > 1 else 1
+        n = piece.shape[axis]
+        at = n - max(1, round(n * share))
+        if at < 1:
+            raise ValueError(f"validation must leave something to learn from, got {share} of {n} sections")
+        first.append(_cut(piece, axis, 0, at))
+        last.append(_cut(piece, axis, at, n))
+    return first, last
 
-    def part(array: Any, lead: tuple[slice, ...]) -> Any:
-        if isinstance(array, _Window):
-            return array.between(start, stop)
-        box = (*lead, slice(start, stop))
-        return array[box]
+
+def _cut(piece: Piece, axis: int, start: int, stop: int) -> Piece:
+    def part(array: Any, dims: int) -> Part:
+        return (array if isinstance(array, Part) else Part(array, dims)).cut(axis, start, stop)
 
     return replace(
         piece,
-        image=part(piece.image, (slice(None),)),
-        labels={name: part(array, ()) for name, array in piece.labels.items()},
-        masks={name: part(array, ()) for name, array in piece.masks.items()},
+        image=part(piece.image, 4),
+        labels={name: part(array, 3) for name, array in piece.labels.items()},
+        masks={name: part(array, 3) for name, array in piece.masks.items()},
+        name=f"{piece.name}[{'zy'[axis]} {start}:{stop}]",
     )
 
 
-def _loaded(piece: Piece, load: bool | None) -> Piece:
-    arrays = [piece.image, *piece.labels.values(), *piece.masks.values()]
-    if load is None:
-        load = sum(math.prod(a.shape) * np.dtype(a.dtype).itemsize for a in arrays) < _AT_HAND
-    if not load:
-        return piece
+def nbytes(piece: Piece) -> int:
+    """Of the image with its labels and masks."""
+    arrays = (piece.image, *piece.labels.values(), *piece.masks.values())
+    return sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in arrays)
+
+
+def in_memory(piece: Piece) -> Piece:
+    """The piece with arrays that were read."""
     return replace(
         piece,
-        image=np.asarray(piece.image[...]),
-        labels={name: np.asarray(array[...]) for name, array in piece.labels.items()},
-        masks={name: np.asarray(array[...]).astype(bool, copy=False) for name, array in piece.masks.items()},
+        image=np.asarray(piece.image[:]),
+        labels={name: np.asarray(array[:]) for name, array in piece.labels.items()},
+        masks={name: np.asarray(array[:]).astype(bool, copy=False) for name, array in piece.masks.items()},
     )
 
 
@@ -231,7 +312,7 @@ def resampled(piece: Piece, spacing: Sequence[float]) -> Piece:
     whole = cut(piece, (0, 0, 0), piece.shape)
     image = _softened(whole.image, factors)
     table = np.zeros((shape[0], 9))
-    table[:, :3] = factors / 2 - 0.5
+    table[:, :3] = np.minimum(factors, piece.shape) / 2 - 0.5  # a piece thinner than a voxel is read in its middle
     table[:, 0] += np.arange(shape[0]) * factors[0]
     table[:, 4], table[:, 8] = factors[1], factors[2]
     names = [*piece.labels]

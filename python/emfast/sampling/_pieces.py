@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,7 @@ class Piece:
     spacing : (z, y, x) in nanometres
     name : str
     weight : float
-        How often it is drawn, relative to its size.
+        How often it is drawn, relative to its size; 0 for never.
     """
 
     image: Any
@@ -37,6 +38,10 @@ class Piece:
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     name: str = ""
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight must be a finite number from 0, got {self.weight!r}")
 
     @property
     def shape(self) -> Shape:
@@ -49,8 +54,8 @@ class Piece:
 class Crop:
     """A box that was cut of a piece, or what became of it. Arrays in memory; masks for all labels.
 
-    ``labels`` keep the dtype of the piece's. What lies outside the piece is mirrored in the image, and unknown.
-    Arrays may be views of the piece's: they are not to be written to.
+    Image and labels keep the dtype of the piece's, in the byte order of this machine. What lies outside the piece is
+    mirrored in the image, and unknown. Arrays may be views of the piece's: they are not to be written to.
     """
 
     image: np.ndarray
@@ -81,7 +86,7 @@ def cut(piece: Piece, corner: Sequence[int], shape: Sequence[int]) -> Crop:
         return _inside(piece, tuple(slice(int(start), int(start + n)) for start, n in zip(corner, shape, strict=True)))
     places = [mirrored(start, n, side) for start, n, side in zip(corner, shape, whole, strict=True)]
     z, y, x = (slice(int(p.min()), int(p.max()) + 1) for p in places)
-    image = np.asarray(piece.image[:, z, y, x])
+    image = native(np.asarray(piece.image[:, z, y, x]))
     for axis, (at, kept) in enumerate(zip(places, (z, y, x), strict=True)):
         if not np.array_equal(at, np.arange(kept.start, kept.stop)):
             image = image.take(at - kept.start, axis=1 + axis)
@@ -90,7 +95,7 @@ def cut(piece: Piece, corner: Sequence[int], shape: Sequence[int]) -> Crop:
     within = tuple(slice(a - c, b - c) for (a, b), c in zip(there, corner, strict=True))
     labels, masks = {}, {}
     for name, array in piece.labels.items():
-        labels[name] = np.zeros(tuple(shape), array.dtype)
+        labels[name] = np.zeros(tuple(shape), np.dtype(array.dtype).newbyteorder("="))
         masks[name] = np.zeros(tuple(shape), bool)
         if all(a < b for a, b in there):
             labels[name][within] = array[box]
@@ -109,8 +114,14 @@ def _inside(piece: Piece, box: tuple[slice, ...]) -> Crop:
         else:
             masks[name] = np.asarray(here[box]).astype(bool, copy=False)
     of_image = (slice(None), *box)
-    image = np.asarray(piece.image[of_image])
-    return Crop(image, {name: np.asarray(array[box]) for name, array in piece.labels.items()}, masks, piece.spacing)
+    image = native(np.asarray(piece.image[of_image]))
+    labels = {name: native(np.asarray(array[box])) for name, array in piece.labels.items()}
+    return Crop(image, labels, masks, piece.spacing)
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """The same in the byte order of this machine; the array itself where it is."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def mirrored(start: int, n: int, side: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from ._census import Census, around, census, named
 from ._pieces import Piece, Sampler, Shape, generator, room
 
 Drawn = tuple[int, tuple[int, int, int]]
+Found = tuple[Census, np.ndarray]  # where ids are, and the sums of what each row is drawn by
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,16 @@ class Uniform(Sampler):
 
     by: Literal["size", "weight"] = "size"
 
-    def draw(self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: Any) -> Drawn:
+    def prepare(self, pieces: Sequence[Piece], shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+        """How many corners a crop may have in each piece, and the pieces as they are drawn."""
         rooms = np.array([room(piece, shape) for piece in pieces])
-        share = np.array([piece.weight for piece in pieces]) * (rooms.prod(1) if self.by == "size" else 1)
-        chosen = int(rng.choice(len(pieces), p=share / share.sum()))
+        return rooms, _summed(_weights(pieces) * (rooms.prod(1) if self.by == "size" else 1))
+
+    def draw(
+        self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: tuple[np.ndarray, np.ndarray]
+    ) -> Drawn:
+        rooms, sums = known
+        chosen = _row(sums, rng)
         z, y, x = (int(rng.integers(n)) for n in rooms[chosen])
         return chosen, (z, y, x)
 
@@ -44,13 +51,16 @@ class Foreground(Sampler):
         if not 0 <= self.share <= 1:
             raise ValueError(f"share must be from 0 to 1, got {self.share!r}")
 
-    def prepare(self, pieces: Sequence[Piece], shape: Shape) -> Census:
-        return census(pieces, self.label)
+    def prepare(self, pieces: Sequence[Piece], shape: Shape) -> tuple[Any, Found]:
+        found = census(pieces, self.label)
+        sums = _summed(found.counts * _weights(pieces)[found.pieces])
+        return Uniform().prepare(pieces, shape), (found, sums)
 
-    def draw(self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: Census) -> Drawn:
+    def draw(self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: tuple[Any, Found]) -> Drawn:
+        anywhere, objects = known
         if rng.random() >= self.share:
-            return Uniform().draw(pieces, shape, rng, None)
-        return _drawn(known, known.counts * _weights(pieces)[known.pieces], pieces, self.label, shape, rng)
+            return Uniform().draw(pieces, shape, rng, anywhere)
+        return _drawn(*objects, pieces, self.label, shape, rng)
 
 
 @dataclass(frozen=True)
@@ -59,17 +69,15 @@ class Instances(Sampler):
 
     label: str = ""
 
-    def prepare(self, pieces: Sequence[Piece], shape: Shape) -> tuple[Census, np.ndarray]:
+    def prepare(self, pieces: Sequence[Piece], shape: Shape) -> Found:
         found = census(pieces, self.label)
         both = np.stack([found.pieces.astype(np.uint64), found.ids], 1)
         _, objects = np.unique(both, axis=0, return_inverse=True)
-        return found, _within(found.counts, objects.ravel())
+        share = _within(found.counts, objects.ravel())
+        return found, _summed(share * _weights(pieces)[found.pieces])
 
-    def draw(
-        self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: tuple[Census, np.ndarray]
-    ) -> Drawn:
-        found, share = known
-        return _drawn(found, share * _weights(pieces)[found.pieces], pieces, self.label, shape, rng)
+    def draw(self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: Found) -> Drawn:
+        return _drawn(*known, pieces, self.label, shape, rng)
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Classes(Sampler):
         if self.weights and (min(self.weights) < 0 or sum(self.weights) <= 0):
             raise ValueError(f"weights must not be negative and not all 0, got {self.weights}")
 
-    def prepare(self, pieces: Sequence[Piece], shape: Shape) -> tuple[Census, np.ndarray]:
+    def prepare(self, pieces: Sequence[Piece], shape: Shape) -> Found:
         found = census(pieces, self.label)
         share = found.counts * _weights(pieces)[found.pieces]
         _, classes = np.unique(found.ids, return_inverse=True)
@@ -91,14 +99,13 @@ class Classes(Sampler):
         if self.weights:
             among = found.ids <= len(self.weights)
             table = np.array([0.0, *self.weights])
-            share = share * np.where(among, table[np.where(among, found.ids, 0).astype(np.int64)], 0.0)
-            if not share.sum():
+            weighed = share * np.where(among, table[np.where(among, found.ids, 0).astype(np.int64)], 0.0)
+            if share.any() and not weighed.any():
                 raise ValueError(f"weights must not be 0 for all classes that are there, got {self.weights}")
-        return found, share
+            share = weighed
+        return found, _summed(share)
 
-    def draw(
-        self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: tuple[Census, np.ndarray]
-    ) -> Drawn:
+    def draw(self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: Found) -> Drawn:
         return _drawn(*known, pieces, self.label, shape, rng)
 
 
@@ -147,7 +154,8 @@ class NonEmpty(Sampler):
 class FillFraction(Sampler):
     """Crops around voxels of objects, balanced by how much of the crop the object of the middle fills, as flood-filling
     networks are taught. The bins end at ``bounds``; of ``candidates`` voxels of each piece the fraction is measured
-    once, and then a bin and one of its voxels are drawn, each as likely."""
+    once, known voxels alone, and then a bin is drawn, each as likely, and one of its voxels by the weight of its
+    piece."""
 
     bounds: tuple[float, ...] = (0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     candidates: int = 2000
@@ -160,15 +168,17 @@ class FillFraction(Sampler):
         if self.candidates < 1:
             raise ValueError(f"candidates must be at least 1, got {self.candidates}")
 
-    def prepare(self, pieces: Sequence[Piece], shape: Shape) -> list[np.ndarray]:
-        """For each bin that is not empty its candidates: piece and corner (n, 4)."""
+    def prepare(self, pieces: Sequence[Piece], shape: Shape) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each bin that is not empty its candidates, piece and corner (n, 4), and sums of their weights."""
         found = census(pieces, self.label)
+        weights = _weights(pieces)
+        _summed(weights[found.pieces])
         rows = []
-        for number, piece in enumerate(pieces):
-            share = found.counts * (found.pieces == number)
-            rng = generator(0, number)
-            for _ in range(self.candidates if share.any() else 0):
-                row = int(rng.choice(len(share), p=share / share.sum()))
+        for number in np.unique(found.pieces[weights[found.pieces] > 0]):
+            piece, own = pieces[number], np.flatnonzero(found.pieces == number)
+            rng, sums = generator(0, int(number)), np.cumsum(found.counts[own])
+            for _ in range(self.candidates):
+                row = int(own[_row(sums, rng)])
                 corner = found.voxel(row, pieces, self.label, rng) - np.array(shape) // 2
                 if (corner >= 0).all() and (corner + shape <= piece.shape).all():
                     rows.append((number, *corner, self._fraction(piece, corner, shape)))
@@ -177,17 +187,25 @@ class FillFraction(Sampler):
         table = np.array(rows)
         bins = np.searchsorted(self.bounds, table[:, 4])
         kept = [table[bins == b, :4].astype(np.int64) for b in range(len(self.bounds))]
-        return [each for each in kept if len(each)]
+        return [(each, _summed(weights[each[:, 0]])) for each in kept if len(each)]
 
     def _fraction(self, piece: Piece, corner: np.ndarray, shape: Shape) -> float:
         box = tuple(slice(int(a), int(a + n)) for a, n in zip(corner, shape, strict=True))
-        labels = np.asarray(piece.labels[named(piece, self.label)][box])
+        name = named(piece, self.label)
+        labels = np.asarray(piece.labels[name][box])
+        known = np.asarray(piece.masks[name][box]).astype(bool) if name in piece.masks else np.True_
         z, y, x = (n // 2 for n in shape)
-        return float((labels == labels[z, y, x]).mean())
+        return float(((labels == labels[z, y, x]) & known).mean())
 
-    def draw(self, pieces: Sequence[Piece], shape: Shape, rng: np.random.Generator, known: list[np.ndarray]) -> Drawn:
-        rows = known[int(rng.integers(len(known)))]
-        number, z, y, x = rows[int(rng.integers(len(rows)))]
+    def draw(
+        self,
+        pieces: Sequence[Piece],
+        shape: Shape,
+        rng: np.random.Generator,
+        known: list[tuple[np.ndarray, np.ndarray]],
+    ) -> Drawn:
+        rows, sums = known[int(rng.integers(len(known)))]
+        number, z, y, x = rows[_row(sums, rng)]
         return int(number), (int(z), int(y), int(x))
 
 
@@ -196,15 +214,30 @@ def _weights(pieces: Sequence[Piece]) -> np.ndarray:
 
 
 def _within(counts: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The part each row has of its group."""
-    shares: np.ndarray = counts / np.bincount(groups, weights=counts)[groups]
+    """The part each row has of its group; none of a group that has none."""
+    whole = np.bincount(groups, weights=counts)[groups]
+    shares: np.ndarray = np.divide(counts, whole, out=np.zeros_like(whole), where=whole > 0)
     return shares
 
 
+def _summed(share: np.ndarray) -> np.ndarray:
+    """The sums up to each row, by which rows are drawn."""
+    sums: np.ndarray = np.cumsum(share, dtype=float)
+    if not sums[-1] > 0:
+        raise ValueError("weight must be above 0 for some piece with what is asked for, got 0")
+    return sums
+
+
+def _row(sums: np.ndarray, rng: np.random.Generator) -> int:
+    """A row, by its share."""
+    below = min(rng.random() * sums[-1], np.nextafter(float(sums[-1]), 0))  # a product may be rounded up
+    return int(np.searchsorted(sums, below, "right"))
+
+
 def _drawn(
-    found: Census, share: np.ndarray, pieces: Sequence[Piece], label: str, shape: Shape, rng: np.random.Generator
+    found: Census, sums: np.ndarray, pieces: Sequence[Piece], label: str, shape: Shape, rng: np.random.Generator
 ) -> Drawn:
-    row = int(rng.choice(len(share), p=share / share.sum()))
+    row = _row(sums, rng)
     voxel = found.voxel(row, pieces, label, rng)
     number = int(found.pieces[row])
     return number, around(voxel, pieces[number].shape, shape, rng)

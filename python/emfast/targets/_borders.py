@@ -20,6 +20,14 @@ def _unit(unit: str, spacing: Spacing) -> Spacing:
     return spacing if unit == "nm" else (1.0, 1.0, 1.0)
 
 
+def _seen(reach: float, name: str, share: float, target: Membrane | Contour, steps: Spacing) -> None:
+    """Refuse a reach, which is that share of a field, that ends before the nearest voxel: it would mark nothing."""
+    least = min(steps[1:] if target.per_section else steps)
+    if 0 < reach < least:
+        words = f"{name} must be 0 or at least {least / share:g} {target.unit}, got {reach / share:g}"
+        raise ValueError(f"{words}: less marks nothing where objects touch")
+
+
 @dataclass(frozen=True)
 class Membrane(Target):
     """What lies between objects: a voxel is membrane where another label is within half the thickness.
@@ -29,7 +37,8 @@ class Membrane(Target):
     Attributes
     ----------
     thickness : tuple of float
-        Each in ``unit``; 0 marks what is labelled 0, and no more.
+        Each in ``unit``, and at least twice the shortest side of a voxel (2 where the unit is voxels); 0 marks what is
+        labelled 0, and no more.
     unit : {"voxel", "nm"}
     background : bool
         Label 0 is membrane. Otherwise it is one more object, which has a membrane too.
@@ -58,6 +67,8 @@ class Membrane(Target):
         nm = _unit(self.unit, check(labels, mask, spacing))
         distances = np.abs((depth if self.background else signed)(labels, nm, self.per_section))
         reaches = [value / 2 for value in self.thickness]
+        for reach in reaches:
+            _seen(reach, "thickness", 0.5, self, nm)
         known = [certain(distances, mask, reach, nm, self.per_section) for reach in reaches]
         return np.stack([distances <= r for r in reaches]).astype(np.float32), np.stack(known).astype(np.float32)
 
@@ -69,7 +80,7 @@ class Contour(Target):
     Attributes
     ----------
     inner, outer : float
-        In ``unit``; 0 for none on that side.
+        In ``unit``, and at least the shortest side of a voxel; 0 for none on that side.
     unit : {"voxel", "nm"}
     per_section : bool
     """
@@ -94,8 +105,11 @@ class Contour(Target):
 
     def make(self, labels: np.ndarray, mask: np.ndarray | None = None, *, spacing: Sequence[float] = (1, 1, 1)) -> Made:
         nm = _unit(self.unit, check(labels, mask, spacing))
+        _seen(self.inner, "inner", 1, self, nm)
+        _seen(self.outer, "outer", 1, self, nm)
         distances = signed(labels, nm, self.per_section)
-        known = certain(distances, mask, max(self.inner, self.outer), nm, self.per_section)
+        reaches = np.where(labels != 0, np.float32(self.inner), np.float32(self.outer))
+        known = certain(distances, mask, reaches, nm, self.per_section)
         marked = (distances <= self.inner) & (distances >= -self.outer)
         return marked[None].astype(np.float32), known[None].astype(np.float32)
 

@@ -114,9 +114,10 @@ def signed(labels: np.ndarray, spacing: Spacing, per_section: bool, **options: A
 
 
 def certain(
-    distances: np.ndarray, mask: np.ndarray | None, reach: float, spacing: Spacing, per_section: bool
+    distances: np.ndarray, mask: np.ndarray | None, reach: float | np.ndarray, spacing: Spacing, per_section: bool
 ) -> np.ndarray:
-    """Where a distance, which matters up to ``reach``, is what it is whatever the unknown voxels hold.
+    """Where a distance, which matters up to ``reach`` (one for all voxels, or one each), is what it is whatever the
+    unknown voxels hold.
 
     Voxels nearer than the nearest unknown one are all known. So a distance below that is right; and where the nearest
     unknown voxel is beyond ``reach``, so is a boundary that is not seen before it.

@@ -17,7 +17,7 @@ from ..errors import AnotherJob
 from ..inference._constants import Constants
 from ..recipes import Method
 from ..sampling import Piece
-from ._pieces import Part
+from ..sampling._gathering import Part
 
 __all__ = ["about_of", "claim", "words_of"]
 

@@ -6,12 +6,15 @@ their own (:class:`emfast.recipes.Procedure`).
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..augmentation import Augmentation
 from ..inference._constants import Constants
 from ..nn import Geometry
 from ..recipes import Head, Method
@@ -21,6 +24,10 @@ __all__ = ["Supervised", "labels_of", "losses"]
 
 Outputs = Mapping[str, torch.Tensor]
 Shape = tuple[int, int, int]
+
+# How many pieces are looked at before a head is refused, how many crops of each, and how many of these with objects
+# are enough where there are more crops.
+_PIECES, _CROPS, _ENOUGH = 8, 32, 8
 
 
 class Supervised:
@@ -47,18 +54,22 @@ class Supervised:
             for head in method.heads:
                 labels_of(piece, head)
         self.known = method.sampler.prepare(pieces, self.patch)
+        self.augmentations = _augmentations(method, pieces)
+        for head in method.heads:
+            self._check(head)
 
     def sample(self, k: int) -> dict[str, np.ndarray]:
         """Sample k of the run."""
         rng = generator(self.seed, k)
         number, corner = self.method.sampler.draw(self.pieces, self.patch, rng, self.known)
         piece = self.pieces[number]
+        augmentation = self.augmentations[np.dtype(piece.image.dtype)]
         around = self._around(piece)
         shape = _plus(self.patch, around)
-        more = self.method.augmentation.margin(shape, piece.spacing)
+        more = augmentation.margin(shape, piece.spacing)
         total = tuple(a + b for a, b in zip(around, more, strict=True))
         crop = cut(piece, [c - m for c, m in zip(corner, total, strict=True)], _plus(self.patch, total))
-        return self.made(self.method.augmentation.apply(crop, shape, rng), around)
+        return self.made(augmentation.apply(crop, shape, rng), around)
 
     def crop(self, piece: Piece, corner: Sequence[int]) -> dict[str, np.ndarray]:
         """The sample at a corner of a piece, as it is."""
@@ -73,14 +84,19 @@ class Supervised:
         image = crop.image[:, z, y, x]
         sample = {"image": self.constants.normalised(image)}
         for head in self.method.heads:
-            margin = head.target.margin(crop.spacing)
-            room = zip(around, self.geometry.margin, margin, self.output, strict=True)
-            box = tuple(slice(a + m - t, a + m + n + t) for a, m, t, n in room)
-            name = head.labels or next(iter(crop.labels))
-            labels, mask = (np.ascontiguousarray(a[name][box]) for a in (crop.labels, crop.masks))
-            values, weights = _made(head.target, labels, mask, crop.spacing, margin)
+            values, weights, _ = self._taught(head, crop, around)
             sample[f"target/{head.name}"], sample[f"weight/{head.name}"] = values, weights
         return sample
+
+    def _taught(self, head: Head, crop: Crop, around: Shape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What a head is to say of the output voxels of a crop, its weights, and the labels there."""
+        margin = head.target.margin(crop.spacing)
+        room = zip(around, self.geometry.margin, margin, self.output, strict=True)
+        box = tuple(slice(a + m - t, a + m + n + t) for a, m, t, n in room)
+        name = head.labels or next(iter(crop.labels))
+        labels, mask = (np.ascontiguousarray(a[name][box]) for a in (crop.labels, crop.masks))
+        values, weights = _made(head.target, labels, mask, crop.spacing, margin)
+        return values, weights, labels[tuple(slice(m, m + n) for m, n in zip(margin, self.output, strict=True))]
 
     def outputs(self, forward: Callable[[torch.Tensor], Outputs], batch: Outputs) -> Outputs:
         """What the network says of a batch; ``forward`` is the module, or what shares it among processes."""
@@ -90,12 +106,81 @@ class Supervised:
         """Of what the network says of a batch: all told, and by head."""
         return losses(self.method, outputs, batch)
 
+    def _check(self, head: Head) -> None:
+        """Refuse data of which a head would learn background alone, because its target looks farther around than pieces
+        reach. What a few crops cannot tell is let pass; pieces and crops with the most room come first."""
+
+        def room(piece: Piece) -> float:
+            margin = head.target.margin(piece.spacing)
+            return min(n / (2 * m + 1) for n, m in zip(piece.shape, margin, strict=True))
+
+        found = False
+        for piece in sorted(self.pieces, key=room, reverse=True)[:_PIECES]:
+            corners, all_there_are = _corners(piece.shape, self.patch, self.output)
+            counts = 0
+            for corner in corners:
+                says = self._says_of_objects(head, piece, corner)
+                if says:
+                    return
+                counts += says is not None
+            certain = all_there_are or (counts >= _ENOUGH and labels_of(piece, head) not in piece.masks)
+            if not certain:
+                return
+            found = found or counts > 0
+        if found:
+            largest = max(self.pieces, key=room)
+            margin = head.target.margin(largest.spacing)
+            flat = " or per_section=True" if margin[0] and not getattr(head.target, "per_section", True) else ""
+            raise ValueError(
+                f"data must have known voxels of objects for head {head.name}: its target looks {margin} voxels "
+                f"around, and in a piece of {largest.shape} none is left that counts; it takes larger pieces{flat}"
+            )
+
+    def _says_of_objects(self, head: Head, piece: Piece, corner: Sequence[int]) -> bool | None:
+        """Whether voxels of objects count in a crop; None where it has none that are known."""
+        around = self._around(piece)
+        crop = cut(piece, [c - m for c, m in zip(corner, around, strict=True)], _plus(self.patch, around))
+        name, inner = labels_of(piece, head), crop.inner(around)
+        if not ((inner.labels[name] != 0) & inner.masks[name]).any():
+            return None
+        _, weights, labels = self._taught(head, crop, around)
+        return bool(((weights > 0).any(0) & (labels != 0)).any())
+
     def _around(self, piece: Piece) -> Shape:
         """Voxels around the patch that targets must see, beyond what the network leaves away at its border."""
         margins = [head.target.margin(piece.spacing) for head in self.method.heads]
         most = (max(m[axis] for m in margins) for axis in range(3))
         z, y, x = (max(0, t - m) for t, m in zip(most, self.geometry.margin, strict=True))
         return z, y, x
+
+
+def _augmentations(method: Method, pieces: Sequence[Piece]) -> dict[np.dtype, Augmentation]:
+    """By the dtype of images: with their grey values, where the method says none."""
+    by_dtype: dict[np.dtype, list[Any]] = {}
+    for piece in pieces:
+        by_dtype.setdefault(np.dtype(piece.image.dtype), []).append(piece.image)
+    return {dtype: method.augmentation.of_images(images) for dtype, images in by_dtype.items()}
+
+
+def _corners(whole: Shape, patch: Shape, output: Shape) -> tuple[list[tuple[int, ...]], bool]:
+    """Corners of crops of which every voxel that is ever asked for is in one, and True; or some of them, where there
+    are many: the middle ones, and others all over. From the middle to the ends."""
+    axes = []
+    for n, side, out in zip(whole, patch, output, strict=True):
+        most = max(0, n - side)
+        axes.append(np.unique(np.linspace(0, most, -(-most // out) + 1).round().astype(int)))
+    middle = [(int(axis[-1]) / 2, n) for axis, n in zip(axes, whole, strict=True)]
+
+    def far(corner: tuple[int, ...]) -> float:
+        return max(abs(c - m) / n for c, (m, n) in zip(corner, middle, strict=True))
+
+    count = math.prod(map(len, axes))
+    if count > _CROPS:
+        rows = np.unravel_index(np.linspace(0, count - 1, _CROPS - 8).round().astype(int), [len(a) for a in axes])
+        some = zip(*(axis[row].tolist() for axis, row in zip(axes, rows, strict=True)), strict=True)
+        inner = [axis[max(0, len(axis) // 2 - 1) :][:2].tolist() for axis in axes]
+        return sorted({*some, *itertools.product(*inner)}, key=lambda c: (far(c), c)), False
+    return sorted(itertools.product(*(axis.tolist() for axis in axes)), key=lambda c: (far(c), c)), True
 
 
 def _made(target: Any, labels: np.ndarray, mask: np.ndarray, spacing: Any, margin: Shape) -> tuple[Any, Any]:

@@ -69,9 +69,9 @@ def train(
     ----------
     method : str, Recipe, Method or path
         The name of a recipe, or the path of a YAML file with a method.
-    data : Piece, str, tuple or a list of these
-        Pieces, the name of a dataset, or ``(image, labels)`` or ``(image, labels, mask)``: arrays, volumes or places;
-        labels and masks also by name, ``{"cells": …}``.
+    data : Piece, Sample, str, tuple or a list of these
+        Pieces, samples, the name of a dataset, or ``(image, labels)`` or ``(image, labels, mask)``: arrays, volumes or
+        places; labels and masks also by name, ``{"cells": …}``.
     run : path
         The folder of the run: ``method.yaml`` and ``about.json``, ``log.jsonl``, ``last.pt`` and ``best.pt``,
         ``previews/`` and ``report.html``. One of another method or other data is refused.
