@@ -73,9 +73,9 @@ class Growing(Module):
         super().__init__()
         style, width, kernel = Style(norm="none"), settings.width, settings.kernel
         block = PreActivated(2)
-        self.head = head
+        self.head, self.inputs = head, channels + 1
         self.body = Chain(
-            style.layer(channels + 1, width, kernel),
+            style.layer(self.inputs, width, kernel),
             style.convolution(width, width, kernel),
             *(block.make(style, width, width, kernel, (1, 1, 1)) for _ in range(settings.depth - 1)),
             nn.ReLU(),
