@@ -73,7 +73,7 @@ def test_norms_in_few_bits(norm, precision, device):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("norm", NORMS)
 def test_gradients_under_autocast(norm, device):
-    """Nearly those of float32. Of 8 bits each product has half a percent of error, and few values turn at rectifiers."""
+    """Nearly those of float32: numbers of 8 bits are off by half a percent, and some turn at rectifiers."""
     torch.manual_seed(0)
     module = network((3, 3, 3), (1, 2, 2), norm=norm).build(1, {"a": 2}).train().to(device)
     image = torch.randn(2, 1, 4, 16, 16, device=device)
