@@ -177,7 +177,7 @@ class FloodFill:
             done.add(cell)
             box = self.box(centre)
             old, seen = state[box], canvas.seen[box]
-            new = say(np.concatenate([image[(slice(None), *box)], old[None]]))
+            new = say(np.concatenate([image[:, box[0], box[1], box[2]], old[None]]))
             if (new >= least).mean() > self.settled:
                 new = np.where(seen & (old < 0), np.minimum(new, old), new)
             canvas.put(box, new)
