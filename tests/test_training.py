@@ -239,6 +239,14 @@ def test_auxiliary_outputs_learn_what_lies_beneath_them(padding, strides, patch)
         assert float(teaching.loss(wrong, batch)[1][name]) == 0
 
 
+def test_a_network_must_say_where_its_auxiliary_outputs_lie():
+    outputs = {name: torch.zeros(1, 1, 2, 4, 4) for name in ("mask", "mask@1")}
+    batch = {"target/mask": outputs["mask"], "weight/mask": torch.ones(1, 1, 2, 4, 4)}
+    whole = {"mask": nn.Place((1, 1, 1), (0, 0, 0))}
+    with pytest.raises(ValueError, match="places must say where the output mask@1 lies, got mask"):
+        training._supervised.losses(method(auxiliary=(1.0,)), outputs, batch, whole)
+
+
 def test_targets_of_valid_networks_are_those_of_their_output():
     from emfast.inference._constants import Constants
     from emfast.training._supervised import Supervised

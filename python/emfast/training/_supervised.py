@@ -128,6 +128,8 @@ def losses(
         for k, share in enumerate(method.auxiliary, 1):
             name = f"{head.name}@{k}"
             if share and name in outputs:
+                if name not in places:
+                    raise ValueError(f"places must say where the output {name} lies, got {', '.join(places) or 'none'}")
                 coarse, fine = _shared(outputs[name].shape[2:], target.shape[2:], places[name], places[head.name])
                 by_head[name] = share * _terms(head, outputs[name][coarse], target[fine], weight[fine])
     weights = {head.name: head.weight for head in method.heads}
