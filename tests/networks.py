@@ -42,6 +42,9 @@ class _Tiny(nn.Module):
         margin = (0, 0, 0) if of.padded else tuple(k - 1 for k in sides)
         least = (1, 1, 1) if of.padded else field
         self.geometry = nn.Geometry(field, (1, 1, 1), margin, least)
+        self.places = {name: nn.Place((1, 1, 1), margin) for name in heads}
+        if of.auxiliary:
+            self.places |= {f"{name}@1": nn.Place((1, 2, 2), margin) for name in heads}
 
     def forward(self, image):
         found = self.dropout(torch.relu(self.first(image)))

@@ -63,7 +63,7 @@ def one_thread():
 
 
 def sample(loss, seed=0, dtype=torch.float64):
-    """Logits, a target as the loss takes it, and a mask."""
+    """Logits, a target as the loss takes it, and weights, some of them 0."""
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, 3, (2, 1, 2, 3, 4))
     if isinstance(loss, Discriminative):
@@ -74,7 +74,7 @@ def sample(loss, seed=0, dtype=torch.float64):
         target = rng.random(SHAPE)
     else:
         target = rng.random(SHAPE) < 0.3
-    weight = rng.random((2, 1, 2, 3, 4)) < 0.8
+    weight = rng.random((2, 1, 2, 3, 4)) * (rng.random((2, 1, 2, 3, 4)) < 0.8)
     logits = torch.tensor(rng.normal(0, 2, SHAPE), dtype=dtype, requires_grad=True)
     return logits, torch.tensor(target, dtype=torch.float32), torch.tensor(weight, dtype=torch.float32)
 
@@ -115,12 +115,13 @@ def voxelwise(loss, x, t, w):
     lost, weights = [], []
     for n, c in itertools.product(range(x.shape[0]), range(x.shape[1])):
         places = [at for at in np.ndindex(*x.shape[2:]) if w[(n, 0, *at)] > 0]
-        positive = sum(t[(n, c, *at)] > above for at in places) / max(1, len(places))
+        whole = math.fsum(w[(n, 0, *at)] for at in places)
+        positive = math.fsum(w[(n, 0, *at)] for at in places if t[(n, c, *at)] > above) / whole
         part = min(max(positive, loss.least), 1 - loss.least)
         for at in places:
-            weight = 1.0
+            weight = float(w[(n, 0, *at)])
             if loss.balanced:
-                weight = 0.5 / part if t[(n, c, *at)] > above else 0.5 / (1 - part)
+                weight *= 0.5 / part if t[(n, c, *at)] > above else 0.5 / (1 - part)
             lost.append(weight * voxel_loss(loss, said(loss, x, n, at)[c], float(t[(n, c, *at)])))
             weights.append(weight)
     return math.fsum(lost) / math.fsum(weights)
@@ -144,11 +145,11 @@ def overlap(loss, x, t, w):
     for group, c in itertools.product(groups, channels):
         tp = fp = fn = squares = 0.0
         for n, at in itertools.product(group, np.ndindex(*x.shape[2:])):
-            if w[(n, 0, *at)] > 0:
-                p, so = said(loss, x, n, at)[c], float(t[(n, c, *at)])
-                p, so = (1 - p, 1 - so) if loss.inverted else (p, so)
-                tp, fp, fn = tp + p * so, fp + p * (1 - so), fn + (1 - p) * so
-                squares += p * p + so * so
+            weight = float(w[(n, 0, *at)])
+            p, so = said(loss, x, n, at)[c], float(t[(n, c, *at)])
+            p, so = (1 - p, 1 - so) if loss.inverted else (p, so)
+            tp, fp, fn = tp + weight * p * so, fp + weight * p * (1 - so), fn + weight * (1 - p) * so
+            squares += weight * (p * p + so * so)
         above, below = tp, tp + fp + fn
         if isinstance(loss, Dice):
             above, below = 2 * tp, squares if loss.squared else 2 * tp + fp + fn
@@ -164,10 +165,12 @@ def discriminative(loss, x, t, w):
         members = {}
         for at in np.ndindex(*x.shape[2:]):
             if w[(n, 0, *at)] > 0 and (loss.background or t[(n, 0, *at)] != 0):
-                members.setdefault(float(t[(n, 0, *at)]), []).append(x[(n, slice(None), *at)])
-        means = {k: np.mean(v, axis=0) for k, v in members.items()}
+                members.setdefault(float(t[(n, 0, *at)]), []).append((x[(n, slice(None), *at)], w[(n, 0, *at)]))
+        means = {k: sum(e * share for e, share in v) / sum(share for _, share in v) for k, v in members.items()}
         pull = [
-            np.mean([max(0.0, math.dist(e, means[k]) - loss.pull_margin) ** 2 for e in v]) for k, v in members.items()
+            sum(max(0.0, math.dist(e, means[k]) - loss.pull_margin) ** 2 * share for e, share in v)
+            / sum(share for _, share in v)
+            for k, v in members.items()
         ]
         push = [
             max(0.0, 2 * loss.push_margin - math.dist(means[a], means[b])) ** 2
@@ -181,10 +184,16 @@ def discriminative(loss, x, t, w):
 
 def malis(loss, x, t, w):
     p = 1 / (1 + np.exp(-x))
-    mask = np.broadcast_to(w > 0, x.shape)
-    positive, negative = malis_weights(p.astype(np.float32), t > 0.5, mask=mask, normalise=loss.normalise)
-    weights = loss.positive * positive.astype(float) + loss.negative * negative.astype(float)
-    return (weights * (p - t) ** 2).sum() / len(x)
+    w = np.broadcast_to(w, x.shape).astype(float)
+    lost = []
+    for said, so, weight in zip(p, t > 0.5, w, strict=True):
+        counts = malis_weights(said.astype(np.float32), so, mask=weight > 0, normalise="none")
+        most = malis_weights(said.astype(np.float32), so, mask=weight > 0, normalise="pairs")
+        for factor, pairs, shares in zip((loss.positive, loss.negative), counts, most, strict=True):
+            weighed = pairs * weight
+            sums = weighed.sum() if loss.normalise == "pass" else pairs.sum() / max(shares.sum(dtype=float), 1e-30)
+            lost.append(factor * (weighed * (said - so) ** 2).sum() / sums if weighed.any() else 0.0)
+    return math.fsum(lost) / len(x)
 
 
 def oracle_of(loss):
@@ -230,6 +239,45 @@ def test_what_does_not_count_does_not_count(loss):
         other = torch.where(hidden, 9.0, logits.detach())
         so = torch.where(hidden[:, :1].expand_as(target), 2.0, target)
         assert torch.equal(loss(other, so, weight), loss(logits, target, weight))
+
+
+@EVERY
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_and_does_not_count_is_nowhere(loss, value):
+    """In logits or targets where the weight is 0: value and gradient are those without it."""
+    logits, target, weight = sample(loss, 10)
+    hidden = (weight == 0).expand_as(logits)
+    strange = logits.detach().masked_fill(hidden, value).requires_grad_()
+    plain = logits
+    if isinstance(loss, Malis):  # there, unknown edges still join voxels: by an affinity of 0 where there is none
+        plain = logits.detach().masked_fill(hidden, 1e4 if value == math.inf else -1e4).requires_grad_()
+    found = loss(strange, target.masked_fill(hidden[:, : target.shape[1]], value), weight)
+    expected = loss(plain, target, weight)
+    assert torch.equal(found, expected) and found.isfinite()
+    gradients = (torch.autograd.grad(each, of)[0] for each, of in ((found, strange), (expected, plain)))
+    assert torch.equal(*gradients)
+
+
+def test_channels_of_a_softmax_count_by_themselves():
+    """What one channel says still matters for the others of its voxel where it does not count itself."""
+    logits, target, _ = sample(SquaredError(activation="softmax"), 11)
+    weight = torch.rand(logits.shape, generator=torch.Generator().manual_seed(2)).double()
+    weight[:, 1, ..., ::2] = 0
+    weight[..., 0, 0] = 0
+    each = (torch.softmax(logits, 1) - target) ** 2
+    expected = (each * weight).sum() / weight.sum()
+    assert torch.allclose(SquaredError(activation="softmax")(logits, target, weight), expected)
+    strange = logits.detach().clone().requires_grad_()
+    strange.data[..., 0, 0] = math.nan
+    found = SquaredError(activation="softmax")(strange, target, weight)
+    assert torch.allclose(found, expected)
+    assert torch.autograd.grad(found, strange)[0].isfinite().all()
+
+
+def test_few_bits_hold_no_sum():
+    ones = torch.ones(70000, dtype=torch.float16)
+    assert losses.weighted(ones, ones) == losses.weighted(ones, ones.float()) == 1
+    assert losses.weighted(ones, ones).dtype == torch.float32
 
 
 @EVERY
@@ -327,9 +375,21 @@ def test_settings_out_of_range(make, words):
         (CrossEntropy(), (1, 1, 1, 1, 3), (1, 1, 1, 1, 3), "logits must have a channel per class, background included"),
         (CrossEntropy((1.0, 1.0)), (1, 3, 1, 1, 3), (1, 3, 1, 1, 3), r"classes must be one per channel \(3\), got 2"),
         (Discriminative(), (1, 4, 1, 1, 3), (1, 2, 1, 1, 3), r"target must be instances of shape \(1, 1, 1, 1, 3\)"),
+        (Discriminative(), (1, 4, 1, 1, 3), (2, 1, 1, 1, 3), r"target must be instances of shape \(1, 1, 1, 1, 3\)"),
         (Malis(), (1, 2, 1, 1, 3), (1, 2, 1, 1, 3), r"logits must have a channel per offset \(3\), got 2"),
     ],
 )
 def test_shapes_that_do_not_fit(loss, logits, target, words):
     with pytest.raises(ValueError, match=words):
         loss(torch.zeros(logits), torch.zeros(target), torch.ones(1))
+
+
+@EVERY
+def test_weights_of_any_shape_that_can_be_broadcast(loss):
+    logits, target, _ = sample(loss, 12)
+    expected = loss(logits, target, torch.ones(2, 1, 2, 3, 4))
+    assert torch.equal(loss(logits, target, torch.ones(1)), expected)
+    assert torch.equal(loss(logits, target, torch.ones(())), expected)
+    wanted = r"weight must have the shape \(2, 3, 2, 3, 4\) or one that can be broadcast to it, got \(2, 1, 5\)"
+    with pytest.raises(ValueError, match=wanted):
+        loss(logits, target, torch.ones(2, 1, 5))

@@ -70,6 +70,54 @@ def test_what_is_all_known_is_decided(seed):
     assert negative.sum() == (sizes.sum() ** 2 - (sizes**2).sum()) // 2
 
 
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_picture_is_a_volume_of_depth_one(seed):
+    rng = np.random.default_rng(seed)
+    said = rng.random((2, 5, 6)).astype(np.float32)
+    target, mask = rng.random(said.shape) < 0.5, rng.random(said.shape) < 0.8
+    labels = rng.integers(0, 4, (5, 6))
+    for options in ({}, {"mask": mask}, {"labels": labels}):
+        flat = malis_weights(said, target, **options)
+        deep = {name: value[..., None, :, :] for name, value in options.items()}
+        steps = [(0, -1, 0), (0, 0, -1)]
+        whole = malis_weights(said[:, None], target[:, None], **deep, offsets=steps)
+        for one, other in zip(flat, whole, strict=True):
+            assert one.shape == said.shape and np.array_equal(one, other[:, 0])
+    near = malis_weights(said, target, offsets=[(-1, 0), (0, -1)])
+    assert all(np.array_equal(a, b) for a, b in zip(near, malis_weights(said, target), strict=True))
+
+
+def test_results_are_of_the_library_that_asked(backend):
+    rng = np.random.default_rng(1)
+    said, target = rng.random((2, 3, 2, 3, 4)).astype(np.float32), rng.random((2, 3, 2, 3, 4)) < 0.5
+    labels = rng.integers(0, 3, (2, 2, 3, 4))
+    for options in ({}, {"mask": said > 0.1, "labels": labels}, {"normalise": "none"}):
+        expected = malis_weights(said, target, **options)
+        there = {name: value if name == "normalise" else backend(value) for name, value in options.items()}
+        found = malis_weights(backend(said), backend(target), **there)
+        for one, other in zip(found, expected, strict=True):
+            assert type(one) is type(backend(said)) and one.dtype == other.dtype
+            assert np.array_equal(backend.host(one), other)
+
+
+def test_torch_gets_tensors_back():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(2)
+    said, target = rng.random((3, 2, 3, 4)).astype(np.float32), rng.random((3, 2, 3, 4)) < 0.5
+    labels = rng.integers(0, 3, (2, 3, 4))
+    for options in ({}, {"labels": torch.from_numpy(labels)}, {"labels": labels, "normalise": "none"}):
+        found = malis_weights(torch.from_numpy(said), torch.from_numpy(target), **options)
+        for one, other in zip(found, malis_weights(said, target, **options), strict=True):
+            assert isinstance(one, torch.Tensor) and np.array_equal(one.numpy(), other)
+
+
+def test_no_samples():
+    nothing = np.zeros((0, 3, 2, 3, 4), np.float32)
+    for labels in (None, np.zeros((0, 2, 3, 4), np.uint8)):
+        for found in malis_weights(nothing, nothing > 0, labels=labels):
+            assert found.shape == nothing.shape and found.dtype == np.float32
+
+
 def test_threads_are_of_no_account(threads):
     rng = np.random.default_rng(3)
     target = np.stack([emfast.affinities(rng.integers(0, 3, (4, 6, 7)), dtype=bool) for _ in range(3)])
@@ -113,9 +161,10 @@ def test_the_golden_file(shared_data):
         (
             {"affinities": np.zeros((3, 2, 2, 2))},
             TypeError,
-            r"affinities must be \(n, c, z, y, x\) float32, got float64",
+            r"affinities must be \(c, y, x\), \(c, z, y, x\) or \(n, c, z, y, x\) float32, got float64",
         ),
-        ({"affinities": np.zeros((2, 2, 2), "f4")}, TypeError, r"got float32 of shape \(2, 2, 2\)"),
+        ({"affinities": np.zeros((2, 2), "f4")}, TypeError, r"got float32 of shape \(2, 2\)"),
+        ({"affinities": np.zeros((3, 2, 2), "f4")}, ValueError, r"must have a channel per offset \(2\), got 3"),
         ({"affinities": np.full((3, 2, 2, 2), 1.5, "f4")}, ValueError, "affinities must be from 0 to 1, got 1.5"),
         ({"affinities": np.full((3, 2, 2, 2), np.nan, "f4")}, ValueError, "affinities must be from 0 to 1, got nan"),
         ({"target": np.zeros((3, 2, 2, 2))}, ValueError, "target must be bool of the shape"),

@@ -6,12 +6,13 @@ import dataclasses
 import itertools
 import math
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from emfast import _settings, nn  # noqa: E402
-from emfast.nn._layers import StochasticPool, Style  # noqa: E402
+from emfast.nn._layers import Pool, StochasticPool, Style, Up  # noqa: E402
 
 PLANE, HALF = (1, 3, 3), (1, 2, 2)
 
@@ -40,7 +41,7 @@ def network_shape(network):
 
 
 def test_parameters_of_the_literature():
-    """U-Net's 31 million (two classes, padded), V-Net's 45.6, HighRes3DNet's 0.81, RSUNet's 2.2."""
+    """U-Net's 31 million (two classes, padded), HighRes3DNet's 0.81, RSUNet's 2.2; 45.6 of V-Net as MONAI counts."""
     # Convolutions of 3² and their biases; transposed ones of 2²; the last.
     widths = [64, 128, 256, 512, 1024]
     down = sum(9 * (a * b + b * b) + 2 * b for a, b in zip([1, *widths], widths, strict=False))
@@ -112,8 +113,12 @@ def kinds():
     yield flat(4, 8, 8, down="stochastic", decoders=(("a",), ("b",)), bottleneck=nn.Pyramid((1, 2)))
     yield flat(4, 8, 8, units=3, auxiliary=1)
     yield flat(4, 8, 8, nested=True, norm="batch")
+    yield flat(4, 8, 8, nested=True, units=2)
+    yield flat(4, 8, 8, nested=True, block=nn.PreActivated())
+    yield flat(4, 8, 8, auxiliary=2, norm="batch", block=nn.PreActivated())
     yield superhuman(4, 5, 6)
     yield nn.FCN((nn.FCNLayer(4, PLANE, HALF, (1, 3, 3)), nn.FCNLayer(4, PLANE, HALF, mean=True)), padding="same")
+    yield nn.FCN((nn.FCNLayer(4, PLANE, HALF, (2, 2, 2)), nn.FCNLayer(4, pool_kernel=(1, 2, 3))), padding="same")
     yield nn.FCN((nn.FCNLayer(4, PLANE, HALF), nn.FCNLayer(4, PLANE, HALF)), dense=True)
     yield nn.HighRes3D((4, 4), (1, 2), 1, 5, zero_mean=True)
     yield nn.VNet(1, PLANE, HALF)
@@ -144,6 +149,85 @@ def test_every_kind(network):
                 few = module(image)
             for name, x in exact.items():
                 assert (few[name].float() - x).norm() <= 0.1 * x.norm() + 0.1 * math.sqrt(x.numel())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"auxiliary": 2, "block": nn.PreActivated()}, {"nested": True, "block": nn.Dilated()}], ids=repr
+)
+def test_auxiliary_heads_see_what_blocks_leave_open_closed(changes):
+    """Pre-activated blocks leave the activation to what follows, at every depth; here it leaves nothing below 0."""
+    module = flat(4, 4, 4, **changes).build(1, {"a": 1, "b": 1}).train()
+    heads, seen = module.units[0].heads[0], []
+    for head in (*heads.heads.values(), *(head for level in heads.auxiliary for head in level)):
+        head.register_forward_pre_hook(lambda _, given: seen.append(float(given[0].min().detach())))
+    outputs = module(torch.randn(1, 1, 1, 8, 8))
+    assert len(seen) == len(outputs) > 2 and min(seen) == max(seen) == 0
+
+
+def test_pools_are_those_of_boxes():
+    """Padding counts for nothing; with a stride of 1 it keeps the size, with an even kernel more of it behind."""
+    x = torch.randn(1, 2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+    for mean, kernel, stride in itertools.product(
+        (False, True), ((2, 2, 2), (1, 3, 4), (2, 4, 1)), ((1, 1, 1), (1, 2, 2), (2, 1, 4))
+    ):
+        if any(k < s for k, s in zip(kernel, stride, strict=True)):
+            continue
+        found = Pool(3, stride, kernel, mean=mean)(x)
+        assert found.shape[2:] == tuple(n // s for n, s in zip(x.shape[2:], stride, strict=True))
+        for at in np.ndindex(*found.shape[2:]):
+            box = []
+            for i, k, s in zip(at, kernel, stride, strict=True):
+                first = i * s - ((k - 1) // 2 if s == 1 else (k - s + 1) // 2)
+                box.append(slice(max(first, 0), first + k))
+            values = x[(..., *box)]
+            expected = values.mean((2, 3, 4)) if mean else values.amax((2, 3, 4))
+            torch.testing.assert_close(found[(..., *at)], expected)
+
+
+def test_layers_keep_the_variance():
+    """Of what a rectifier leaves of normal numbers: 1/2 is its mean square, and He's weights have twice that over the
+    number of inputs."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 64, 6, 6, 6).relu()
+    for layer in (Style().convolution(64, 512, (3, 3, 3), padded=False), Up(3, (1, 2, 2), "transposed", 64, 512)):
+        assert float(layer(x).detach().square().mean()) == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.parametrize("norm", ["group", "instance"])
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_norm_of_one_value_is_its_bias(norm, axes):
+    """As of any values that are all alike, also beside others of its batch and in training."""
+    layer = Style(axes, norm).normalised(4)
+    torch.nn.init.normal_(layer.norm.weight)
+    torch.nn.init.normal_(layer.norm.bias)
+    for n, side, dtype in itertools.product((1, 3), (1, 4), (torch.float32, torch.bfloat16)):
+        layer.to(dtype)
+        x = torch.randn(n, 4, *[1] * axes).expand(-1, -1, *[side] * axes).to(dtype).requires_grad_()
+        found = layer(x)
+        bias = layer.norm.bias.view(-1, *[1] * axes).expand_as(found)
+        assert found.dtype == dtype
+        assert torch.equal(found, bias) if side == 1 else torch.allclose(found, bias, atol=1e-4)
+        found.sum().backward()
+        assert side > 1 or not x.grad.any()
+
+
+def test_what_fits_runs():
+    """Also where the coarsest level is one voxel and the batch one image."""
+    for norm in ("none", "group", "instance"):
+        network = nn.UNet(levels=tuple(nn.Level(4) for _ in range(5)), norm=norm)
+        assert network.geometry().least == (16, 16, 16)
+        module = network.build(1, {"a": 1})
+        image = torch.randn(1, 1, 16, 16, 16)
+        module.train()(image)["a"].sum().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+        assert module.eval()(image)["a"].isfinite().all()
+
+
+def test_cost_of_a_network_that_sees_more_than_the_image():
+    """The state of a flood, beside it."""
+    network = nn.FloodFilling(depth=1, width=2)
+    assert nn.cost(network, 3, {"a": 1}, (4, 5, 6)).flops == 2 * (27 * 4 * 2 + 27 * 2 * 2 + 2)
+    assert network.build(3, {"a": 1}).inputs == 4 and flat(4).build(3, {"a": 1}).inputs is None
 
 
 def test_weights_are_those_of_the_random_state():
@@ -246,6 +330,9 @@ def test_dense_classifier_is_the_patch_classifier():
         (lambda: nn.Plain(0), "convolutions must be at least 1, got 0"),
         (lambda: nn.ASPP(rates=()), "rates must be some numbers"),
         (lambda: nn.FCN((nn.FCNLayer(4, mean=True),), dense=True), "dense must come with pools of the largest"),
+        (lambda: flat(4).build(1, {}), r"heads must be at least one, of at least one channel each, got {}"),
+        (lambda: nn.HighRes3D().build(1, {"a": 0}), r"heads must be at least one, of at least one channel each, got"),
+        (lambda: nn.MaskRCNN().build(2, {"a": 1}), "channels must be 1 or 3 for Mask R-CNN, got 2"),
         (lambda: nn.Monai("NoSuch").build(1, {"a": 1}), "name must be a network of monai.networks.nets, got 'NoSuch'"),
         (lambda: nn.Monai("VNet", {"nonsense": 1}).build(1, {"a": 1}), "options must be those of VNet"),
     ],

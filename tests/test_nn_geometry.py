@@ -139,6 +139,7 @@ def test_bottlenecks_nested_and_chained():
     check(network(bottleneck=nn.ASPP((2, 3), 3), padding="valid"))
     check(network(bottleneck=nn.Pyramid((1, 2))))
     check(network(nested=True, levels=(nn.Level(4), nn.Level(4), nn.Level(4))))
+    check(network(nested=True, units=2))
     check(network(units=2))
     check(network(down="strided", down_kernel=(3, 3, 3), up_kernel=(1, 2, 2), up="linear"))
     check(network(down="both", down_kernel=(1, 3, 3)))
@@ -219,6 +220,10 @@ def test_networks_in_a_row(padding):
     check(nn.FCN(layers, padding=padding, dense=True), more=8, around=8)  # more than kernels leap
     overlapping = (nn.FCNLayer(2, pool=(1, 2, 2), pool_kernel=(1, 3, 3)), nn.FCNLayer(2, pool=(1, 2, 2), mean=True))
     check(nn.FCN(overlapping, padding="same", up="nearest"))
+    even = (nn.FCNLayer(2, (1, 3, 3), pool=(1, 2, 2), pool_kernel=(2, 2, 2)), nn.FCNLayer(2, pool_kernel=(2, 1, 4)))
+    module = check(nn.FCN(even, padding="same", up="nearest"))
+    assert module(torch.zeros(1, 1, 3, 4, 4))["out"].shape[2:] == module.geometry.output((3, 4, 4)) == (3, 4, 4)
+    check(nn.FCN((nn.FCNLayer(2), nn.FCNLayer(2, pool_kernel=(3, 1, 3))), padding="valid"))
 
 
 def test_deeplab():

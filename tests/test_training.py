@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
 import emfast  # noqa: E402
-from emfast import _locks, nn, training  # noqa: E402
+from emfast import _locks, nn, recipes, training  # noqa: E402
 from emfast.augmentation import Augmentation, Noise, deepem  # noqa: E402
 from emfast.errors import AnotherJob, Diverged, InUse  # noqa: E402
 from emfast.nn.losses import BinaryCrossEntropy  # noqa: E402
@@ -186,6 +186,66 @@ def test_auxiliary_outputs_count_as_much_as_the_method_says(tmp_path):
     assert set(first["losses"]) == {"mask", "mask@1"}
     assert first["loss"] == pytest.approx(first["losses"]["mask"] + first["losses"]["mask@1"])
     assert first["losses"]["mask@1"] == pytest.approx(0.5 * first["losses"]["mask"], rel=0.2)  # nearly as hard
+
+
+@pytest.mark.parametrize(
+    ("padding", "strides", "patch"),
+    [
+        ("valid", ((2, 2, 2), (2, 2, 2)), None),
+        ("valid", ((1, 2, 2), (2, 3, 2)), None),
+        ("same", ((1, 2, 2), (2, 2, 2)), (4, 8, 12)),
+    ],
+)
+def test_auxiliary_outputs_learn_what_lies_beneath_them(padding, strides, patch):
+    """Targets that are places in the image: each coarse voxel has the one of its first voxel, or none."""
+    from emfast.inference._constants import Constants
+    from emfast.nn.losses import AbsoluteError
+    from emfast.training._supervised import Supervised
+
+    levels = tuple(nn.Level(2, stride=stride) for stride in (*strides, (1, 1, 1)))
+    network = nn.UNet(levels=levels, norm="none", padding=padding, auxiliary=2)
+    geometry = network.geometry()
+    if patch is None:
+        patch = tuple(n + 20 // s * s for n, s in zip(geometry.least, geometry.stride, strict=True))
+    module = network.build(1, {"mask": 3}).train()
+    heads = (Head("mask", Semantic(), (Term(AbsoluteError()),)),)
+    of = method(network=network, patch=patch, heads=heads, auxiliary=(1.0, 1.0))
+    image, labels = tissue(shape=tuple(n + 2 for n in patch))
+    teaching = Supervised(of, [Piece(image[None], {"cells": labels})], geometry, Constants(), 0)
+    outputs = {}
+    with torch.no_grad():
+        shapes = {name: x.shape[2:] for name, x in module(torch.zeros(1, 1, *patch)).items()}
+    for name, sides in shapes.items():
+        place = module.places[name]
+        axes = [c + s * torch.arange(n) for c, s, n in zip(place.corner, place.step, sides, strict=True)]
+        outputs[name] = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None].float()
+    target = outputs["mask"].clone()
+    batch = {"target/mask": target, "weight/mask": torch.ones_like(target[:, :1])}
+    _, by_name = teaching.loss(outputs, batch)
+    assert set(by_name) == set(shapes) == {"mask", "mask@1", "mask@2"} and len({*shapes.values()}) == 3
+    assert all(float(value) == 0 for value in by_name.values())
+    for k in (1, 2):  # and it is all that has a target
+        name, place = f"mask@{k}", module.places[f"mask@{k}"]
+        inside = [
+            [o <= c + s * i < o + full for i in range(n)]
+            for c, s, n, o, full in zip(
+                place.corner, place.step, shapes[name], module.places["mask"].corner, shapes["mask"], strict=True
+            )
+        ]
+        known = torch.stack(torch.meshgrid(*map(torch.tensor, inside), indexing="ij")).all(0)
+        assert known.any()
+        wrong = dict(outputs, **{name: outputs[name] + known})
+        assert float(teaching.loss(wrong, batch)[1][name]) == 1
+        wrong = dict(outputs, **{name: outputs[name] + ~known})
+        assert float(teaching.loss(wrong, batch)[1][name]) == 0
+
+
+def test_a_network_must_say_where_its_auxiliary_outputs_lie():
+    outputs = {name: torch.zeros(1, 1, 2, 4, 4) for name in ("mask", "mask@1")}
+    batch = {"target/mask": outputs["mask"], "weight/mask": torch.ones(1, 1, 2, 4, 4)}
+    whole = {"mask": nn.Place((1, 1, 1), (0, 0, 0))}
+    with pytest.raises(ValueError, match="places must say where the output mask@1 lies, got mask"):
+        training._supervised.losses(method(auxiliary=(1.0,)), outputs, batch, whole)
 
 
 def test_targets_of_valid_networks_are_those_of_their_output():
@@ -421,3 +481,16 @@ def test_another_score_to_choose_by_begins_anew(tmp_path):
     emfast.train(method(), tissue(), steps=6, best="loss", **options)
     judged = [line for line in training._log.entries(tmp_path) if "validation" in line]
     assert judged[3]["best"]  # a loss is not compared with an accuracy
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_is_explained(name):
+    """Without weights, also where the network sees more than the image; detection is torchvision's."""
+    recipe = recipes.get(name)
+    if isinstance(recipe.method.network, nn.MaskRCNN):
+        pytest.skip("torchvision builds it on a device")
+    if isinstance(recipe.method.network, nn.Monai):
+        pytest.importorskip("monai")
+    found = training.explain(name, calibrate=False)
+    assert found.name == name and found.parameters > 0 and found.flops > 0 and found.training > 0
+    assert f"{found.parameters:,}" in str(found)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ._arrays import refuse_masked, take
+from ._arrays import Operand, fetch, take
 from .edges import NEAREST, offsets_of
 from .labels import renumber
 
@@ -22,7 +22,7 @@ def malis_weights(
     mask: Any = None,
     offsets: Sequence[Sequence[int]] = NEAREST,
     normalise: Literal["pass", "pairs", "none"] = "pass",
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, Any]:
     """How many pairs of voxels each affinity decides, in two passes.
 
     An edge joins voxel p and p + offset. Taken in the order of their affinity, the largest first, those that join two
@@ -33,16 +33,16 @@ def malis_weights(
 
     Parameters
     ----------
-    affinities : (c, z, y, x) or (n, c, z, y, x) array of float32, from 0 to 1
-        What is said of the edges.
+    affinities : (c, y, x), (c, z, y, x) or (n, c, z, y, x) array of float32, from 0 to 1
+        What is said of the edges. On a device the host does the work, since edges are joined one after another.
     target : array of bool, of the same shape
         What is so.
-    labels : (z, y, x) or (n, z, y, x) array of integers, optional
+    labels : array of integers, of the shape without channels, optional
         The objects; voxels of 0 are in no pair. Default: what edges of target 1 connect, where that is more than one
         voxel.
     mask : array of bool, of the shape of ``affinities``, optional
         Edges outside are unknown: they keep their affinity in both passes and count nothing.
-    offsets : sequence of (z, y, x)
+    offsets : sequence of (z, y, x) or (y, x)
         One step per channel.
     normalise : {"pass", "pairs", "none"}
         ``"pass"`` divides by the pairs counted in that pass, so that the weights of each pass sum to 1 (the malis
@@ -69,40 +69,53 @@ def malis_weights(
     """
     if normalise not in ("pass", "pairs", "none"):
         raise ValueError(f'normalise must be "pass", "pairs" or "none", got {normalise!r}')
-    refuse_masked(affinities, "affinities")
-    said = np.asarray(affinities)
-    if said.dtype != np.float32 or said.ndim not in (4, 5):
-        raise TypeError(f"affinities must be (n, c, z, y, x) float32, got {said.dtype} of shape {said.shape}")
-    steps = offsets_of(offsets, 3)
-    if said.shape[-4] != len(steps):
-        raise ValueError(f"affinities must have a channel per offset ({len(steps)}), got {said.shape[-4]}")
+    said = take(affinities, "affinities", kinds="biuf", dims=None)
+    if said.dtype != np.float32 or len(said.shape) not in (3, 4, 5):
+        wanted = "(c, y, x), (c, z, y, x) or (n, c, z, y, x) float32"
+        raise TypeError(f"affinities must be {wanted}, got {said.dtype} of shape {said.shape}")
+    dims = 2 if len(said.shape) == 3 else 3
+    steps, channels = offsets_of(offsets, dims), said.shape[-1 - dims]
+    if channels != len(steps):
+        raise ValueError(f"affinities must have a channel per offset ({len(steps)}), got {channels}")
     so = _beside(target, "target", said)
     known = None if mask is None else _beside(mask, "mask", said)
-    batch = said if said.ndim == 5 else said[None]
-    ids = None if labels is None else _numbers(labels, batch.shape[:1] + batch.shape[2:], said.ndim == 5)
-    operand = take(np.empty((1, 1), np.uint8), "affinities")
-    said_, so_ = (np.ascontiguousarray(array).reshape(batch.shape) for array in (said, so))
-    known_ = None if known is None else np.ascontiguousarray(known).reshape(batch.shape)
-    counts, sums = operand.native.malis_pairs(operand.library, said_, so_, known_, ids, steps)
+    volume = (1,) * (3 - dims) + said.shape[-dims:]
+    whole = (said.shape[0] if len(said.shape) == 5 else 1, channels, *volume)
+    ids = None if labels is None else _numbers(labels, said, dims, (whole[0], *volume))
+    counts, sums = said.native.malis_pairs(
+        said.library,
+        *(None if each is None else each.array.reshape(*whole) for each in (said, so, known)),
+        ids,
+        steps,
+    )
+    pairs, decided, yes = (said.library.to_numpy(array) for array in (counts, sums, so.array.reshape(*whole)))
     if normalise != "none":
         # In float32, of counts and sums rounded to it.
-        whole = np.maximum(sums[:, 2:] if normalise == "pass" else sums[:, :2], 1).astype(np.float32)
-        counts = counts.astype(np.float32)
-        counts /= np.where(so_, *(column[:, None, None, None, None] for column in whole.T))
-    counts = counts.reshape(said.shape)
-    return np.where(so, counts, counts.dtype.type(0)), np.where(so, counts.dtype.type(0), counts)
+        kinds = np.maximum(decided[:, 2:] if normalise == "pass" else decided[:, :2], 1).astype(np.float32)
+        pairs = pairs.astype(np.float32)
+        pairs /= np.where(yes, *(column[:, None, None, None, None] for column in kinds.T))
+    nothing = pairs.dtype.type(0)
+    passes = (np.where(yes, pairs, nothing), np.where(yes, nothing, pairs))
+    positive, negative = (said.give(said.library.from_numpy(each.reshape(said.shape)), plain=True) for each in passes)
+    return positive, negative
 
 
-def _beside(array: Any, name: str, said: np.ndarray) -> np.ndarray:
-    values = np.asarray(array)
+def _beside(array: Any, name: str, said: Operand) -> Operand:
+    values = take(array, name, kinds="biuf", dims=None)
     if values.dtype != bool or values.shape != said.shape:
         raise ValueError(f"{name} must be bool of the shape {said.shape}, got {values.dtype} of shape {values.shape}")
+    if not values.meets(said):
+        raise ValueError(f"{name} must live where affinities live")
     return values
 
 
-def _numbers(labels: Any, shape: tuple[int, ...], batch: bool) -> np.ndarray:
-    values = np.asarray(labels)
-    if values.dtype.kind not in "iu" or values.shape != (shape if batch else shape[1:]):
-        wanted = shape if batch else shape[1:]
+def _numbers(labels: Any, said: Operand, dims: int, whole: tuple[int, ...]) -> Any:
+    """Objects of each sample, numbered from 1."""
+    values, _ = fetch(labels, "labels")
+    wanted = said.shape[: -1 - dims] + said.shape[-dims:]
+    if values.dtype.kind not in "iu" or values.shape != wanted:
         raise ValueError(f"labels must be integers of shape {wanted}, got {values.dtype} of shape {values.shape}")
-    return np.stack([renumber(item)[0] for item in values.reshape(shape)]).astype(np.uint32)
+    numbers = np.zeros(whole, np.uint32)
+    for item, given in zip(numbers, values.reshape(whole), strict=True):
+        item[...] = renumber(given)[0]
+    return said.library.from_numpy(numbers)

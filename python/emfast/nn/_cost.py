@@ -46,8 +46,9 @@ def cost(network: Network, channels: int, heads: Mapping[str, int], shape: Seque
 
 
 def count(module: Module, shape: Sequence[int], *, channels: int = 1) -> Cost:
-    """Of a module, for an input (1, channels, *shape)."""
+    """Of a module, for an image (1, channels, *shape), and what else it takes."""
     module.geometry.output(shape)  # says what fits
+    channels = module.inputs or channels
     module = copy.deepcopy(module).to("meta")
     image = torch.empty((2, channels, *shape), device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -11,8 +11,8 @@ from torch import nn
 
 from ._decoders import Decoder, Nested
 from ._geometry import Grid
-from ._layers import ONE, Chain, Layer, Pool, StochasticPool, Style, Up, upsampling
-from ._network import Module, Place
+from ._layers import ONE, Chain, Layer, Pool, StochasticPool, Style, Up, folded, unfolded, upsampling
+from ._network import Module, Place, checked
 from ._stages import closed, stage
 from .blocks import Beside
 
@@ -31,12 +31,10 @@ class EncoderDecoder(Module):
 
     def __init__(self, settings: UNet, channels: int, heads: Mapping[str, int]) -> None:
         super().__init__()
-        self.heads = tuple(heads)
-        said = sum(heads.values())
-        early = replace(settings, auxiliary=0)  # only the last unit has heads below
+        self.heads = tuple(checked(heads))
+        said, last = sum(heads.values()), settings.units - 1
         self.units = nn.ModuleList(
-            Unit(settings if k == settings.units - 1 else early, channels + (said if k else 0), heads)
-            for k in range(settings.units)
+            Unit(settings, channels + (said if k else 0), heads, auxiliary=k == last) for k in range(settings.units)
         )
         seen, found = Grid(), []
         for unit in self.units:
@@ -65,9 +63,9 @@ class EncoderDecoder(Module):
 
 
 class Unit(nn.Module):  # type: ignore[misc]
-    """An encoder with its decoders and heads."""
+    """An encoder with its decoders and heads; ``auxiliary`` ones too, which the last unit of a chain has alone."""
 
-    def __init__(self, settings: UNet, channels: int, heads: Mapping[str, int]) -> None:
+    def __init__(self, settings: UNet, channels: int, heads: Mapping[str, int], *, auxiliary: bool) -> None:
         super().__init__()
         planar = settings.planar
         style = Style(
@@ -102,17 +100,17 @@ class Unit(nn.Module):  # type: ignore[misc]
         self.decoders = nn.ModuleList(kind(style, settings, widths, features) for _ in groups)
         up = getattr(settings.stem, "stride", ONE)
         self.heads = nn.ModuleList(
-            Heads(style, settings, up, decoder.widths, {name: heads[name] for name in names})
+            Heads(style, settings, up, decoder.widths, {name: heads[name] for name in names}, auxiliary)
             for decoder, names in zip(self.decoders, groups, strict=True)
         )
         self.names = tuple(heads)
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         sections = image.shape[2]
-        x = self.stem(_folded(image) if self.before else image)
+        x = self.stem(folded(image) if self.before else image)
         if self.behind:
             sections = x.shape[2]
-            x = _folded(x)
+            x = folded(x)
         features = []
         for k, layer in enumerate(self.stages):
             x = layer(self.downs[k - 1](x) if k else x)
@@ -121,7 +119,7 @@ class Unit(nn.Module):  # type: ignore[misc]
         found: dict[str, torch.Tensor] = {}
         for decoder, heads in zip(self.decoders, self.heads, strict=True):
             found |= heads(decoder(features))
-        return {key: _unfolded(x, sections) if self.planar else x for key, x in self._ordered(found).items()}
+        return {key: unfolded(x, sections) if self.planar else x for key, x in self._ordered(found).items()}
 
     def trace(self, grid: Grid) -> dict[str, Grid]:
         """Of the outputs by name."""
@@ -149,21 +147,27 @@ class Heads(nn.Module):  # type: ignore[misc]
     """The last convolutions of a decoder, and those of its auxiliary outputs."""
 
     def __init__(
-        self, style: Style, settings: UNet, up: Sequence[int], widths: Sequence[int], heads: Mapping[str, int]
+        self,
+        style: Style,
+        settings: UNet,
+        up: Sequence[int],
+        widths: Sequence[int],
+        heads: Mapping[str, int],
+        auxiliary: bool,
     ) -> None:
         super().__init__()
         kind = {"constant": "nearest"}.get(settings.up, settings.up)
         width = widths[0]
         back = upsampling(style, up, kind, width, width) if any(f > 1 for f in up) else Chain()
-        preactivated = settings.decodes(settings.levels[0]).preactivated
-        self.back = Chain(back, *(closed(style, width) if preactivated else ()))
+        self.back = Chain(back, *_closing(style, settings, 0, width))
         self.heads = nn.ModuleDict()
-        self.auxiliary = nn.ModuleList()
+        self.auxiliary, self.closed = nn.ModuleList(), nn.ModuleList()
         for name, outputs in heads.items():
             self.heads[f"to_{name}"] = style.convolution(width, outputs, settings.head_kernel, bias=True)
         # Nested decoders all end at the finest level.
-        depths = range(1, len(widths)) if settings.nested else range(1, settings.auxiliary + 1)
-        for depth in depths:
+        depths = len(widths) - 1 if settings.nested else settings.auxiliary
+        for depth in range(1, depths + 1) if auxiliary else ():
+            self.closed.append(Chain(*_closing(style, settings, 0 if settings.nested else depth, widths[depth])))
             self.auxiliary.append(
                 nn.ModuleList(style.convolution(widths[depth], outputs, bias=True) for outputs in heads.values())
             )
@@ -173,18 +177,28 @@ class Heads(nn.Module):  # type: ignore[misc]
     def forward(self, features: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         finest = self.back(features[0])
         found = {name: head(finest) for name, head in zip(self.names, self.heads.values(), strict=True)}
-        for depth, heads in enumerate(self.auxiliary if self.training else (), start=1):
-            coarse = features[depth]
-            found |= {f"{name}@{depth}": self.up(head(coarse)) for name, head in zip(self.names, heads, strict=True)}
+        if self.training:
+            for depth, (close, heads) in enumerate(zip(self.closed, self.auxiliary, strict=True), start=1):
+                coarse = close(features[depth])
+                said = (self.up(head(coarse)) for head in heads)
+                found |= {f"{name}@{depth}": x for name, x in zip(self.names, said, strict=True)}
         return found
 
     def trace(self, features: Sequence[Grid]) -> dict[str, Grid]:
         finest = self.back.trace(features[0])
         found = {name: head.trace(finest) for name, head in zip(self.names, self.heads.values(), strict=True)}
-        for depth, heads in enumerate(self.auxiliary, start=1):
-            grid = self.up.trace(features[depth])
+        for depth, (close, heads) in enumerate(zip(self.closed, self.auxiliary, strict=True), start=1):
+            grid = self.up.trace(close.trace(features[depth]))
             found |= {f"{name}@{depth}": head.trace(grid) for name, head in zip(self.names, heads, strict=True)}
         return found
+
+
+def _closing(style: Style, settings: UNet, k: int, width: int) -> tuple[nn.Module, ...]:
+    """What the features of level k still want before a head."""
+    level = settings.levels[k]
+    deepest = k == len(settings.levels) - 1  # it has no decoder
+    block = (level.block or settings.block) if deepest else settings.decodes(level)
+    return closed(style, width) if block.preactivated else ()
 
 
 def place(grid: Grid) -> Place:
@@ -207,12 +221,3 @@ def _down(style: Style, settings: UNet, k: int, width: int) -> tuple[Layer, int]
     if settings.down == "stochastic":
         return StochasticPool(style.axes, stride, settings.window), width
     return Pool(style.axes, stride, mean=settings.down == "mean"), width
-
-
-def _folded(x: torch.Tensor) -> torch.Tensor:
-    """Sections as further images: (n, c, z, y, x) to (n * z, c, y, x)."""
-    return x.transpose(1, 2).flatten(0, 1)
-
-
-def _unfolded(x: torch.Tensor, sections: int) -> torch.Tensor:
-    return x.unflatten(0, (-1, sections)).transpose(1, 2)

@@ -105,15 +105,19 @@ class Pool(Layer):
         padded: bool = True,
     ) -> None:
         super().__init__()
-        self.stride, self.kernel, self.padded = tuple(stride), tuple(kernel or stride), padded
+        self.axes, self.stride, self.kernel, self.padded = axes, tuple(stride), tuple(kernel or stride), padded
         sides = [padding(k, s) if padded else (0, 0) for k, s in zip(self.kernel, self.stride, strict=True)]
-        before = tuple(left for left, _ in sides)[-axes:]
+        # Torch pads alike on both sides. With a stride it leaves the last voxel out; an even kernel without one gives a
+        # voxel too many, the first.
+        wide = tuple(max(pair) if s == 1 else pair[0] for pair, s in zip(sides, self.stride, strict=True))
+        first = tuple(w - left for w, (left, _) in zip(wide, sides, strict=True))
+        self.more = Crop(axes, first, (0, 0, 0))
         kinds = (nn.AvgPool2d, nn.AvgPool3d) if mean else (nn.MaxPool2d, nn.MaxPool3d)
         options = {"count_include_pad": False} if mean else {}
-        self.pool = kinds[axes - 2](self.kernel[-axes:], self.stride[-axes:], before, **options)
+        self.pool = kinds[axes - 2](self.kernel[-axes:], self.stride[-axes:], wide[-axes:], **options)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.pool(x)
+        return self.more(self.pool(x))
 
     def trace(self, grid: Grid) -> Grid:
         return grid.each(Axis.same if self.padded else Axis.window, self.kernel, self.stride)
@@ -125,7 +129,7 @@ class StochasticPool(Pool):
 
     def __init__(self, axes: int, stride: Sequence[int], window: int) -> None:
         super().__init__(axes, stride, mean=True)
-        self.axes, self.window = axes, window
+        self.window = window
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
@@ -206,14 +210,19 @@ class Excitation(Layer):
 
 
 class Whole(Layer):
-    """A norm over all voxels of a tensor."""
+    """A norm over all voxels of a tensor, in so many groups of channels. One value alone is its own mean: there the
+    norm gives its bias, where torch would refuse."""
 
-    def __init__(self, norm: nn.Module) -> None:
+    def __init__(self, norm: nn.Module, groups: int) -> None:
         super().__init__()
-        self.norm = norm
+        self.norm, self.groups = norm, groups
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(x)
+        if math.prod(x.shape[1:]) > self.groups:
+            return self.norm(x)
+        shape = (-1, *[1] * (x.dim() - 2))
+        alone = torch.addcmul(self.norm.bias.view(shape), x - x, self.norm.weight.view(shape))
+        return alone.to(x.dtype)
 
     def trace(self, grid: Grid) -> Grid:
         return grid.globally()
@@ -252,8 +261,9 @@ class Style:
         if self.norm == "batch":
             return (nn.BatchNorm2d if self.axes == 2 else nn.BatchNorm3d)(width)
         if self.norm == "group":
-            return Whole(nn.GroupNorm(math.gcd(self.groups, width), width))
-        return Whole((nn.InstanceNorm2d if self.axes == 2 else nn.InstanceNorm3d)(width, affine=True))
+            groups = math.gcd(self.groups, width)
+            return Whole(nn.GroupNorm(groups, width), groups)
+        return Whole((nn.InstanceNorm2d if self.axes == 2 else nn.InstanceNorm3d)(width, affine=True), width)
 
     def activated(self, *, inplace: bool = False) -> nn.Module:
         kinds = {
@@ -289,11 +299,25 @@ def upsampling(style: Style, factor: Sequence[int], kind: str, inputs: int = 0, 
 
 
 def start(convolution: nn.Module) -> nn.Module:
-    """Weights that keep the variance behind a rectifier (He), and no bias."""
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    """Weights that keep the variance behind a rectifier (He), and no bias. A transposed convolution has its stride as
+    kernel, so that a voxel is the sum of one for each channel."""
+    if isinstance(convolution, nn.ConvTranspose2d | nn.ConvTranspose3d):
+        nn.init.normal_(convolution.weight, std=math.sqrt(2 / convolution.in_channels))
+    else:
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)
     return convolution
+
+
+def folded(x: torch.Tensor) -> torch.Tensor:
+    """Sections as further images: (n, c, z, y, x) to (n * z, c, y, x)."""
+    return x.transpose(1, 2).flatten(0, 1)
+
+
+def unfolded(x: torch.Tensor, sections: int) -> torch.Tensor:
+    """The way back, to volumes of so many sections."""
+    return x.unflatten(0, (-1, sections)).transpose(1, 2)
 
 
 def middle(x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:

@@ -23,18 +23,37 @@ class Loss(Kind):
 
 
 def weighted(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """sum(w * l) / sum(w)."""
-    weight = weight.to(values.dtype).expand_as(values)
+    """sum(w * l) / sum(w), in float32 at least."""
+    values = full(values)
+    weight = spread(weight, values.shape).to(values.dtype)
     counted = torch.where(weight > 0, values, 0)  # what is beyond all numbers there must not count either
     return (counted * weight).sum() / _at_least_tiny(weight.sum())
 
 
-def wide(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """All three in float32, or float64 where the logits are, and the weight in the shape of the logits."""
+def wide(
+    logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, *, together: bool = False
+) -> tuple[torch.Tensor, ...]:
+    """All three in float32, or float64 where the logits are, and the weight in the shape of the logits.
+
+    Where nothing counts logits and target are 0, for what is no number would come into gradients even so: a gradient
+    of 0 times infinity. Logits of channels that are taken ``together`` (a softmax) stay where one of them counts.
+    """
     if logits.shape != target.shape:
         raise ValueError(f"target must have the shape of logits {tuple(logits.shape)}, got {tuple(target.shape)}")
     logits = full(logits)
-    return logits, target.to(logits.dtype), weight.to(logits.dtype).expand_as(logits)
+    weight = spread(weight, logits.shape).to(logits.dtype)
+    counts = weight > 0
+    said = torch.where(counts.any(1, keepdim=True) if together else counts, logits, 0)
+    return said, torch.where(counts, target.to(logits.dtype), 0), weight
+
+
+def spread(weight: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """A weight in that shape."""
+    try:
+        return weight.expand(shape)
+    except RuntimeError:
+        wanted = f"{tuple(shape)} or one that can be broadcast to it"
+        raise ValueError(f"weight must have the shape {wanted}, got {tuple(weight.shape)}") from None
 
 
 def full(values: torch.Tensor) -> torch.Tensor:

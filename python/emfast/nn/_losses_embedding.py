@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ._loss import Loss, full, in_range, share
+from ._loss import Loss, full, in_range, share, spread
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Discriminative(Loss):
             in_range(getattr(self, name), name)
 
     def __call__(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        if target.shape[1] != 1 or target.shape[2:] != logits.shape[2:]:
-            shape = (len(logits), 1, *logits.shape[2:])
+        shape = (len(logits), 1, *logits.shape[2:])
+        if tuple(target.shape) != shape:
             raise ValueError(f"target must be instances of shape {shape}, got {tuple(target.shape)}")
         logits = full(logits)
-        weight = weight.to(logits.dtype).expand(len(logits), weight.shape[1], *logits.shape[2:])[:, :1]
+        weight = spread(weight, logits.shape).to(logits.dtype)[:, :1]
         losses = [self._sample(*item) for item in zip(logits, target, weight, strict=True)]
         found = [loss for loss in losses if loss is not None]
         return torch.stack(found).mean() if found else logits.flatten()[:0].sum()

@@ -9,16 +9,18 @@ import torch
 
 from ..edges import NEAREST, offsets_of
 from ..malis import malis_weights
-from ._loss import Loss, in_range, wide
+from ._loss import Loss, full, in_range, share, wide
 
 
 @dataclass(frozen=True)
 class Malis(Loss):
     """Of affinities, over sigmoids, in the patch (:func:`emfast.malis_weights`).
 
-    The loss of a pass is sum(w * l) / sum(w), w being the pairs that an edge decides; both passes of all samples are
-    added, and divided by the samples. Objects are what affinities of 1 connect in the patch. The weights change
-    with the order of the logits alone, so between two changes the gradient is that of the squares.
+    The loss of a pass is sum(w * l) / sum(w), w being the pairs that an edge decides times its weight; with "pairs" it
+    is sum(w * l) over all pairs there are of that kind. Both passes of all samples are added, and divided by the
+    samples. Edges of weight 0 join voxels by what is said of them, and count nothing. Objects are what affinities of 1
+    connect in the patch. The pairs change with the order of the logits alone, so between two changes the gradient is
+    that of the squares.
 
     Attributes
     ----------
@@ -45,15 +47,20 @@ class Malis(Loss):
         if logits.shape[1] < count:
             raise ValueError(f"logits must have a channel per offset ({count}), got {logits.shape[1]}")
         said, so, known = (values[:, :count] for values in wide(logits, target, weight))
-        said = torch.sigmoid(said)
         passes = malis_weights(
-            # What is no number has no order. It stays in the loss, where it is seen.
-            torch.nan_to_num(said.detach()).float().cpu().numpy(),
+            # Of unknown edges, too. What is no number has no order; it stays in the loss, where it is seen.
+            torch.nan_to_num(torch.sigmoid(full(logits[:, :count].detach()))).float().cpu().numpy(),
             (so > 0.5).cpu().numpy(),
             mask=(known > 0).cpu().numpy(),
             offsets=self.offsets,
             normalise=self.normalise,
         )
-        pairs = [torch.from_numpy(values).to(said) for values in passes]
-        squares = torch.where(known > 0, (said - so) ** 2, 0)
-        return ((self.positive * pairs[0] + self.negative * pairs[1]) * squares).sum() / max(1, len(said))
+        squares = (torch.sigmoid(said) - so) ** 2
+        total = squares.new_zeros(())
+        for factor, pairs in zip((self.positive, self.negative), passes, strict=True):
+            counted = torch.from_numpy(pairs).to(squares) * known
+            lost = (counted * squares).flatten(1).sum(1)
+            if self.normalise == "pass":
+                lost = share(lost, counted.flatten(1).sum(1))
+            total = total + factor * lost.sum()
+        return total / max(1, len(said))

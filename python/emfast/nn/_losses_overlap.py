@@ -39,7 +39,7 @@ class _Overlap(Loss):
             raise ValueError("smooth must be above 0, got 0")
 
     def __call__(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        logits, target, weight = wide(logits, target, weight)
+        logits, target, weight = wide(logits, target, weight, together=self.activation == "softmax")
         said = activated(logits, self.activation)
         if self.activation == "softmax" and not self.background and said.shape[1] > 1:
             said, target, weight = said[:, 1:], target[:, 1:], weight[:, 1:]
@@ -99,5 +99,4 @@ class Jaccard(_Overlap):
     def _index(
         self, said: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, axes: tuple[int, ...]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        found = (weight * said * target).sum(axes)
-        return found, (weight * (said + target)).sum(axes) - found
+        return Tversky(false_positives=1.0, false_negatives=1.0)._index(said, target, weight, axes)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from ._loss import Loss, activated, balance, in_range, weighted, wide
+from ._loss import Loss, activated, balance, in_range, spread, weighted, wide
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,17 @@ class _Voxelwise(Loss):
             raise ValueError("least must be above 0, got 0")
 
     def __call__(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        logits, target, weight = wide(logits, target, weight)
+        logits, target, weight = wide(logits, target, weight, together=self._together())
         values = self._values(logits, target)
         return weighted(values, balance(target, weight, self._above(), self.least) if self.balanced else weight)
 
     def _above(self) -> float:
         """Targets above this are positive."""
         return 0.5
+
+    def _together(self) -> bool:
+        """Whether logits of one channel matter for others."""
+        return False
 
     def _values(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
@@ -74,6 +78,9 @@ class SquaredError(_Voxelwise):
     def _above(self) -> float:
         return self.above
 
+    def _together(self) -> bool:
+        return self.activation == "softmax"
+
     def _values(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return (activated(logits, self.activation) - target) ** 2
 
@@ -109,8 +116,9 @@ class CrossEntropy(Loss):
             raise ValueError("logits must have a channel per class, background included, got 1 channel")
         if self.classes and len(self.classes) != logits.shape[1]:
             raise ValueError(f"classes must be one per channel ({logits.shape[1]}), got {len(self.classes)}")
+        weight = spread(weight, logits.shape).amin(1, keepdim=True)  # a voxel counts with all its channels
         logits, target, weight = wide(logits, target, weight)
-        weight = weight.amin(1)
+        weight = weight[:, 0]
         if self.classes:
             scale = torch.tensor(self.classes, dtype=logits.dtype, device=logits.device)
             weight = weight * (target.movedim(1, -1) * scale).sum(-1)

@@ -63,13 +63,21 @@ class Place:
 class Module(torch.nn.Module):  # type: ignore[misc]
     """A built network: (n, c, z, y, x) to logits (n, c, z, y, x) by head. ``"mask"`` is the output of head ``mask``;
     while training, auxiliary outputs are there as ``"mask@1"``, ``"mask@2"`` …, from the finest, in their own
-    resolution, at their own ``places``."""
+    resolution, at their own ``places``. ``inputs`` are the channels it takes, where they are not those of the image."""
 
     geometry: Geometry
     places: Mapping[str, Place] = MappingProxyType({})
+    inputs: int | None = None
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         raise NotImplementedError
+
+
+def checked(heads: Mapping[str, int]) -> Mapping[str, int]:
+    """Heads of which there are some, of a channel each at least."""
+    if not heads or min(heads.values()) < 1:
+        raise ValueError(f"heads must be at least one, of at least one channel each, got {dict(heads)}")
+    return heads
 
 
 @dataclass(frozen=True)

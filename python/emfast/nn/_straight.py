@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ._geometry import Grid
-from ._layers import Layer, Style
-from ._network import Module, Place
+from ._layers import Layer, Style, folded, unfolded
+from ._network import Module, Place, checked
 
 
 class Straight(Module):
@@ -19,7 +19,7 @@ class Straight(Module):
         super().__init__()
         self.body, self.behind, self.planar, self.names = body, behind, style.axes == 2, tuple(heads)
         self.heads = nn.ModuleDict()
-        for name, outputs in heads.items():
+        for name, outputs in checked(heads).items():
             self.heads[f"to_{name}"] = style.convolution(width, outputs, bias=True)
         self.grid: Grid = behind.trace(body.trace(Grid()))
         self.geometry = self.grid.geometry()
@@ -27,9 +27,9 @@ class Straight(Module):
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         sections = image.shape[2]
-        x = self.body(image.transpose(1, 2).flatten(0, 1) if self.planar else image)
+        x = self.body(folded(image) if self.planar else image)
         found = {}
         for name, head in zip(self.names, self.heads.values(), strict=True):
             y = self.behind(head(x))
-            found[name] = y.unflatten(0, (-1, sections)).transpose(1, 2) if self.planar else y
+            found[name] = unfolded(y, sections) if self.planar else y
         return found

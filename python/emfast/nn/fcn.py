@@ -21,7 +21,8 @@ __all__ = ["FCN", "FCNLayer"]
 
 @dataclass(frozen=True)
 class FCNLayer:
-    """A convolution, norm, activation; then a pool where ``pool``, its stride, is not 1; then dropout."""
+    """A convolution, norm, activation; then a pool where ``pool``, its stride, or ``pool_kernel`` is not 1; then
+    dropout."""
 
     width: int
     kernel: tuple[int, ...] = (3, 3, 3)
@@ -79,8 +80,8 @@ class FCN(Network):
             spread = stride if self.dense else ONE
             parts.append(style.layer(width, layer.width, layer.kernel, dilation=spread))
             width = layer.width
-            if max(layer.pool) > 1:
-                kernel = layer.pool_kernel or layer.pool
+            kernel = layer.pool_kernel or layer.pool
+            if max(*layer.pool, *kernel) > 1:
                 if self.dense:
                     parts.append(SpreadPool(style, kernel, spread))
                 else:

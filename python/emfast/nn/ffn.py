@@ -1,9 +1,13 @@
 """Flood-filling networks (Januszewski and others, 2018): a network that grows one object at a time from a seed, moving
 its field of view to where the object goes on.
 
-The network sees the image and the object as it is known so far (a logit a voxel), and gives that logit anew. The
-procedure has one order: seeds as they are given; of the faces of a field of view those first that are likelier, equal
-ones in the order -z, +z, -y, +y, -x, +x; places in the order in which they were found.
+The network sees the image and the object as it is known so far (a logit a voxel), and gives that logit anew. From a
+place it moves on to the likeliest voxel of each face of the box that reaches a step to all sides. Places lie in the
+cells of a grid of steps about the seed, and each cell is looked at once.
+
+The procedure is that of the published program, and has one order: seeds as they are given; of the voxels of a face the
+likeliest, of equal ones the nearest to its middle (there: the first), then the first; of the faces the likelier first,
+of equal ones that which leads farther along z, then y, then x; places in the order in which they were found.
 
 >>> import numpy as np
 >>> from emfast import nn
@@ -69,9 +73,9 @@ class Growing(Module):
         super().__init__()
         style, width, kernel = Style(norm="none"), settings.width, settings.kernel
         block = PreActivated(2)
-        self.head = head
+        self.head, self.inputs = head, channels + 1
         self.body = Chain(
-            style.layer(channels + 1, width, kernel),
+            style.layer(self.inputs, width, kernel),
             style.convolution(width, width, kernel),
             *(block.make(style, width, width, kernel, (1, 1, 1)) for _ in range(settings.depth - 1)),
             nn.ReLU(),
@@ -94,9 +98,11 @@ class FloodFill:
     field : what the network sees at a time
     step : how far it moves
     inside, outside : probabilities that the state begins with, at the seed and elsewhere
-    move : the least probability at the centre of a face to go there
+    move : the least probability of a voxel to go there, when it is found and when its turn has come; an object whose
+        seed falls below is given up
     take : the least probability of a voxel of the object
-    settled : a voxel that was once seen below this probability does not rise again; 0: may do so
+    settled : where a larger share than this of what is seen is likely enough to move, voxels that were seen below one
+        half before do not rise; 1: they may
     least : smaller objects are left out; their voxels are then free
     """
 
@@ -117,8 +123,10 @@ class FloodFill:
         for name in ("inside", "outside", "move", "take"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
-        if not 0 <= self.settled < 1:
-            raise ValueError(f"settled must be at least 0 and below 1, got {self.settled}")
+        if self.inside < self.move:
+            raise ValueError(f"inside must be at least move, {self.move}, got {self.inside}")
+        if not 0 <= self.settled <= 1:
+            raise ValueError(f"settled must be from 0 to 1, got {self.settled}")
 
     def begun(self, shape: Sequence[int], seed: Sequence[int]) -> np.ndarray:
         """The state before the first step: logits in float32."""
@@ -133,37 +141,51 @@ class FloodFill:
 
     def onward(self, state: np.ndarray, centre: Point) -> list[Point]:
         """Where to go from a place whose state is new, likeliest first."""
-        found = []
-        for face, (axis, sign) in enumerate((axis, sign) for axis in range(3) for sign in (-1, 1)):
-            if self.step[axis]:
-                place = list(centre)
-                place[axis] += sign * self.step[axis]
-                logit = float(state[tuple(place)])
+        around = [slice(c - s, c + s + 1) for c, s in zip(centre, self.step, strict=True)]
+        found = set()
+        for axis, step in enumerate(self.step):
+            for place in (centre[axis] - step, centre[axis] + step) if step else ():
+                box = [*around[:axis], slice(place, place + 1), *around[axis + 1 :]]
+                face = state[tuple(box)]
+                logit = float(face.max())
                 if logit >= _logit(self.move):
-                    found.append((-logit, face, (place[0], place[1], place[2])))
-        return [place for _, _, place in sorted(found)]
+                    here = np.argwhere(face == logit)
+                    away = ((here - np.array(face.shape) // 2) ** 2).sum(1)
+                    z, y, x = (s.start + int(i) for s, i in zip(box, here[away.argmin()], strict=True))
+                    found.add((logit, (z, y, x)))
+        return [place for _, place in sorted(found, reverse=True)]
 
     def grow(self, say: Callable[[np.ndarray], np.ndarray], image: np.ndarray, seed: Point, free: np.ndarray) -> Any:
         """The state of one object from a seed. ``say`` is the network: (c + 1, z, y, x) to (z, y, x). Fields of view
         lie within the image, with centres in ``free``. The second array tells which voxels were seen."""
-        shape = image.shape[1:]
-        state, seen = self.begun(shape, seed), np.zeros(shape, bool)
-        todo, known = deque([seed]), {seed}
-        while todo:
+        canvas = _Canvas(self, image)
+        self._spread(say, canvas, seed, lambda place: bool(free[place]))
+        return canvas.state, canvas.seen
+
+    def _spread(
+        self, say: Callable[[np.ndarray], np.ndarray], canvas: _Canvas, seed: Point, free: Callable[[Point], bool]
+    ) -> None:
+        """From a seed as far as it goes: once to each cell of the grid at most."""
+        image, state, least = canvas.image, canvas.state, _logit(self.move)
+        state[seed] = _logit(self.inside)
+        todo, done = deque([seed]), set()
+        while todo and state[seed] >= least:
             centre = todo.popleft()
-            box = self.box(centre)
-            if not free[centre] or any(s.start < 0 or s.stop > n for s, n in zip(box, shape, strict=True)):
+            cell = tuple((c - s + n // 2) // max(n, 1) for c, s, n in zip(centre, seed, self.step, strict=True))
+            if cell in done or state[centre] < least or not free(centre) or not self.holds(image.shape[1:], centre):
                 continue
-            old = state[box].copy()
+            done.add(cell)
+            box = self.box(centre)
+            old, seen = state[box], canvas.seen[box]
             new = say(np.concatenate([image[:, box[0], box[1], box[2]], old[None]]))
-            if self.settled > 0:
-                new = np.where(seen[box] & (old < _logit(self.settled)), np.minimum(new, old), new)
-            state[box], seen[box] = new, True
-            for place in self.onward(state, centre):
-                if place not in known:
-                    known.add(place)
-                    todo.append(place)
-        return state, seen
+            if (new >= least).mean() > self.settled:
+                new = np.where(seen & (old < 0), np.minimum(new, old), new)
+            canvas.put(box, new)
+            todo.extend(self.onward(state, centre))
+
+    def holds(self, shape: Sequence[int], centre: Sequence[int]) -> bool:
+        """Whether what the network sees there lies within an image of that shape."""
+        return all(s.start >= 0 and s.stop <= n for s, n in zip(self.box(centre), shape, strict=True))
 
     def segment(self, module: Module, image: Any, seeds: Iterable[Sequence[int]]) -> np.ndarray:
         """Objects of an image (c, z, y, x), normalised as the network was taught: one after the other, voxels that are
@@ -175,17 +197,19 @@ class FloodFill:
         image = np.asarray(image, np.float32)
         if image.ndim != 4:
             raise ValueError(f"image must be (c, z, y, x), got {image.ndim} axes")
-        labels = np.zeros(image.shape[1:], np.uint32)
+        labels, canvas = np.zeros(image.shape[1:], np.uint32), _Canvas(self, image)
         say, count = _saying(module), 0
         for z, y, x in seeds:
             seed = (int(z), int(y), int(x))
-            if labels[seed]:
+            if not self.holds(labels.shape, seed) or labels[seed]:
                 continue
-            state, seen = self.grow(say, image, seed, labels == 0)
-            taken = seen & (state >= _logit(self.take)) & (labels == 0)
-            if taken[seed] and int(taken.sum()) >= self.least:
+            self._spread(say, canvas, seed, lambda place: not labels[place])
+            box = canvas.touched
+            taken = canvas.seen[box] & (canvas.state[box] >= _logit(self.take)) & (labels[box] == 0)
+            if canvas.state[seed] >= _logit(self.move) and int(taken.sum()) >= self.least:
                 count += 1
-                labels[taken] = count
+                labels[box][taken] = count
+            canvas.clear()
         return labels
 
     def visits(self, fill: np.ndarray, *, order: Sequence[int] = range(6)) -> Iterator[Point]:
@@ -199,6 +223,28 @@ class FloodFill:
             place[axis] += (2 * sign - 1) * self.step[axis]
             if self.step[axis] and fill[tuple(place)] >= _logit(self.move):
                 yield place[0], place[1], place[2]
+
+
+class _Canvas:
+    """The state of an image and which voxels were seen, cleared where they were ``touched`` for each object anew."""
+
+    def __init__(self, flood: FloodFill, image: np.ndarray) -> None:
+        self.image, self.outside = image, _logit(flood.outside)
+        self.state = np.full(image.shape[1:], self.outside, np.float32)
+        self.seen = np.zeros(image.shape[1:], bool)
+        self.touched: tuple[slice, ...] = (slice(0, 0),) * 3
+
+    def put(self, box: tuple[slice, ...], state: np.ndarray) -> None:
+        """What was seen there."""
+        self.state[box], self.seen[box] = state, True
+        self.touched = tuple(
+            slice(min(a.start, b.start), max(a.stop, b.stop)) if a.stop else b
+            for a, b in zip(self.touched, box, strict=True)
+        )
+
+    def clear(self) -> None:
+        self.state[self.touched], self.seen[self.touched] = self.outside, False
+        self.touched = (slice(0, 0),) * 3
 
 
 def peaks(
@@ -221,7 +267,12 @@ def peaks(
 
 def edges(image: Any, *, window: int = 49, kind: Literal["above", "below"] = "above") -> np.ndarray:
     """Where an image (z, y, x) changes more than on the average around, within sections: membranes for :func:`peaks`
-    where nothing better is known. ``below``: where it is darker than around."""
+    where nothing better is known. ``below``: where it is darker than around. ``window`` is the side of what is around,
+    an odd number."""
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window must be an odd number, got {window}")
+    if kind not in ("above", "below"):
+        raise ValueError(f'kind must be "above" or "below", got {kind!r}')
     values = torch.as_tensor(np.asarray(image, np.float32))[:, None]
     if kind == "above":
         y, x = torch.gradient(values, dim=(2, 3))

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._network import Geometry, Module, Network, Place
+from ._layers import folded, unfolded
+from ._network import Geometry, Module, Network, Place, checked
 
 __all__ = ["MaskRCNN", "Monai"]
 
@@ -44,6 +45,7 @@ class Monai(Network):
 
     def build(self, channels: int, heads: Mapping[str, int]) -> Module:
         """See :meth:`Network.build`."""
+        checked(heads)
         nets = _imported("monai.networks.nets", "monai", f"the network {self.name} needs MONAI: pip install monai")
         kind = getattr(nets, self.name, None)
         if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
@@ -67,13 +69,13 @@ class Foreign(Module):
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         sections = image.shape[2]
-        found = self.net(image.transpose(1, 2).flatten(0, 1) if self.planar else image)
+        found = self.net(folded(image) if self.planar else image)
         while isinstance(found, list | tuple):  # further ones are auxiliary
             found = found[0]
         if found.dim() > image.dim() - self.planar:  # stacked by deep supervision
             found = found[:, 0]
         if self.planar:
-            found = found.unflatten(0, (-1, sections)).transpose(1, 2)
+            found = unfolded(found, sections)
         parts = found.split(list(self.heads.values()), 1)
         return dict(zip(self.heads, parts, strict=True))
 
@@ -106,7 +108,7 @@ def _reach(module: Module, channels: int, stride: tuple[int, ...], axis: int, fa
     step = stride[axis]
     side = step * max(2, math.ceil(16 / step))
     while True:
-        shape = [2 * s for s in stride] if axis else [stride[0], 2 * stride[1], 2 * stride[2]]
+        shape = [2 * s for s in stride]
         shape[axis] = side
         middle = side // 2 // step * step
         felt = []
@@ -138,7 +140,9 @@ class MaskRCNN(Network):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def build(self, channels: int, heads: Mapping[str, int]) -> Module:
-        """See :meth:`Network.build`; heads are one, of one channel."""
+        """See :meth:`Network.build`; heads are one, of one channel, and images have one channel or three."""
+        if channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3 for Mask R-CNN, got {channels}")
         detection = _imported(
             "torchvision.models.detection", "torchvision", "Mask R-CNN needs torchvision: pip install torchvision"
         )
@@ -190,9 +194,8 @@ class Detector(Module):
 
     @staticmethod
     def _sections(image: torch.Tensor) -> list[torch.Tensor]:
-        """Of three channels: the first again where there are fewer."""
-        flat = image.transpose(1, 2).flatten(0, 1)
-        return [s if len(s) == 3 else s[:1].expand(3, -1, -1) for s in flat]
+        """Of three channels: one is there three times."""
+        return [section.expand(3, -1, -1) for section in folded(image)]
 
 
 def _imported(module: str, package: str, message: str) -> Any:

@@ -13,7 +13,6 @@ from ._network import Module
 
 __all__ = ["Ready", "channels_last", "check_gradients", "ready", "usual_precision"]
 
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -37,6 +36,8 @@ def check_gradients(module: nn.Module, shape: tuple[int, ...]) -> None:
                 "voxels of a patch, whose gradients torch gets wrong in 16 bits; or choose a larger patch"
             )
 
+    if not any(isinstance(part, nn.Conv3d) for part in module.modules()):
+        return
     empty = copy.deepcopy(module).to("meta").train()
     for part in empty.modules():
         if isinstance(part, nn.Conv3d):
@@ -60,7 +61,7 @@ class Ready(Module):
     def __init__(self, module: Module, dtype: torch.dtype, *, compiled: bool) -> None:
         super().__init__()
         self.module, self.dtype = module, dtype
-        self.geometry, self.places = module.geometry, module.places
+        self.geometry, self.places, self.inputs = module.geometry, module.places, module.inputs
         self.call: Any = torch.compile(module) if compiled else module
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -82,9 +83,9 @@ def ready(
 ) -> Ready:
     """A copy for inference, on the same device.
 
-    In float32 outputs differ by rounding alone. In 16 bits weights and features have these, sums and norms still 32,
-    and logits come back in float32; bfloat16 pays on processors that have it (AVX512-BF16, AMX) and on GPUs, float16
-    on GPUs.
+    In float32 outputs differ by rounding alone. In 16 bits weights and features have these, sums and what norms measure
+    still 32, and logits come back in float32; bfloat16 pays on processors that have it (AVX512-BF16, AMX) and on GPUs,
+    float16 on GPUs.
 
     Parameters
     ----------
@@ -111,7 +112,8 @@ def ready(
     _fold(made)
     dtype = _DTYPES[precision]
     for part in made.modules():
-        if not isinstance(part, _NORMS):
+        # Batch and instance norms want weights in 32 bits beside features in 16, others those of the features.
+        if not isinstance(part, nn.modules.batchnorm._NormBase):
             _cast(part, dtype)
     if not any(isinstance(part, nn.modules.batchnorm._NormBase) for part in made.modules()):
         channels_last(made)  # norms of torch read channels one by one

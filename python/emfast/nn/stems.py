@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from .._settings import Kind
 from ._geometry import Axis, Grid
-from ._layers import Chain, Convolution, Layer, Pool, Style, start
+from ._layers import Chain, Convolution, Layer, Pool, Style
 from .blocks import Beside
 
 __all__ = ["Collapse", "Convolved", "Slices", "Stem", "StridedOrPooled", "ZeroMean"]
@@ -84,7 +84,6 @@ class ZeroMeanConvolution(Layer):
         self.inner = Convolution(style.axes, inputs, outputs, kernel, padded=False).convolution
         own = self.kernel[-style.axes :]
         self.before = [side for k in reversed(own) for side in ((k - 1) // 2, k // 2)]
-        start(self.inner)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight = self.inner.weight
@@ -97,18 +96,10 @@ class ZeroMeanConvolution(Layer):
 
 
 @dataclass(frozen=True)
-class ZeroMean(Stem):
+class ZeroMean(Convolved):
     """A convolution whose kernels are projected to a mean of zero: what is added to an image changes nothing."""
 
-    width: int
     kernel: tuple[int, ...] = (3, 3, 3)
-
-    def __post_init__(self) -> None:
-        _check(self.width, self.kernel)
-
-    @property
-    def planar(self) -> bool:
-        return self.kernel[0] == 1
 
     def make(self, style: Style, inputs: int) -> tuple[Layer, int]:
         layer = ZeroMeanConvolution(style, inputs, self.width, self.kernel)

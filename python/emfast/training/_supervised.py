@@ -16,7 +16,7 @@ import torch
 
 from ..augmentation import Augmentation
 from ..inference._constants import Constants
-from ..nn import Geometry
+from ..nn import Geometry, Place
 from ..recipes import Head, Method
 from ..sampling import Crop, Piece, cut, generator
 
@@ -57,6 +57,10 @@ class Supervised:
         self.augmentations = _augmentations(method, pieces)
         for head in method.heads:
             self._check(head)
+        self.places: Mapping[str, Place] = {}
+        if any(method.auxiliary):
+            with torch.device("meta"):
+                self.places = method.network.build(method.channels, method.outputs()).places
 
     def sample(self, k: int) -> dict[str, np.ndarray]:
         """Sample k of the run."""
@@ -104,7 +108,7 @@ class Supervised:
 
     def loss(self, outputs: Outputs, batch: Outputs) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Of what the network says of a batch: all told, and by head."""
-        return losses(self.method, outputs, batch)
+        return losses(self.method, outputs, batch, self.places)
 
     def _check(self, head: Head) -> None:
         """Refuse data of which a head would learn background alone, because its target looks farther around than pieces
@@ -194,11 +198,13 @@ def _made(target: Any, labels: np.ndarray, mask: np.ndarray, spacing: Any, margi
     return values[:, z, y, x], weights[:, z, y, x]
 
 
-def losses(method: Method, outputs: Outputs, batch: Outputs) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def losses(
+    method: Method, outputs: Outputs, batch: Outputs, places: Mapping[str, Place]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The sum over heads of their weight times the sum of their terms; and by head that sum of terms.
 
-    Auxiliary outputs ``NAME@k`` count ``auxiliary[k - 1]`` times; their targets are those voxels of the full ones that
-    lie on their grid.
+    Auxiliary outputs ``NAME@k`` count ``auxiliary[k - 1]`` times; the target of a voxel is that of the first voxel it
+    stands for, by the ``places`` of outputs, and beyond the full target there is none.
     """
     by_head: dict[str, torch.Tensor] = {}
     for head in method.heads:
@@ -207,8 +213,10 @@ def losses(method: Method, outputs: Outputs, batch: Outputs) -> tuple[torch.Tens
         for k, share in enumerate(method.auxiliary, 1):
             name = f"{head.name}@{k}"
             if share and name in outputs:
-                coarse = outputs[name]
-                by_head[name] = share * _terms(head, coarse, _strided(target, coarse), _strided(weight, coarse))
+                if name not in places:
+                    raise ValueError(f"places must say where the output {name} lies, got {', '.join(places) or 'none'}")
+                coarse, fine = _shared(outputs[name].shape[2:], target.shape[2:], places[name], places[head.name])
+                by_head[name] = share * _terms(head, outputs[name][coarse], target[fine], weight[fine])
     weights = {head.name: head.weight for head in method.heads}
     parts = [weights[name.partition("@")[0]] * value for name, value in by_head.items()]
     return torch.stack(parts).sum(), by_head
@@ -218,12 +226,16 @@ def _terms(head: Head, logits: torch.Tensor, target: torch.Tensor, weight: torch
     return torch.stack([term.weight * term.loss(logits, target, weight) for term in head.terms]).sum()
 
 
-def _strided(full: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
-    """Every n-th voxel from the first, as many as the coarse output has."""
-    sides = tuple(coarse.shape[2:])
-    steps = [max(1, have // want) for have, want in zip(full.shape[2:], sides, strict=True)]
-    z, y, x = (slice(0, step * n, step) for step, n in zip(steps, sides, strict=True))
-    return full[:, :, z, y, x]
+def _shared(coarse: Sequence[int], fine: Sequence[int], place: Place, whole: Place) -> tuple[Any, Any]:
+    """Where an auxiliary output has a target, and where in the full one that is."""
+    here, there = [], []
+    for n, full, step, corner, origin in zip(coarse, fine, place.step, place.corner, whole.corner, strict=True):
+        at = [k for k in range(n) if 0 <= corner + k * step - origin < full]
+        if not at:
+            raise ValueError(f"patch must be larger for auxiliary outputs: of {tuple(coarse)} voxels none has a target")
+        here.append(slice(at[0], at[-1] + 1))
+        there.append(slice(corner + at[0] * step - origin, corner + at[-1] * step - origin + 1, step))
+    return (..., *here), (..., *there)
 
 
 def labels_of(piece: Piece, head: Head) -> str:

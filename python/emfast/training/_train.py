@@ -282,8 +282,8 @@ def _loop(
     module = module.to(here.device)
     if options["precision"] != "float32":
         channels_last(module)
-        if here.device.type == "cpu" and method.procedure is None:
-            check_gradients(module, (1, method.channels, *shape_of(method.patch)))
+        if here.device.type == "cpu":
+            check_gradients(module, (1, module.inputs or method.channels, *shape_of(method.patch)))
     if compiled:
         module.compile()
     validation = None
