@@ -46,7 +46,9 @@ class Decoder(nn.Module):  # type: ignore[misc]
 class Step(nn.Module):  # type: ignore[misc]
     """One level: finer, cropped, joined with the encoder's features, and through the blocks."""
 
-    def __init__(self, style: Style, settings: UNet, k: int, below: int, skip: int, grid: Grid, skipped: Grid) -> None:
+    def __init__(
+        self, style: Style, settings: UNet, k: int, below: int, skip: int, grid: Grid, skipped: Grid
+    ) -> None:
         super().__init__()
         level = settings.levels[k]
         width = level.decoder_width or level.width

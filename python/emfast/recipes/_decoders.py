@@ -35,6 +35,7 @@ __all__ = [
     "nearest_affinities",
     "object_of",
     "objects",
+    "probabilities",
     "probability",
     "seeded_by",
 ]
@@ -51,6 +52,11 @@ def as_probability(values: Any, name: str = "outputs") -> Any:
 def probability(outputs: Outputs, head: str, channel: int = 0) -> Any:
     """A channel of a head, from 0 to 1."""
     return as_probability(outputs[head][channel], f"outputs of {head}")
+
+
+def probabilities(outputs: Outputs, head: str) -> np.ndarray:
+    """All channels of a head, from 0 to 1."""
+    return np.stack([np.asarray(probability(outputs, head, channel)) for channel in range(len(outputs[head]))])
 
 
 def channel_of(count: int, channel: int | None = None, head: str = "mask") -> int:
@@ -128,9 +134,8 @@ def mutex_affinities(
     outputs: Outputs, offsets: Sequence[Sequence[int]], *, near: float = 0.0, far: float = 1.0, below: int = 0
 ) -> Any:
     """Mutex watershed: head ``affinities`` has nearest ones, that join; ``long`` those at offsets, that keep apart."""
-    heads = ("affinities", "long")
-    both = [np.asarray(probability(outputs, head, k)) for head in heads for k in range(len(outputs[head]))]
-    return segmentation.mutex(np.stack(both), (*NEAREST, *offsets), near=near, far=far, below=below)
+    both = np.concatenate([probabilities(outputs, head) for head in ("affinities", "long")])
+    return segmentation.mutex(both, (*NEAREST, *offsets), near=near, far=far, below=below)
 
 
 def nearest_affinities(

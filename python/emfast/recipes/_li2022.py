@@ -13,7 +13,7 @@ from ..augmentation import Augmentation, Brightness, Contrast, Flip, Missing, Ou
 from ..distance import edt
 from ..nn import Symmetric, UNet
 from ..seeds import seeded_watershed
-from ..segmentation._shared import at_least, components_of, whole_number
+from ..segmentation._shared import at_least, components_of, same_shape, whole_number
 from ._contours import heads
 from ._decoders import Outputs, Probability, Voxels, alone_too, object_of, probability
 from ._levels import levels
@@ -53,6 +53,7 @@ def decode(
     """Components of what is inside and no contour, each grown over its part of the mask, nearest voxels first and up to
     ``radius`` nanometres; parts of the mask without a seed are instances of their own."""
     sure, contour = object_of(outputs), probability(outputs, "contour")
+    same_shape(sure, contour, "contour")
     radius, seed_size = number_of(radius, "radius", 0, math.inf), whole_number(seed_size, "seed_size", 0)
     mask = at_least(sure, inside, "inside")
     seeds = components_of(at_least(sure, seed, "seed") & ~at_least(contour, seed_contour, "seed_contour"), 6, seed_size)

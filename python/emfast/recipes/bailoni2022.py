@@ -14,7 +14,7 @@ from ..augmentation import gunpowder
 from ..nn import Convolved, Symmetric, UNet
 from ..nn.losses import Dice
 from ..targets import Affinities
-from ._decoders import Outputs, Probability, Voxels
+from ._decoders import Outputs, Probability, Voxels, probabilities
 from ._levels import levels
 from ._method import Head, Inference, Method, Optimiser, Recipe, Term
 
@@ -39,7 +39,7 @@ def decode(
 ) -> Any:
     """Agglomeration of the signed graph of a watershed's fragments."""
     return segmentation.gasp(
-        outputs["affinities"],
+        probabilities(outputs, "affinities"),
         OFFSETS,
         linkage=linkage,
         constrained=constrained,

@@ -76,6 +76,6 @@ RECIPE = Recipe(
     "two blocks of a level have no sum with their input, and the views are added as they are, without a convolution of "
     "one voxel between. The first level begins without a full convolution, and attention gates, which the program has "
     "and does not use, are left out. One channel and a sigmoid, not two and a softmax. Predictions are of one view, "
-    "not the mean of three. The paper's masks are not parted; here the centre lines do that.",
+    "not the mean of three. The paper's masks are not parted; here the centre lines do that, as far as they lie apart.",
     unknown="Steps; how the nearness to the centre line falls off.",
 )
