@@ -97,7 +97,10 @@ def objects(
     threshold: Probability = 0.5,
     below: Voxels = 0,
 ) -> Any:
-    """Connected components of head ``mask`` above a threshold; of one class by its ``channel`` where there are more."""
+    """Connected components of head ``mask`` above a threshold.
+
+    Of one class by its ``channel``, where there are several.
+    """
     return components(outputs, channel=channel, threshold=threshold, below=below)
 
 

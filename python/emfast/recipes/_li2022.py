@@ -50,8 +50,10 @@ def decode(
     seed_size: Voxels = 0,
     below: Voxels = 0,
 ) -> Any:
-    """Components of what is inside and no contour, each grown over its part of the mask, nearest voxels first and up to
-    ``radius`` nanometres; parts of the mask without a seed are instances of their own."""
+    """Components of what is inside and no contour, each grown over its part of the mask, nearest voxels first.
+
+    They grow by ``radius`` nanometres at most. Parts of the mask without a seed are instances of their own.
+    """
     sure, contour = object_of(outputs), probability(outputs, "contour")
     same_shape(sure, contour, "contour")
     radius, seed_size = number_of(radius, "radius", 0, math.inf), whole_number(seed_size, "seed_size", 0)
