@@ -36,7 +36,7 @@ FOREIGN = [name for name in NAMES if type(recipes.get(name).method.network).__mo
 SUPERVISED = [name for name in NAMES if recipes.get(name).method.procedure is None]
 # Those that part objects which touch; others give components.
 PARTING = {"abdollahzadeh2021", "li2022_h", "li2022_r", "lin2021", "mekuc2022", "wei2020", "yuan2021"}
-BY_SHAPE = {"abdollahzadeh2021", "mekuc2022"}  # whose networks see masks alone
+BY_CONTOUR = {"li2022_h", "li2022_r", "lin2021", "wei2020"}  # of these
 TUBES = {"abdollahzadeh2021": (4, 8), "yuan2021": (5.5, 10)}  # radius and distance
 FLAT, CUBIC = (30.0, 16.0, 16.0), (16.0, 16.0, 16.0)
 STEPS, EVERY = 600, 20  # of the run that overfits
@@ -306,7 +306,7 @@ def test_a_small_network_learns_a_crop_by_heart(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(PARTING - BY_SHAPE))
+@pytest.mark.parametrize("name", sorted(BY_CONTOUR))
 def test_a_small_network_learns_to_part(name):
     """Two objects with a dark seam between them."""
     recipe = recipes.get(name)

@@ -61,8 +61,8 @@ RECIPE = Recipe(
             Head(
                 "organelles",
                 SignedDistance(scale=50.0, classes=35),
-                (Term(SquaredError(balanced=True)),),
-                activation="none",
+                (Term(SquaredError(balanced=True, activation="tanh")),),
+                activation="tanh",
             ),
         ),
         patch=(216, 216, 216),
@@ -90,8 +90,8 @@ RECIPE = Recipe(
         "optimiser.rate": 1e-3,
     },
     changed="Labels have the resolution of the image; the paper's have half its voxel. One volume says which class a "
-    "voxel is, where the paper has a mask for each. The loss is one weighted mean over all channels, where the paper "
-    "sums those of the classes, each balanced and within its own mask. Crops are drawn anywhere, not from a list by "
-    "class. Touching objects stay one, as there.",
+    "voxel is, where the paper has a mask for each. Outputs go through tanh, where the paper's are linear. The loss is "
+    "one weighted mean over all channels, where the paper sums those of the classes, each balanced and within its own "
+    "mask. Crops are drawn anywhere, not from a list by class. Touching objects stay one, as there.",
     unknown="Which classes are taken together. Augmentation stands here after the same group's earlier programs.",
 )
