@@ -54,6 +54,7 @@ class Case:
     score: Callable[[Any, Any], float] | None
     report: Callable[[Part, Mapping[str, np.ndarray], Any], dict[str, float]]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    decoding: Mapping[str, Any] = field(default_factory=dict)
     beside: Callable[[Part], dict[str, dict[str, float]]] | None = None
 
 
@@ -208,6 +209,7 @@ CASES = {
             None,
             classes,
             settings={"heads[0].target": Semantic(classes=2)},
+            decoding={"channel": 0},
         ),
     )
 }
@@ -240,7 +242,7 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
     start = time.perf_counter()
     outputs = {name: emfast.predict(model, part.image) for name, part in (("choose", choose), ("held", held))}
     predicted = time.perf_counter() - start
-    options: dict[str, Any] = {}
+    options = dict(case.decoding)
     if case.score is not None:
         options = segmentation.tune(decode, [(outputs["choose"], choose.labels)], case.score, budget=60).options
     labels = np.asarray(decode(outputs["held"], spacing=case.spacing, **options))

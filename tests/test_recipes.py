@@ -1,12 +1,12 @@
 """emfast.recipes: every recipe is settings that go to YAML and back, a network that builds, learns and is decoded.
 
 A recipe that is added is tested by being there. What its objects are follows from its task: neurons are judged as
-segments, anything else by its foreground.
+segments, anything else by its foreground, and by its segments too where the recipe parts what touches.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import inspect
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -26,14 +26,18 @@ from emfast.inference._activation import activated  # noqa: E402
 from emfast.inference._constants import constants_of  # noqa: E402
 from emfast.recipes import Method  # noqa: E402
 from emfast.sampling import Piece  # noqa: E402
+from emfast.targets import Contour  # noqa: E402
 from emfast.training import train  # noqa: E402
 from emfast.training._schedule import optimiser_of  # noqa: E402
 from emfast.training._supervised import Supervised, shape_of  # noqa: E402
 
 NAMES = recipes.names()
 FOREIGN = [name for name in NAMES if type(recipes.get(name).method.network).__module__.endswith(".nn.foreign")]
-BUILT = NAMES if importlib.util.find_spec("torchvision") else sorted(set(NAMES) - set(FOREIGN))
 SUPERVISED = [name for name in NAMES if recipes.get(name).method.procedure is None]
+# Those that part objects which touch; others give components.
+PARTING = {"abdollahzadeh2021", "li2022_h", "li2022_r", "lin2021", "mekuc2022", "wei2020", "yuan2021"}
+BY_CONTOUR = {"li2022_h", "li2022_r", "lin2021", "wei2020"}  # of these
+TUBES = {"abdollahzadeh2021": (4, 8), "yuan2021": (5.5, 10)}  # radius and distance
 FLAT, CUBIC = (30.0, 16.0, 16.0), (16.0, 16.0, 16.0)
 STEPS, EVERY = 600, 20  # of the run that overfits
 
@@ -69,11 +73,28 @@ def truth_of(recipe, method, piece, box=...):
     return labels[box]
 
 
+def apart(truth, labels):
+    """The adapted Rand error within the truth, from 0 to 1."""
+    return emfast.contingency(truth, labels, ignore=(0,)).adapted_rand().error
+
+
 def error(recipe, truth, labels):
     """From 0 to 1: the adapted Rand error of neurons, one less the IoU of the foreground for all else."""
     if "neuron" in recipe.task:
-        return emfast.contingency(truth, labels, ignore=(0,)).adapted_rand().error
+        return apart(truth, labels)
     return 1 - ((truth > 0) & (labels > 0)).sum() / ((truth > 0) | (labels > 0)).sum()
+
+
+def touching(name, shape):
+    """Two objects in the middle that touch, as recipe ``name`` means to part them: balls that share a disc, or tubes
+    that cross."""
+    z, y, x = np.indices(shape) - np.array(shape).reshape(3, 1, 1, 1) // 2
+    if name not in TUBES:
+        ball = z**2 + y**2 + (abs(x) - 8) ** 2 <= 10**2
+        return np.where(ball, 1 + (x >= 0), 0).astype(np.uint8)
+    radius, way = TUBES[name]
+    tubes = [(z + side * way / 2) ** 2 + across**2 <= radius**2 for side, across in ((1, y), (-1, x))]
+    return np.where(tubes[0], 1, 2 * tubes[1]).astype(np.uint8)
 
 
 def decoded(recipe, outputs, spacing):
@@ -94,6 +115,7 @@ def test_a_recipe_says_what_it_is(name):
     recipe = recipes.get(name)
     assert recipe.name == name
     assert recipe.title and recipe.paper and recipe.task and recipe.unknown.strip()
+    assert recipe.changed.strip() or not recipe.number, "what differs from the paper"
     assert recipe.small, "a variant for laptops"
     found = segmentation.ranges(recipe.decode)
     assert found
@@ -164,16 +186,26 @@ def test_networks_have_the_parameters_of_the_paper(name):
     assert sum(p.numel() for p in module.parameters()) == pytest.approx(PARAMETERS[name], rel=0.005)
 
 
-@pytest.mark.parametrize("name", BUILT)
+def test_decoders_of_transposed_convolutions_are_as_wide_as_is_said():
+    method = recipes.get("cheng2017").method
+    with torch.device("meta"):
+        module = method.network.build(method.channels, method.outputs())
+    parts = list(module.modules())
+    ups = [k for k, part in enumerate(parts) if isinstance(part, torch.nn.ConvTranspose3d)]
+    assert [(parts[k].in_channels, parts[k].out_channels) for k in ups] == [(104, 64), (64, 32), (32, 32)]
+    for k, width in zip(ups, (64, 32, 32), strict=True):  # each with a norm and an activation behind
+        assert isinstance(parts[k + 1], torch.nn.BatchNorm3d) and parts[k + 1].num_features == width
+        assert isinstance(parts[k + 2], torch.nn.PReLU)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_two_steps_and_labels(name, tmp_path):
+    if name in FOREIGN:
+        pytest.importorskip("torchvision")
     recipe = recipes.get(name)
     recipe = replace(recipe, method=recipe.shrunk())
     method = recipe.method
     piece = piece_of(recipe, method)
-    try:
-        method.network.build(method.channels, method.outputs())
-    except ModuleNotFoundError as error:
-        pytest.skip(str(error))  # what it needs beyond torch
     model = train(recipe, [piece], run=tmp_path, steps=2, progress=False, workers=0)
     assert model.recipe == name
     outputs = predicted(model.module, method, model.constants, piece)
@@ -200,18 +232,99 @@ def test_perfect_outputs_decode_to_the_truth(name):
     assert error(recipe, truth_of(recipe, method, piece), labels) <= 0.1
 
 
+def of_two(recipe, method, shape):
+    """A piece of two objects that touch, both of the first class where there are classes."""
+    truth = labels = touching(recipe.name, shape)
+    names = {head.labels or "labels" for head in method.heads}
+    if any(getattr(head.target, "classes", 0) > 1 for head in method.heads):
+        labels = (labels > 0).astype(np.uint8)
+    image = (truth > 0).astype(np.float32)[None]
+    return Piece(image, dict.fromkeys(names, labels), spacing=CUBIC, name="two")
+
+
+OTHERS = [n for n in SUPERVISED if not any(word in recipes.get(n).task for word in ("neuron", "envelope"))]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_touches_is_parted_or_a_component(name):
+    """By recipes that say so, with nothing lost; components do not."""
+    recipe = recipes.get(name)
+    method = recipe.shrunk()
+    shape = (32, 64, 64)
+    truth, piece = touching(name, shape), of_two(recipe, method, shape)
+    labels = decoded(recipe, perfect(recipe, method, piece), piece.spacing)
+    assert error(recipe, truth, labels) <= 0.1
+    assert (apart(truth, labels) <= 0.1) == (name in PARTING)
+    assert apart(truth, emfast.connected_components(truth > 0)) > 0.3
+
+
+def probabilities(recipe, seed=0):
+    """Outputs of a recipe that are more or less right; those of heads that are probabilities as bytes."""
+    method = recipe.shrunk()
+    piece = piece_of(recipe, method, (8, 48, 48))
+    rng = np.random.default_rng(seed)
+    outputs = {}
+    for head in method.heads:
+        values = perfect(recipe, method, piece)[head.name]
+        if head.activation in ("sigmoid", "softmax"):
+            values = np.rint(255 * (0.7 * values + 0.3 * rng.random(values.shape))).astype(np.uint8)
+        outputs[head.name] = values
+    return outputs, piece.spacing
+
+
+BYTES = [n for n in SUPERVISED if {h.activation for h in recipes.get(n).method.heads} & {"sigmoid", "softmax"}]
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_bytes_are_shares_of_255(name):
+    recipe = recipes.get(name)
+    outputs, spacing = probabilities(recipe)
+    shares = {k: v / np.float32(255) if v.dtype == np.uint8 else v for k, v in outputs.items()}
+    wanted = decoded(recipe, shares, spacing)
+    assert (decoded(recipe, outputs, spacing) == wanted).all()
+    assert wanted.max() > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (3, 1, 9), (2, 7, 5), (1, 1, 1)])
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_outputs_of_any_shape_are_decoded(name, shape):
+    recipe = recipes.get(name)
+    noise = np.random.default_rng(0).random((64, *shape), np.float32)
+    for values in (noise * 0, noise * 0 + 1, noise):
+        outputs = {head.name: values[: head.outputs] for head in recipe.method.heads}
+        labels = decoded(recipe, outputs, (30.0, 8.0, 8.0))
+        if name in OTHERS and not values.any():
+            assert not labels.any()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SUPERVISED)
 def test_a_small_network_learns_a_crop_by_heart(name):
     recipe = recipes.get(name)
     method = replace(recipe.shrunk(), augmentation=Augmentation(), steps=STEPS)
-    assert learnt(recipe, method) <= 0.1
+    assert learnt(recipe, method, piece_of(recipe, method), error) <= 0.1
 
 
-def learnt(recipe, method):
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(BY_CONTOUR))
+def test_a_small_network_learns_to_part(name):
+    """Two objects with a dark seam between them."""
+    recipe = recipes.get(name)
+    method = replace(recipe.shrunk(), augmentation=Augmentation(), steps=STEPS)
+    piece = of_two(recipe, method, [n + 16 for n in method.patch])
+    labels = next(iter(piece.labels.values()))
+    seam, _ = Contour().make(labels)
+    assert learnt(recipe, method, replace(piece, image=piece.image - 0.5 * seam), parted) <= 0.1
+
+
+def parted(recipe, truth, labels):
+    """The larger of the errors of the foreground and of the objects in it."""
+    return max(error(recipe, truth, labels), apart(truth, labels))
+
+
+def learnt(recipe, method, piece, judged):
     """The best error within so many steps on the crop in the middle."""
     torch.manual_seed(0)
-    piece = piece_of(recipe, method)
     module = method.network.build(method.channels, method.outputs())
     teaching = Supervised(method, [piece], module.geometry, constants_of(method.normalisation.kind, [piece]), 0)
     corner = [(n - s) // 2 for n, s in zip(piece.shape, teaching.patch, strict=True)]
@@ -233,7 +346,7 @@ def learnt(recipe, method):
             with torch.no_grad():
                 logits = module.eval()(sample["image"])
             outputs = {head.name: activated(head, logits[head.name])[0].numpy() for head in method.heads}
-            best = min(best, error(recipe, truth, decoded(recipe, outputs, piece.spacing)))
+            best = min(best, judged(recipe, truth, decoded(recipe, outputs, piece.spacing)))
             if best <= 0.1:
                 break
     return best
@@ -265,5 +378,20 @@ def test_block_by_block_is_what_is_decoded(name, tmp_path):
     method = recipe.shrunk()
     piece = piece_of(recipe, method, (8, 48, 48))
     outputs = perfect(recipe, method, piece)
-    found = recipe.segment(outputs, spacing=piece.spacing, block=(4, 24, 24))
-    assert (np.asarray(found[...]) == decoded(recipe, outputs, piece.spacing)).all()
+    wanted = decoded(recipe, outputs, piece.spacing)
+    defaults = {
+        p.name: p.default
+        for p in inspect.signature(recipe.decode).parameters.values()
+        if p.default is not p.empty and p.name != "spacing"
+    }
+    for options in ({}, defaults):  # as emfast.segment gives them on
+        found = recipe.segment(outputs, spacing=piece.spacing, block=(4, 24, 24), **options)
+        assert (np.asarray(found[...]) == wanted).all()
+
+
+@pytest.mark.parametrize("name", sorted(set(BYTES) & set(BLOCKWISE)))
+def test_block_by_block_is_what_is_decoded_of_bytes(name):
+    recipe = recipes.get(name)
+    outputs, spacing = probabilities(recipe)
+    found = recipe.segment(outputs, spacing=spacing, block=(4, 24, 24))
+    assert (np.asarray(found[...]) == decoded(recipe, outputs, spacing)).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,12 +14,13 @@ torch = pytest.importorskip("torch")
 from emfast import recipes  # noqa: E402
 from emfast.inference._constants import Constants  # noqa: E402
 from emfast.nn import FloodFill, Geometry, Module, Place  # noqa: E402
-from emfast.recipes import Detection, Flooding  # noqa: E402
+from emfast.recipes import Detection, Flooding, Inference, Method  # noqa: E402
 from emfast.recipes._blocks import segment_components, segment_nearest  # noqa: E402
-from emfast.recipes._decoders import components, nearest_affinities  # noqa: E402
+from emfast.recipes._decoders import components, nearest_affinities, seeded_by  # noqa: E402
 from emfast.recipes._detection import boxes_of  # noqa: E402
 from emfast.recipes._flooding import visited  # noqa: E402
 from emfast.sampling import Piece  # noqa: E402
+from networks import Identity, Tiny  # noqa: E402
 
 GEOMETRY = Geometry((9, 9, 9), (1, 1, 1), (0, 0, 0), (1, 1, 1))
 FLOOD = FloodFill(field=(5, 7, 7), step=(1, 2, 2), least=1)
@@ -76,8 +79,6 @@ def lessons(labels, image=None, mask=None):
     recipe = recipes.get("ffn")
     method = recipe.shrunk()
     flood = Flooding(FLOOD)
-    from dataclasses import replace
-
     from emfast.sampling import Uniform
 
     method = replace(method, patch=(7, 11, 11), procedure=flood, sampler=Uniform())
@@ -159,8 +160,6 @@ def test_decoding_drops_small_objects():
 
 @pytest.mark.parametrize("place", [False, True])
 def test_predict_goes_by_the_procedure(place, tmp_path):
-    from dataclasses import replace
-
     from emfast.inference import Model
 
     truth = np.ones((9, 16, 16), np.uint8)
@@ -303,7 +302,7 @@ def test_distances_by_blocks():
     distance[0, 0, 0, :3] = 0
     found = segment_components({"clefts": distance}, None, head="clefts", threshold=0.0, above=True, block=(3, 8, 8))
     assert np.array_equal(found, emfast.segmentation.distance_threshold(distance[0]))
-    with pytest.raises(TypeError, match="outputs must be floats"):
+    with pytest.raises(TypeError, match="outputs of mask must be floats"):
         segment_components({"mask": np.zeros((1, 2, 2, 2), "uint8")}, None, above=True)
 
 
@@ -312,3 +311,142 @@ def test_affinities_by_blocks():
     found = segment_nearest({"affinities": affinities}, None, threshold=0.4, score="quantile:0.5", block=(6, 24, 24))
     expected = nearest_affinities({"affinities": affinities}, threshold=0.4, score="quantile:0.5")
     assert np.array_equal(found, expected)
+
+
+def test_a_class_is_decoded_by_its_number():
+    recipe = recipes.get("heinrich2021")
+    distances = np.random.default_rng(0).uniform(-1, 1, (3, 6, 16, 16)).astype("float32")
+    outputs = {"organelles": distances}
+    for organelle in (1, 2, 3):
+        wanted = emfast.segmentation.distance_threshold(distances[organelle - 1], threshold=0.1)
+        options = {"organelle": organelle, "threshold": 0.1, "below": 0}
+        assert np.array_equal(recipe.decode(outputs, **options), wanted)
+        assert np.array_equal(recipe.segment(outputs, block=(3, 8, 8), **options), wanted)
+    for organelle in (0, 4):
+        with pytest.raises(ValueError, match="organelle must be"):
+            recipe.decode(outputs, organelle=organelle)
+        with pytest.raises(ValueError, match=r"organelle must be|channel must be"):
+            recipe.segment(outputs, organelle=organelle)
+
+
+def test_several_classes_want_a_name():
+    values = np.random.default_rng(0).random((4, 6, 16, 16), np.float32)
+    for decode in (components, recipes.get("objects").decode, segment_components, recipes.get("mekuc2022").decode):
+        with pytest.raises(ValueError, match=r"channel must be named where there are several classes, got none for 4"):
+            decode({"mask": values})
+    wanted = emfast.segmentation.threshold_components(values[2])
+    assert wanted.max() > 1
+    assert np.array_equal(components({"mask": values}, channel=2), wanted)
+    assert np.array_equal(recipes.get("objects").decode({"mask": values}, channel=2), wanted)
+    assert np.array_equal(segment_components({"mask": values}, channel=2, block=(3, 8, 8)), wanted)
+    with pytest.raises(ValueError, match="channel must be from 0 to 3, got 4"):
+        segment_components({"mask": values}, channel=4)
+
+
+@pytest.mark.parametrize("value", [np.nan, 1.5, -0.1])
+def test_what_is_no_probability_is_refused_by_blocks_too(value):
+    values = np.zeros((1, 4, 8, 8), np.float32)
+    values[0, 3, 7, 7] = value
+    with pytest.raises(ValueError, match="outputs of mask must be from 0 to 1"):
+        components({"mask": values})
+    with pytest.raises((ValueError, emfast.errors.BlocksFailed), match="outputs of mask must be from 0 to 1"):
+        segment_components({"mask": values}, block=(2, 8, 8), retries=0)
+
+
+def test_distances_must_be_finite_by_blocks_too():
+    values = np.zeros((1, 4, 8, 8), np.float32)
+    values[0, 3, 7, 7] = np.nan
+    with pytest.raises((ValueError, emfast.errors.BlocksFailed), match="must be finite"):
+        segment_components({"mask": values}, above=True, threshold=0.0, block=(2, 8, 8), retries=0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_thresholds_are_checked_and_of_any_kind(dtype):
+    values = (np.random.default_rng(0).random((1, 4, 8, 8)) * (255 if dtype == "uint8" else 1)).astype(dtype)
+    for threshold in (1.5, -0.1):
+        for decode in (components, segment_components):
+            with pytest.raises(ValueError, match="threshold must be from 0 to 1"):
+                decode({"mask": values}, threshold=threshold)
+    for threshold in (np.float64(0.6), np.float32(0.25), np.linspace(0, 1, 11)[6]):  # the last is 0.6000000000000001
+        found = segment_components({"mask": values}, threshold=threshold, block=(2, 8, 8))
+        assert np.array_equal(found, components({"mask": values}, threshold=threshold))
+
+
+# ---- decoders
+
+
+def test_seeds_stay_in_their_object():
+    """Two objects under one middle are two; one without a middle is one too."""
+    mask = np.zeros((1, 5, 20), np.float32)
+    mask[:, 1:4, 1:6] = mask[:, 1:4, 8:13] = mask[:, 1:4, 15:19] = 0.9
+    middle = np.zeros_like(mask)
+    middle[:, 2, 3:11] = 0.8
+    labels = seeded_by(mask, middle, seed=0.5, inside=0.5, below=0)
+    assert np.array_equal(labels, emfast.connected_components(mask > 0.5)) and labels.max() == 3
+
+
+def test_parts_without_a_seed_are_their_own():
+    """However near a seed of another part lies; seeds share the part that they lie in."""
+    mask = np.zeros((1, 1, 24), np.float32)
+    mask[..., :10] = mask[..., 12:15] = mask[..., 20:] = 0.9
+    contour = np.ones_like(mask)
+    contour[..., 1] = contour[..., 8:10] = contour[..., 21] = 0
+    outputs = {"mask": mask[None], "contour": contour[None]}
+    decode = recipes.get("li2022_r").decode
+    wanted = [1] * 5 + [2] * 5 + [0] * 2 + [3] * 3 + [0] * 5 + [4] * 4
+    assert decode(outputs)[0, 0].tolist() == wanted
+    near = decode(outputs, radius=8.0, spacing=(1, 1, 4))[0, 0]  # two voxels from a seed, and parts without one
+    assert near.tolist() == [1] * 4 + [0] * 2 + [2] * 4 + [0] * 2 + [3] * 3 + [0] * 5 + [4] * 4
+    contour[:] = 1
+    assert np.array_equal(decode(outputs), emfast.connected_components(mask > 0.5))
+
+
+# ---- predicted, then decoded
+
+
+@pytest.mark.parametrize("name", ["fakhry2017", "mekuc2022", "cao2020"])
+def test_predictions_in_bytes_are_decoded_as_shares(name):
+    from emfast.inference import Model
+    from emfast.inference._segment import segment_image
+
+    recipe = recipes.get(name)
+    method = replace(recipe.method, network=Identity(), patch=(6, 12, 12), inference=Inference())
+    module = method.network.build(1, method.outputs()).eval()
+    of = Model(module, method, Constants(127.0, 20.0), (16.0, 8.0, 8.0), recipe.decode, name)
+    image = emfast.phantom.make((6, 24, 24), spacing=(16, 16, 16)).image
+    found = segment_image(of, image, dtype="uint8")
+    said = {k: v / np.float32(255) for k, v in emfast.predict(of, image, dtype="uint8").items()}
+    wanted = recipe.decode(said, spacing=(16.0, 8.0, 8.0))
+    assert wanted.max() > 1
+    assert np.array_equal(found, wanted)
+
+
+def test_flips_within_sections_are_four():
+    from emfast.inference import Model
+    from emfast.inference._symmetry import group
+
+    members = group("xyflips")
+    assert {m.flips for m in members} == {(), (1,), (2,), (1, 2)} and not any(m.transposed for m in members)
+    assert len(members) == 4
+    assert recipes.get("wei2020").method.inference.symmetries == "xyflips"
+    head = recipes.get("objects").method.heads[0]
+    method = Method(Tiny(), (head,), (6, 12, 12))
+    module = Tiny().build(1, method.outputs()).eval()
+    of = Model(module, method, Constants(100.0, 50.0), (1.0, 1.0, 1.0))
+    image = np.random.default_rng(0).integers(0, 255, (6, 12, 12), dtype=np.uint8)
+    axes = [(), (1,), (2,), (1, 2)]
+    each = [np.flip(emfast.predict(of, np.flip(image, a))["mask"][0], a) for a in axes]
+    found = emfast.predict(of, image, settings={"symmetries": "xyflips"})["mask"][0]
+    np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-6)
+    assert abs(each[0] - found).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_flood_filling_learns_a_phantom(tmp_path):
+    """Tissue that it was taught with is parted again: an adapted Rand error of at most 0.1."""
+    recipe = recipes.get("ffn")
+    made = emfast.phantom.make((32, 64, 64), seed=3, spacing=(16, 16, 16))
+    data = np.asarray(made.image), np.asarray(made.labels)
+    model = emfast.train("ffn", data, run=tmp_path, settings=recipe.small, steps=1500, device="cpu", progress=False)
+    labels = recipe.decode(emfast.predict(model, data[0]))
+    assert emfast.contingency(data[1], labels, ignore=(0,)).adapted_rand().error <= 0.1

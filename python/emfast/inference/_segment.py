@@ -123,9 +123,16 @@ def _segmented(
     if by_blocks is not None:
         work = _decoded_in(folder, decoding)
         return by_blocks(outputs, target, spacing=spacing, work=work, **decoding, **shared)
-    arrays = {name: np.asarray(volume[...], np.float32) for name, volume in outputs.items()}
+    made = np.asarray if model.method.procedure is not None else _floats  # numbers of objects stay what they are
+    arrays = {name: made(volume[...]) for name, volume in outputs.items()}
     labels = model.decode(arrays, spacing=spacing, **decoding)  # type: ignore[misc]
     return labels if target is None else _saved(target, labels, next(iter(outputs.values())))
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+    """Outputs in float32; uint8 holds probabilities, as shares of 255."""
+    found = np.asarray(values, np.float32)
+    return found / np.float32(255) if values.dtype == np.uint8 else found
 
 
 def _picture(source: Any) -> np.ndarray | None:

@@ -56,12 +56,13 @@ class Symmetry:
 
 
 def group(name: str) -> list[Symmetry]:
-    """The members of a group by its name, beginning with the tile as it is: 1, 8, 8 or 16 of them."""
+    """The members of a group by its name, beginning with the tile as it is: 1 of ``none``, 4 of ``xyflips``, 8 of
+    ``flips`` and ``xy8``, 16 of ``xy8z``."""
     if name == "none":
         return [Symmetry(False, ())]
-    axes = (1, 2) if name == "xy8" else (0, 1, 2)
+    axes = (1, 2) if name in ("xyflips", "xy8") else (0, 1, 2)
     flips = [tuple(c) for n in range(len(axes) + 1) for c in itertools.combinations(axes, n)]
-    return [Symmetry(turned, flip) for turned in ((False,) if name == "flips" else (False, True)) for flip in flips]
+    return [Symmetry(turned, flip) for turned in ((False,) if "flips" in name else (False, True)) for flip in flips]
 
 
 def moves(head: Head, symmetry: Symmetry) -> list[Move] | None:

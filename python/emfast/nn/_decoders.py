@@ -11,7 +11,7 @@ from torch import nn
 
 from ._geometry import Axis, Grid
 from ._layers import ONE, Chain, Convolution, Crop, Layer, Style, upsampling
-from ._stages import stage
+from ._stages import closed, stage
 
 if TYPE_CHECKING:
     from .unet import UNet
@@ -53,7 +53,9 @@ class Step(nn.Module):  # type: ignore[misc]
         level = settings.levels[k]
         width = level.decoder_width or level.width
         blocks = level.blocks if level.decoder_blocks is None else level.decoder_blocks
-        up, here = finer(style, settings, level.stride, below, level.width)
+        up, here = finer(style, settings, level.stride, below, level.width if blocks else width)
+        if not blocks and settings.up == "transposed":
+            up = Chain(up, *closed(style, here))  # else several would be one linear map
         self.skip = settings.skip
         self.gate = Gate(style, skip, here) if settings.gate and self.skip != "none" else None
         self.fit = nn.Identity()

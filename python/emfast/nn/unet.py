@@ -55,7 +55,8 @@ class Level:
     block : another kind than the network's, here
     dilation : of the blocks
     dropout : share of values dropped behind the blocks, encoder and decoder
-    decoder_width, decoder_blocks, decoder_block : where the decoder has others
+    decoder_width, decoder_blocks, decoder_block : where the decoder has others; without blocks, the width of what comes
+        up
     """
 
     width: int
@@ -99,8 +100,9 @@ class UNet(Network):
     down : the largest of each box, their mean, a strided convolution (``down_kernel``; None: of the stride's size) with
         norm and activation, largest beside strided convolution (``both``), or ``stochastic``: rows are chosen at random
         out of ``window`` while training, else the mean
-    up : ``transposed`` convolution; ``nearest`` or ``linear`` interpolation, then a convolution of ``up_kernel`` with
-        norm and activation (``up_plain``: without these); ``constant``: repeated, no convolution
+    up : ``transposed`` convolution, with norm and activation where the level has no blocks; ``nearest`` or ``linear``
+        interpolation, then a convolution of ``up_kernel`` with norm and activation (``up_plain``: without these);
+        ``constant``: repeated, no convolution
     padding : ``same`` or ``valid``
     equivariant : without padding, crop in the decoder so that sides of outputs are multiples of the total stride, so
         that tiles put side by side are what one large tile would be

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..augmentation import flips
 from ..nn import Level, PreActivated, StridedOrPooled, UNet
 from ..nn.losses import Jaccard
 from ..targets import Semantic
 from ._blocks import segment_components
-from ._decoders import Outputs, Probability, Voxels, components
+from ._decoders import objects as decode
 from ._method import Head, Method, Optimiser, Recipe, Term
 
 
 def network(flat: bool, *widths: int, blocks: Sequence[int] = (2, 3, 6)) -> UNet:
-    """Blocks of the encoder grow by 8 channels each; the decoder has 64, then 32, and sees no skips."""
+    """Blocks of the encoder grow by 8 channels each; the decoder has 64, then 32 channels, each behind a transposed
+    convolution with norm and activation, and sees no skips."""
     kernel, stride = ((1, 3, 3), (1, 2, 2)) if flat else ((3, 3, 3), (2, 2, 2))
     return UNet(
         levels=tuple(
@@ -31,13 +31,6 @@ def network(flat: bool, *widths: int, blocks: Sequence[int] = (2, 3, 6)) -> UNet
         down="stochastic",
         window=4,
     )
-
-
-def decode(
-    outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), threshold: Probability = 0.5, below: Voxels = 0
-) -> Any:
-    """Connected components above a threshold."""
-    return components(outputs, threshold=threshold, below=below)
 
 
 def recipe(name: str, title: str, *, flat: bool) -> Recipe:
@@ -73,9 +66,8 @@ def recipe(name: str, title: str, *, flat: bool) -> Recipe:
             "optimiser.name": "adam",
             "optimiser.rate": 5e-3,
         },
-        changed="Back to full resolution by twice two, not by four, from the coarsest level; the shortcut of a block "
-        "is "
-        "not drawn at random by itself, all that goes to the coarser level is.",
-        unknown="Patch, batch, steps; how many convolutions a residual block has (here one, factorised by axis). The "
-        "scores on Lucchi (IoU .865 and .889) are from memory.",
+        changed="Back to full resolution by two three times, not by four and two; norm and activation follow each; the "
+        "shortcut of a block is not drawn at random by itself, all that goes to the coarser level is.",
+        unknown="Patch, batch, steps, augmentation; how many convolutions a residual block has (here one, factorised "
+        "by axis). The scores on Lucchi (IoU .865 and .889) are from memory.",
     )

@@ -6,20 +6,27 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from .._options import number_of
 from ..augmentation import Augmentation, Brightness, Contrast, Flip, Missing, OutOfFocus, Scale
-from ..nn import Level, Symmetric, UNet
-from ..segmentation import seeds_grow
-from ._contours import heads, levels
-from ._decoders import Outputs, Probability, Voxels, kept, object_of
+from ..distance import edt
+from ..nn import Symmetric, UNet
+from ..seeds import seeded_watershed
+from ..segmentation._shared import at_least, components_of, same_shape, whole_number
+from ._contours import heads
+from ._decoders import Outputs, Probability, Voxels, alone_too, object_of, probability
+from ._levels import levels
 from ._method import Inference, Method, Optimiser, Recipe
 
 SMALL = {
-    "network.levels": levels(8, 16, 24),
+    "network.levels": levels(8, 16, 24, stride=(1, 2, 2)),
     "patch": (8, 64, 64),
     "batch": 1,
     "augmentation.steps": (),
     "optimiser.rate": 2e-3,
 }
+FAR = 1e30  # nanometres from a seed where there is none
 AUGMENTATION = Augmentation(
     (
         Flip("xy8z"),
@@ -43,18 +50,18 @@ def decode(
     seed_size: Voxels = 0,
     below: Voxels = 0,
 ) -> Any:
-    """Components of what is inside and no contour, each grown to the voxels of the mask that lie nearest to it."""
-    labels = seeds_grow(
-        object_of(outputs),
-        outputs["contour"][0],
-        seed=seed,
-        seed_contour=seed_contour,
-        inside=inside,
-        radius=radius,
-        spacing=spacing,
-        seed_size=seed_size,
-    )
-    return kept(labels, below)
+    """Components of what is inside and no contour, each grown over its part of the mask, nearest voxels first.
+
+    They grow by ``radius`` nanometres at most. Parts of the mask without a seed are instances of their own.
+    """
+    sure, contour = object_of(outputs), probability(outputs, "contour")
+    same_shape(sure, contour, "contour")
+    radius, seed_size = number_of(radius, "radius", 0, math.inf), whole_number(seed_size, "seed_size", 0)
+    mask = at_least(sure, inside, "inside")
+    seeds = components_of(at_least(sure, seed, "seed") & ~at_least(contour, seed_contour, "seed_contour"), 6, seed_size)
+    away = np.minimum(edt(seeds == 0, spacing=spacing), np.float32(FAR))
+    grown = seeded_watershed(away, seeds.astype(np.int64), mask=mask & (away <= radius))
+    return alone_too(grown, mask, below)
 
 
 def recipe(name: str, title: str, *, decoders: tuple[tuple[str, ...], ...] = ()) -> Recipe:
@@ -62,13 +69,13 @@ def recipe(name: str, title: str, *, decoders: tuple[tuple[str, ...], ...] = ())
     return Recipe(
         name=name,
         title=title,
-        paper="Li, Chen, Liu, Zhang, Wang, Wu, Xiong: Advanced deep networks for 3D mitochondria instance "
-        "segmentation (2022)",
+        paper="Li, Chen, Liu, Zhang, Wang, Wu, Xiong: Advanced deep networks for 3D mitochondria instance segmentation "
+        "(2022)",
         number=24,
         task="mitochondria",
         method=Method(
             network=UNet(
-                levels=tuple(Level(width, stride=(1, 2, 2)) for width in (28, 36, 48, 64, 80)),
+                levels=levels(28, 36, 48, 64, 80, stride=(1, 2, 2)),
                 block=Symmetric(first=(1, 3, 3)),
                 norm="none",
                 activation="elu",
@@ -87,6 +94,7 @@ def recipe(name: str, title: str, *, decoders: tuple[tuple[str, ...], ...] = ())
         ),
         decode=decode,
         small=SMALL,
-        changed="Patches of several sizes are scales of one; noisy sections are not repaired by a second network.",
+        changed="Patches of several sizes are scales of one; noisy sections are not repaired by a second network. "
+        "Objects without a seed are kept.",
         unknown="How far seeds grow and which augmentation comes how often.",
     )

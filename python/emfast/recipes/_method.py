@@ -75,12 +75,13 @@ class Normalisation:
 @dataclass(frozen=True)
 class Inference:
     """How a volume is predicted: tiles of ``tile`` voxels of input (None: what fits), joined by ``blend``; the mean of
-    the outputs for all members of a symmetry group; on one or three axes (a 2D network)."""
+    the outputs for all members of a symmetry group (``xyflips``: 4, ``flips`` along z too and ``xy8`` of the square: 8,
+    ``xy8z``: 16); on one or three axes (a 2D network)."""
 
     tile: tuple[int, ...] | None = None
     blend: Literal["crop", "linear", "gaussian", "bump"] = "crop"
     overlap: float = 0.5
-    symmetries: Literal["none", "flips", "xy8", "xy8z"] = "none"
+    symmetries: Literal["none", "xyflips", "flips", "xy8", "xy8z"] = "none"
     reduce: Literal["mean", "min", "max", "median"] = "mean"
     axes: Literal["z", "zyx"] = "z"
     z_median: int = 1

@@ -22,9 +22,13 @@ PAPER = (
 CHANGED = (
     "One plan, not one made of the data; images are normalised by all of the training images, not each by itself; no "
     "simulation of low resolution and no inverted images; noise in shares of the range of grey values. Convolutions "
-    "before a norm have no bias. The largest component is not singled out."
+    "before a norm have no bias. The largest component is not singled out. No cascade of two resolutions; one network, "
+    "not five of as many folds."
 )
-UNKNOWN = "Which norm of gradients it clips at, and the blending of tiles, are from memory."
+UNKNOWN = (
+    "From memory are the losses (cross entropy and Dice), deep supervision, the optimiser, its rate and steps, which "
+    "norm of gradients it clips at, and the blending of tiles."
+)
 
 
 def levels(*widths: int, axes: int) -> tuple[Level, ...]:

@@ -26,10 +26,15 @@ emfast train --recipe NAME ...    learn it
 emfast predict, emfast segment    use it
 ```
 
-Every recipe has a narrow variant for laptops and tests (`emfast.recipes.get(NAME).shrunk()`). A setting is left out
-below where it has its default. What a paper does not tell, or what could not be checked, stands under *unknown*; what
-we made otherwise under *changed*. Scores are those of papers, not ours.
+Every recipe has a narrow variant for laptops and tests (`emfast.recipes.get(NAME).shrunk()`). Most settings are left
+out below where they have their default. What a paper does not tell, or what could not be checked, stands under
+*unknown*; what we made otherwise under *changed*. Scores are those of papers, not ours.
 """
+
+ALWAYS = {  # settings that are told whatever they are
+    "UNet": ("block", "norm", "activation", "up", "skip"),
+    "Inference": ("blend", "overlap", "symmetries"),
+}
 
 
 def page() -> str:
@@ -109,12 +114,13 @@ def _kind(settings: Any) -> str:
 
 
 def _told(value: Any) -> str:
-    """Settings in short: what is not by default; levels side by side."""
+    """Settings in short: what is not by default, or always told; levels side by side."""
     if dataclasses.is_dataclass(value):
+        always = ALWAYS.get(_kind(value), ())
         parts = [
             f"{field.name} {_told(found)}" if not isinstance(found, bool) else f"{'' if found else 'not '}{field.name}"
             for field in dataclasses.fields(value)
-            if (found := getattr(value, field.name)) != _default(field)
+            if (found := getattr(value, field.name)) != _default(field) or field.name in always
         ]
         return f"{_kind(value)}({', '.join(parts)})" if parts else _kind(value)
     if isinstance(value, Mapping):

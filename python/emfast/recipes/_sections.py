@@ -8,29 +8,22 @@ from typing import Annotated, Any
 import numpy as np
 
 from .. import segmentation
+from .._options import number_of
 from ..components import connected_components
 from ..labels import dust
 from ..nn import Level
 from ..seeds import seeded_watershed
-from ._decoders import Between, Outputs, Probability, Voxels, components
+from . import _levels
+from ._decoders import Between, Outputs, Probability, Voxels, probability
 
-__all__ = ["HALF", "PLANE", "cells", "levels", "objects"]
+__all__ = ["HALF", "PLANE", "cells", "levels"]
 
 PLANE, HALF = (1, 3, 3), (1, 2, 2)
 
 
-def levels(*widths: int, dropout: Sequence[float] = (), **more: Any) -> tuple[Level, ...]:
-    """In the plane, each half as fine as the one before; ``dropout`` for each or for none."""
-    shares = dropout or [0.0] * len(widths)
-    same = {"kernel": PLANE, "stride": HALF} | more
-    return tuple(Level(width, dropout=share, **same) for width, share in zip(widths, shares, strict=True))
-
-
-def objects(
-    outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), threshold: Probability = 0.5, below: Voxels = 0
-) -> Any:
-    """Connected components of head ``mask``."""
-    return components(outputs, threshold=threshold, below=below)
+def levels(*widths: int, **more: Any) -> tuple[Level, ...]:
+    """In the plane, each half as fine as the one before."""
+    return _levels.levels(*widths, **{"kernel": PLANE, "stride": HALF} | more)
 
 
 def cells(
@@ -47,7 +40,8 @@ def cells(
 
     Cells of fewer than ``least`` voxels in a section do not grow.
     """
-    membrane = np.asarray(outputs["membrane"][0], np.float32)
+    threshold = number_of(threshold, "threshold", 0, 1)
+    membrane = np.asarray(probability(outputs, "membrane"), np.float32)
     seeds = np.zeros(membrane.shape, np.int64)
     for inside, section in zip(membrane < threshold, seeds, strict=True):
         section[...] = dust(connected_components(inside, connectivity=4), below=least, connectivity=4)

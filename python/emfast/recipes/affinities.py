@@ -44,7 +44,7 @@ def decode(
 RECIPE = Recipe(
     name="affinities",
     title="Affinities: the default",
-    paper="emfast's own, after Lee et al. 2017, Funke et al. 2018 and Sheridan et al. 2023",
+    paper="emfast's own, after Lee et al. 2017 and Funke et al. 2018, and for the mutex watershed Wolf et al. 2018",
     number=0,
     task="neurons",
     method=Method(

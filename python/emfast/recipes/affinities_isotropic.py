@@ -7,18 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from ..augmentation import Augmentation, Brightness, Contrast, Elastic, Flip, Noise
-from ..nn import Level, Residual, UNet
+from ..nn import Residual, UNet
 from ..targets import Affinities
 from ._decoders import Outputs, Probability, Voxels, mutex_affinities
+from ._levels import levels
 from ._method import Head, Inference
 from .affinities import LOSS
 from .affinities import RECIPE as SECTIONS
 
 LONG = ((-4, 0, 0), (0, -4, 0), (0, 0, -4), (-12, 0, 0), (0, -12, 0), (0, 0, -12))
-
-
-def levels(*widths: int) -> tuple[Level, ...]:
-    return tuple(Level(width) for width in widths)
 
 
 def decode(

@@ -1,4 +1,5 @@
-"""A U-Net of dense blocks whose skips are sums. What it says of membranes is taken as it is."""
+"""A U-Net of dense blocks whose skips are sums. The paper takes what it says of membranes as it is; here cells are made
+of that."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ RECIPE = Recipe(
         batch=4,
     ),
     decode=decode,
-    changed="One sigmoid instead of two softmax channels. Cells are linked across sections.",
+    changed="One sigmoid instead of two softmax channels. Membranes are not the end: what they enclose in a section is "
+    "labelled, grown until membranes are thin, and linked across sections.",
     unknown="Widths, layers, growth, augmentation, optimiser, batch and steps: ours. Its scores on ISBI 2012 are not "
     "verified.",
     small={

@@ -9,9 +9,9 @@ from ..nn.losses import BinaryCrossEntropy
 from ..sampling import Foreground
 from ..targets import Semantic
 from ._blocks import segment_components
+from ._decoders import objects as decode
 from ._method import Head, Inference, Method, Normalisation, Optimiser, Recipe, Term
 from ._sections import levels
-from ._sections import objects as decode
 
 RECIPE = Recipe(
     name="casser2018",

@@ -8,9 +8,9 @@ from ..nn import FCN, FCNLayer
 from ..nn.losses import SquaredError
 from ..targets import Semantic
 from ._blocks import segment_components
+from ._decoders import objects as decode
 from ._method import Head, Method, Optimiser, Recipe, Term
 from ._sections import HALF
-from ._sections import objects as decode
 
 
 def layers(width: int, side: int) -> tuple[FCNLayer, ...]:
@@ -38,6 +38,7 @@ RECIPE = Recipe(
     segment=segment_components,
     changed="The fourth convolution is the head, of one voxel; its output is interpolated to full resolution. Several "
     "features are not joined by their largest value: each model says what it finds.",
-    unknown="Width, the last two kernels, loss, optimiser, batch and steps: ours. The paper reports no scores.",
+    unknown="Width, the last two kernels, loss, optimiser, batch, steps and augmentation: ours. The paper reports no "
+    "scores.",
     small={"network.layers": layers(8, 7), "batch": 1},
 )

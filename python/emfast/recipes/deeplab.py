@@ -9,8 +9,8 @@ from ..nn.losses import CrossEntropy
 from ..sampling import Foreground
 from ..targets import Semantic
 from ._blocks import segment_components
+from ._decoders import objects as decode
 from ._method import Head, Inference, Method, Optimiser, Recipe, Term
-from ._sections import objects as decode
 
 RECIPE = Recipe(
     name="deeplab",
@@ -32,7 +32,8 @@ RECIPE = Recipe(
     decode=decode,
     segment=segment_components,
     changed="The encoder is a residual one of 34 layers that starts from scratch, and no Xception with pretrained "
-    "weights; convolutions are not separable; the pyramid has no mean of the whole image, so that tiles agree.",
+    "weights; convolutions are not separable; the pyramid has no mean of the whole image, so that tiles agree, and a "
+    "further 1³ convolution behind it.",
     unknown="Rate, weight decay and the widths of the decoder are from memory; augmentation and sampler: ours.",
     small={
         "network": DeepLab(widths=(8, 16, 16, 16), blocks=(1, 1, 1, 1), rates=(1, 2), pyramid=16, low=8, decoder=16),

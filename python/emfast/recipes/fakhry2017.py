@@ -11,7 +11,7 @@ from ..augmentation import flips
 from ..nn import Residual, UNet
 from ..nn.losses import BinaryCrossEntropy
 from ..targets import Membrane
-from ._decoders import Nanometres, Outputs, Probability, Voxels
+from ._decoders import Nanometres, Outputs, Probability, Voxels, probability
 from ._method import Head, Inference, Method, Optimiser, Recipe, Term
 from ._sections import levels
 
@@ -27,7 +27,7 @@ def decode(
 ) -> Any:
     """Watershed of the membranes in each section, and merging over weak ones within and across sections."""
     return segmentation.membrane_watershed(
-        outputs["membrane"][0],
+        probability(outputs, "membrane"),
         threshold=threshold,
         separation=separation,
         merge=merge,
@@ -57,6 +57,7 @@ RECIPE = Recipe(
     decode=decode,
     changed="The full-resolution stream and the pooled one are one encoder-decoder whose skips are sums. One sigmoid "
     "instead of two softmax channels, which is the same function.",
-    unknown="Widths, depth, optimiser, batch and steps: ours. The scores on ISBI 2012 and SNEMI3D are not verified.",
+    unknown="Widths, depth, optimiser, batch, steps and the mean of eight symmetries: ours. The scores on ISBI 2012 "
+    "and SNEMI3D are not verified.",
     small={"network.levels": levels(8, 16, 32), "patch": (1, 64, 64), "batch": 1},
 )

@@ -53,6 +53,7 @@ RECIPE = Recipe(
         "optimiser.rate": 2e-3,
     },
     changed="A step of the optimiser sums all moves of a sample, where the published program takes a step for each. "
-    "Consensus is of two orders of seeds (``agreement``); segments are not agglomerated.",
+    "Consensus, of two orders of seeds, is only where ``agreement`` is asked for, since it takes twice the time; "
+    "segments are not agglomerated.",
     unknown="The optimiser and its rate, which are from memory of the published program; the number of steps.",
 )

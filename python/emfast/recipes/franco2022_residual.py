@@ -1,4 +1,4 @@
-"""The residual one of the stable networks: sums with the input of each level, else as ``franco2022``."""
+"""The residual one of the stable networks: sums with the input of each level, without norms, else as ``franco2022``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ RECIPE = replace(
     PLAIN,
     name="franco2022_residual",
     title="Stable 2D residual U-Net",
+    changed=f"{PLAIN.changed} That it has no norm is ours.",
     method=override(PLAIN.method, "network.block", Residual()),
 )
 decode = RECIPE.decode

@@ -4,9 +4,9 @@ voxels and patches of 128³."""
 from __future__ import annotations
 
 from ._blocks import segment_components
+from ._decoders import objects as decode
 from ._method import Recipe
 from ._nnunet import CHANGED, PAPER, UNKNOWN, levels, method
-from ._sections import objects as decode
 
 RECIPE = Recipe(
     name="isensee2021_3d",

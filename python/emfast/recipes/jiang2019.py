@@ -8,15 +8,15 @@ from ..nn import ASPP, Residual, UNet
 from ..nn.losses import CrossEntropy
 from ..targets import Semantic
 from ._blocks import segment_components
+from ._decoders import objects as decode
 from ._method import Head, Method, Optimiser, Recipe, Term
 from ._sections import levels
-from ._sections import objects as decode
 
 RECIPE = Recipe(
     name="jiang2019",
     title="Residual encoder with an atrous pyramid, for somata and nuclei",
-    paper="Jiang et al.: An effective encoder-decoder network for neural cell bodies and cell nucleus segmentation "
-    "of EM images (EMBC, 2019)",
+    paper="Jiang et al.: An effective encoder-decoder network for neural cell bodies and cell nucleus segmentation of "
+    "EM images (EMBC, 2019)",
     number=6,
     task="nuclei or somata; a network for each",
     method=Method(
@@ -35,7 +35,7 @@ RECIPE = Recipe(
     decode=decode,
     segment=segment_components,
     changed="The pyramid has no mean of the whole image, so that tiles agree.",
-    unknown="Widths, rates, optimiser, batch, steps and voxels: ours. Data and scores are private.",
+    unknown="Widths, rates, optimiser, batch, steps, augmentation and voxels: ours. Data and scores are private.",
     small={
         "network.levels": levels(8, 16, 32),
         "network.bottleneck.rates": (1, 2, 4),

@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..augmentation import deepem
-from ..nn import Convolved, Level, Symmetric, UNet
+from ..nn import Convolved, Symmetric, UNet
 from ..nn.losses import BinaryCrossEntropy
 from ..targets import Affinities
 from ._blocks import segment_nearest
 from ._decoders import Outputs, Probability, nearest_affinities
+from ._levels import levels
 from ._method import Head, Inference, Method, Optimiser, Recipe, Term
 
 LONG = (
@@ -25,7 +26,7 @@ LONG = (
 )  # fmt: skip
 LOSS = (Term(BinaryCrossEntropy(balanced=True)),)
 NETWORK = UNet(
-    levels=tuple(Level(width, stride=(1, 2, 2)) for width in (24, 32, 48, 72, 104)),
+    levels=levels(24, 32, 48, 72, 104, stride=(1, 2, 2)),
     block=Symmetric(),
     stem=Convolved(24, (1, 5, 5)),
     activation="elu",
@@ -69,12 +70,11 @@ RECIPE = Recipe(
     decode=decode,
     segment=segment_nearest,
     small={
-        "network": replace(NETWORK, levels=tuple(Level(w, stride=(1, 2, 2)) for w in (8, 12, 16)), stem=Convolved(8)),
+        "network": replace(NETWORK, levels=levels(8, 12, 16, stride=(1, 2, 2)), stem=Convolved(8)),
         "patch": (8, 64, 64),
         "augmentation.steps": (),
     },
     changed="Augmentation is the mixture of DeepEM, the successor of the paper's program. The twelve affinities are "
-    "two "
-    "heads, so that the nearest can be segmented block by block.",
+    "two heads, so that the nearest can be segmented block by block.",
     unknown="Batch, number of steps and learning rate; results on the human annotators are from memory.",
 )

@@ -8,15 +8,15 @@ from ..nn import UNet
 from ..nn.losses import BinaryCrossEntropy, Dice
 from ..targets import Ovality, Semantic
 from ._blocks import segment_components
+from ._decoders import objects as decode
 from ._method import Head, Method, Optimiser, Recipe, Term
 from ._sections import levels
-from ._sections import objects as decode
 
 RECIPE = Recipe(
     name="luo2021",
     title="HED-Net: hierarchical encoder-decoder, with shapes as a further teacher",
-    paper="Luo et al.: Hierarchical encoder-decoder with soft label-decomposition for mitochondria segmentation in "
-    "EM images (Frontiers in Neuroscience, 2021)",
+    paper="Luo et al.: Hierarchical encoder-decoder with soft label-decomposition for mitochondria segmentation in EM "
+    "images (Frontiers in Neuroscience, 2021)",
     number=20,
     task="mitochondria",
     method=Method(
@@ -41,10 +41,10 @@ RECIPE = Recipe(
     ),
     decode=decode,
     segment=segment_components,
-    changed="Shapes are those of an ellipse with the object's covariance; both soft masks are outputs beside the "
-    "mask, of one decoder.",
-    unknown="How the levels are nested, widths, weights of the losses, augmentation, optimiser, batch and steps: "
-    "ours. Its scores are not verified.",
+    changed="Shapes are those of an ellipse with the object's covariance; both soft masks are outputs beside the mask, "
+    "of one decoder.",
+    unknown="How the levels are nested, widths, weights of the losses, augmentation, optimiser, batch and steps: ours. "
+    "Its scores are not verified.",
     small={
         "network.levels": levels(8, 16, 32),
         "heads[1].target.reach": 300.0,

@@ -6,24 +6,13 @@ again for endolysosomes, which is not part of this recipe. UroCell, Lucchi++.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from ..augmentation import flips
 from ..nn import HighRes3D
 from ..nn.losses import Dice
 from ..targets import Semantic
 from ._blocks import segment_components
-from ._decoders import Outputs, Probability, Voxels, components
+from ._decoders import objects as decode
 from ._method import Head, Method, Optimiser, Recipe, Term
-
-
-def decode(
-    outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), threshold: Probability = 0.5, below: Voxels = 0
-) -> Any:
-    """Connected components above a threshold."""
-    return components(outputs, threshold=threshold, below=below)
-
 
 RECIPE = Recipe(
     name="mekuc2020",

@@ -7,8 +7,8 @@ from dataclasses import replace
 from ..nn.losses import BinaryCrossEntropy, Dice
 from ..targets import Semantic
 from ._blocks import segment_components
+from ._decoders import objects as decode
 from ._method import Head, Term
-from ._sections import objects as decode
 from .membranes import RECIPE as MEMBRANES
 
 RECIPE = replace(

@@ -29,9 +29,10 @@ RECIPE = Recipe(
         auxiliary=(1.0, 1.0, 1.0),
     ),
     decode=decode,
-    changed="All units learn together, each with a loss of its own. Cells are linked across sections.",
-    unknown="Rates, steps and strengths of the augmentation: ours. Vrand .978 and Vinfo .990 on ISBI 2012 are from "
-    "memory.",
+    changed="All units learn together, each with a loss of its own. Membranes are not the end: what they enclose in a "
+    "section is labelled, grown until membranes are thin, and linked across sections.",
+    unknown="Patch, batch, rate, steps and strengths of the augmentation: ours. Vrand .978 and Vinfo .990 on ISBI 2012 "
+    "are from memory.",
     small={
         "network.levels": levels(8, 16, 32),
         "network.units": 2,

@@ -32,7 +32,7 @@ RECIPE = Recipe(
     decode=decode,
     changed="One sigmoid instead of two softmax channels; adam instead of SGD; no map of weights at borders between "
     "cells. Cells are linked across sections.",
-    unknown="Share of dropout, rate and steps: ours. Warping error .000353 and "
-    "Rand error .0382 on ISBI 2012 are from memory.",
+    unknown="Share of dropout, rate and steps: ours. Warping error .000353 and Rand error .0382 on ISBI 2012 are from "
+    "memory.",
     small={"network.levels": levels(8, 16, 32), "patch": (1, 104, 104), "optimiser.rate": 3e-3},
 )

@@ -3,35 +3,20 @@ weigh nothing, so that a few labelled sections will do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from ..augmentation import Augmentation, Brightness, Elastic, Flip, Rotate, Scale
-from ..nn import Level, Plain, UNet
+from ..nn import Plain, UNet
 from ..nn.losses import CrossEntropy
 from ..targets import Semantic
 from ._blocks import segment_components
-from ._decoders import Outputs, Probability, Voxels, components
+from ._decoders import objects as decode
+from ._levels import levels
 from ._method import Head, Method, Optimiser, Recipe, Term
-
-
-def levels(*widths: int, stride: tuple[int, ...] = (2, 2, 2)) -> tuple[Level, ...]:
-    return tuple(Level(width, stride=stride) for width in widths)
-
-
-def decode(
-    outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), threshold: Probability = 0.5, below: Voxels = 0
-) -> Any:
-    """Connected components above a threshold."""
-    return components(outputs, threshold=threshold, below=below)
-
 
 RECIPE = Recipe(
     name="unet3d",
     title="3D U-Net",
     paper="Çiçek, Abdulkadir, Lienkamp, Brox, Ronneberger: 3D U-Net, learning dense volumetric segmentation from "
-    "sparse "
-    "annotation (2016)",
+    "sparse annotation (2016)",
     number=0,
     task="mitochondria",
     method=Method(

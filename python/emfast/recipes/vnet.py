@@ -3,24 +3,13 @@ which asks for no weights of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from ..augmentation import Augmentation, Elastic, Flip
 from ..nn import VNet
 from ..nn.losses import Dice
 from ..targets import Semantic
 from ._blocks import segment_components
-from ._decoders import Outputs, Probability, Voxels, components
+from ._decoders import objects as decode
 from ._method import Head, Method, Optimiser, Recipe, Term
-
-
-def decode(
-    outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), threshold: Probability = 0.5, below: Voxels = 0
-) -> Any:
-    """Connected components above a threshold."""
-    return components(outputs, threshold=threshold, below=below)
-
 
 RECIPE = Recipe(
     name="vnet",

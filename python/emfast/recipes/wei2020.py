@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..augmentation import Augmentation, Brightness, Contrast, Elastic, Flip, Missing, OutOfFocus, Rotate
-from ..nn import Residual, UNet
 from ..segmentation import boundary_contour_watershed
-from ._contours import heads, levels
-from ._decoders import Outputs, Probability, Voxels, object_of
+from ._contours import CHANGED, SMALL, heads, network
+from ._decoders import Outputs, Probability, Voxels, object_of, probability
 from ._method import Inference, Method, Optimiser, Recipe
 
 
@@ -29,7 +28,7 @@ def decode(
     """Watershed from what is surely inside and no contour."""
     return boundary_contour_watershed(
         object_of(outputs),
-        outputs["contour"][0],
+        probability(outputs, "contour"),
         seed=seed,
         seed_contour=seed_contour,
         inside=inside,
@@ -45,11 +44,9 @@ RECIPE = Recipe(
     number=21,
     task="mitochondria",
     method=Method(
-        network=UNet(
-            levels=levels(32, 64, 96, 128, 160), block=Residual(excite=4), activation="elu", skip="sum", up="linear"
-        ),
+        network=network(32, 64, 96, 128, 160),
         heads=heads(),
-        patch=(17, 224, 224),
+        patch=(16, 224, 224),
         spacing=(30.0, 8.0, 8.0),
         augmentation=Augmentation(
             (
@@ -63,13 +60,13 @@ RECIPE = Recipe(
             )
         ),
         optimiser=Optimiser(name="sgd", rate=0.04, schedule="cosine", warmup=1000, weight_decay=1e-4),
-        inference=Inference(tile=(17, 256, 256), blend="bump", symmetries="flips"),
+        inference=Inference(tile=(16, 256, 256), blend="bump", symmetries="xyflips"),
         batch=2,
         steps=150_000,
     ),
     decode=decode,
     small={
-        "network.levels": levels(8, 16, 24),
+        **SMALL,
         "patch": (9, 64, 64),
         "batch": 1,
         "augmentation.steps": (),
@@ -77,7 +74,8 @@ RECIPE = Recipe(
         "optimiser.rate": 2e-3,
         "optimiser.warmup": 0,
     },
-    changed="Patches are 224 wide, not 225, and 256 at inference, not 257: sides of the levels are even. The mean of 8 "
-    "flips, not of 4.",
-    unknown="The share of squeeze and excitation, the length of the warm-up, and how often each augmentation comes.",
+    changed="Patches are 16x224x224, not 17x225x225, and 256 wide at inference, not 257: sides of the levels are even. "
+    "The program adds a non-local block and the coarsest features to all levels. " + CHANGED,
+    unknown="The share of squeeze and excitation, the length of the warm-up, weight decay and momentum, how often each "
+    "augmentation comes and how strong it is, which four symmetries are averaged (here flips within sections).",
 )

@@ -1,32 +1,19 @@
 """Mitochondria by a residual 3D U-Net for thick sections, whose coarser levels are taught too.
 
-Sections are registered and their histograms made flat before; what is found is joined along z. Lucchi, Kasthuri.
+Sections are registered and their histograms made flat before; what is found is joined along z. Its own sections of
+50 nm, and Lucchi.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from ..augmentation import Augmentation, Equalise, Flip
-from ..nn import Convolved, Level, Residual, UNet
+from ..nn import Convolved, Residual, UNet
 from ..nn.losses import CrossEntropy
 from ..targets import Semantic
 from ._blocks import segment_components
-from ._decoders import Outputs, Probability, Voxels, components
+from ._decoders import objects as decode
+from ._levels import levels
 from ._method import Head, Inference, Method, Optimiser, Recipe, Term
-
-
-def levels(*widths: int) -> tuple[Level, ...]:
-    return tuple(Level(width, stride=(1, 2, 2)) for width in widths)
-
-
-def decode(
-    outputs: Outputs, *, spacing: Sequence[float] = (1, 1, 1), threshold: Probability = 0.5, below: Voxels = 0
-) -> Any:
-    """Connected components above a threshold."""
-    return components(outputs, threshold=threshold, below=below)
-
 
 RECIPE = Recipe(
     name="xiao2018a",
@@ -37,7 +24,7 @@ RECIPE = Recipe(
     task="mitochondria",
     method=Method(
         network=UNet(
-            levels=levels(32, 48, 64, 80),
+            levels=levels(32, 48, 64, 80, stride=(1, 2, 2)),
             block=Residual(),
             stem=Convolved(32, (3, 3, 3)),
             activation="elu",
@@ -55,7 +42,7 @@ RECIPE = Recipe(
     decode=decode,
     segment=segment_components,
     small={
-        "network.levels": levels(8, 12, 16),
+        "network.levels": levels(8, 12, 16, stride=(1, 2, 2)),
         "network.stem": Convolved(8, (3, 3, 3)),
         "patch": (8, 64, 64),
         "batch": 1,
@@ -63,5 +50,5 @@ RECIPE = Recipe(
         "optimiser.rate": 2e-3,
     },
     changed="Histograms are made more or less flat as augmentation, not before. Registration is left to the data.",
-    unknown="Number of steps.",
+    unknown="Number of steps, flips, blending.",
 )
