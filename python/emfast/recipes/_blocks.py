@@ -102,7 +102,8 @@ class Reached:
 
     def __getitem__(self, window: Any) -> np.ndarray:
         window = window if isinstance(window, tuple) else (window,)
-        values = np.asarray(self.volume[(self.channel, *window)])
+        place = (self.channel, *window)
+        values = np.asarray(self.volume[place])
         if self.above:
             finite(values, self.name)
             return values > self.threshold
