@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ torch = pytest.importorskip("torch")
 
 import emfast  # noqa: E402
 from emfast import nn  # noqa: E402
+from emfast._engine.grid import Grid  # noqa: E402
 from emfast._locks import alone  # noqa: E402
 from emfast.inference import Model, _job, _layout, _tiles  # noqa: E402
 from emfast.inference._constants import Constants  # noqa: E402
@@ -429,6 +431,17 @@ def test_a_network_that_cannot_be_made_ready_is_an_error_and_no_wait(monkeypatch
     monkeypatch.setattr(nn, "ready", fails)
     with pytest.raises(emfast.errors.BlocksFailed, match="no room"):
         emfast.predict(model(Tiny()), image(), retries=1)
+
+
+def test_a_job_that_was_sent_elsewhere_is_the_same():
+    """As a cluster does; and what a block gave is not changed by a thread of its own."""
+    of, source = model(Tiny(), blend="linear"), image()
+    job = _job.Job(of, list(of.method.heads), of.method.inference, source.shape, np.dtype("f4"), None, None, None)
+    blocks = Grid(source.shape, (8, 30, 27), job.halo((8, 30, 27)))
+    first = [job(source[block.outer], block).copy() for block in blocks]
+    job = pickle.loads(pickle.dumps(job))
+    for block, wanted in zip(blocks, first, strict=True):
+        assert (job(source[block.outer], block) == wanted).all()
 
 
 def test_what_is_not_finite_is_refused():
