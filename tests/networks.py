@@ -77,6 +77,19 @@ class _Identity(nn.Module):
 
 
 @dataclass(frozen=True)
+class Weighted(Identity):
+    """The same, with something to learn: a weight that begins with one."""
+
+    def build(self, channels: int, heads: Mapping[str, int]) -> nn.Module:
+        return _Weighted(self, heads)
+
+
+class _Weighted(_Identity):
+    def forward(self, image):
+        return super().forward(image * (1 + self.unused))
+
+
+@dataclass(frozen=True)
 class Edges(Target):
     """Nearest affinities, and perhaps others."""
 

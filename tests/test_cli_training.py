@@ -19,7 +19,7 @@ from emfast import _settings, cli  # noqa: E402
 from emfast.nn.losses import BinaryCrossEntropy  # noqa: E402
 from emfast.recipes import Head, Method, Normalisation, Optimiser, Term  # noqa: E402
 from emfast.targets import Semantic  # noqa: E402
-from networks import Edges, Perfect, Tiny  # noqa: E402
+from networks import Edges, Perfect, Tiny, Weighted  # noqa: E402
 
 TERMS = (Term(BinaryCrossEntropy()),)
 
@@ -72,6 +72,31 @@ def test_from_a_stack_to_evaluated_segments(places, capsys):
     assert run("predict", places / "run", places / "told.zarr", places / "out.zarr", "--dtype", "uint8") == 0
     out = emfast.open_volume(places / "out.zarr")
     assert out.shape == (4, 8, 40, 48) and out.dtype == np.uint8 and out.spacing == (30, 8, 8)
+
+
+def test_a_decoder_is_tuned_where_the_truth_is_known(places, capsys):
+    """The mask is the image itself: its threshold parts what is bright from what is less so."""
+    image = np.zeros((4, 16, 16), np.uint8)
+    image[:, 2:8, 2:8], image[:, 10:14, 2:14] = 200, 90
+    for name, array in (("bright.tif", image), ("truth.tif", (image > 100).astype(np.uint8))):
+        with emfast.open_volume(places / name, mode="w", like=array, spacing=(30, 8, 8)) as volume:
+            volume[...] = array
+    settings = {"normalisation": Normalisation("unit"), "optimiser": Optimiser(rate=0.0)}
+    head = Head("mask", Semantic(), TERMS, activation="none")
+    recipe = write(places / "method.yaml", Weighted(), (head,), **settings)
+    data = ["--image", places / "bright.tif", "--labels", places / "truth.tif"]
+    assert run("train", "--recipe", recipe, *data, "--run", places / "run", "--set", "normalisation.kind=unit") == 0
+    capsys.readouterr()
+    assert run("tune", places / "run", places / "bright.tif", places / "truth.tif", "--set", "tile=null") == 0
+    told = capsys.readouterr().out
+    assert "iou: 1.0000 by default, 1.0000 in the best of" in told and "--decoding threshold=0.5" in told
+    with emfast.open_volume(places / "all.tif", mode="w", like=image, spacing=(30, 8, 8)) as volume:
+        volume[...] = image > 0
+    assert run("tune", places / "run", places / "bright.tif", places / "all.tif", "--budget", 8) == 0
+    told = capsys.readouterr().out
+    assert "iou: 0.4286 by default, 1.0000 in the best of 8 with" in told and "--decoding threshold=0.25" in told
+    assert run("tune", places / "run", places / "bright.tif", places / "labels.tif") == 2
+    assert "TRUTH must have the shape of SOURCE (4, 16, 16), got (8, 40, 48)" in capsys.readouterr().err
 
 
 def test_a_run_is_told_how_to_go_on_and_does(places, capsys):

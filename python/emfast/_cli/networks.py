@@ -1,4 +1,4 @@
-"""``emfast train``, ``predict``, ``explain``, ``plan`` and ``recipes``: networks of the literature on own data."""
+"""``emfast train``, ``predict``, ``tune``, ``explain``, ``plan``, ``recipes``: networks of the literature on own data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,26 @@ from .options import add_threads, engine, spacing
 __all__ = ["add", "settings_of"]
 
 _DATA = "Places of volumes: docs/volumes.md. The whole way is in docs/training.md."
+
+
+def _voi(truth: Any, labels: Any) -> float:
+    from .. import contingency
+
+    return -sum(contingency(truth, labels, ignore=(0,)).voi())
+
+
+def _rand(truth: Any, labels: Any) -> float:
+    from .. import contingency
+
+    return -contingency(truth, labels, ignore=(0,)).adapted_rand().error
+
+
+def _iou(truth: Any, labels: Any) -> float:
+    a, b = truth != 0, labels != 0
+    return float((a & b).sum() / max(int((a | b).sum()), 1))
+
+
+_SCORES = {"voi": _voi, "rand": _rand, "iou": _iou}  # more is better
 
 
 def add(verbs: Any) -> None:
@@ -59,6 +79,29 @@ def add(verbs: Any) -> None:
     _device(verb)
     add_threads(verb)
     verb.set_defaults(run=_predict)
+
+    verb = verbs.add_parser(
+        "tune",
+        help="the parameters by which a model's decoder does best where the truth is known",
+        description="Predict an image whose truth is known, and search the parameters of the decoder. Scores of other "
+        "images with these parameters are fair; those of this one are not.",
+        epilog="What it prints is for emfast segment --model.",
+    )
+    verb.add_argument("model", metavar="RUN", help="folder of a run")
+    verb.add_argument("source", metavar="SOURCE", help="an image that fits into memory")
+    verb.add_argument("truth", metavar="TRUTH", help="its labels")
+    verb.add_argument(
+        "--score",
+        choices=tuple(_SCORES),
+        help="variation of information, adapted Rand error (both without label 0 of the truth), or intersection over "
+        "union of what is labelled (default: voi, iou where the truth has one label)",
+    )
+    verb.add_argument("--budget", type=int, default=60, metavar="N", help="combinations to try (default: 60)")
+    verb.add_argument("--which", default="best", choices=("best", "last"), help="weights (default: best)")
+    _settings(verb, "of the inference, as for emfast predict")
+    _device(verb)
+    add_threads(verb)
+    verb.set_defaults(run=_tune)
 
     verb = verbs.add_parser(
         "explain",
@@ -216,6 +259,39 @@ def _predict(chosen: argparse.Namespace) -> int:
         print(f"{name}: {volume.uri}: {volume.shape} {volume.dtype}")
     voxels = next(iter(found.values())).size / next(iter(found.values())).shape[0]
     print(f"{seconds:.1f} s, {voxels / max(seconds, 1e-9) / 1e6:.3g} Mvoxels/s")
+    return 0
+
+
+def _tune(chosen: argparse.Namespace) -> int:
+    import numpy as np
+
+    from .. import inference, segmentation, training
+    from ..volumes import open_volume
+
+    with open_volume(chosen.truth) as volume:
+        truth = np.asarray(volume[...])
+    model = training.load(chosen.model, chosen.which, device=chosen.device)
+    if model.decode is None or not segmentation.ranges(model.decode):
+        raise ValueError(f"RUN must have a decoder whose parameters can be varied, {chosen.model} has none")
+    with open_volume(chosen.source) as image:
+        if tuple(image.shape[-3:]) != truth.shape:
+            raise ValueError(f"TRUTH must have the shape of SOURCE {tuple(image.shape[-3:])}, got {truth.shape}")
+        options: dict[str, Any] = {"settings": settings_of(chosen.settings), "precision": chosen.precision}
+        outputs = inference.predict(model, image, progress=True, **options)
+        spacing = image.spacing or model.spacing
+    ids = np.unique(truth)
+    name = chosen.score or ("voi" if np.count_nonzero(ids) > 1 else "iou")
+    found = segmentation.tune(
+        model.decode,
+        [(outputs, truth)],
+        _SCORES[name],
+        options={"spacing": spacing},
+        budget=chosen.budget,
+        progress=True,
+    )
+    before = found.tried[0][1]
+    print(f"{name}: {abs(before or 0):.4f} by default, {abs(found.score):.4f} in the best of {len(found.tried)} with")
+    print(" ".join(f"--decoding {key}={value:.6g}" for key, value in found.options.items()))
     return 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..edges import NEAREST, convert_affinities
 from ..recipes import Head, Method
+from ..segmentation._shared import Probability, Voxels
 
 __all__ = ["affinities_of", "decoder_of", "nearest"]
 
@@ -56,10 +57,10 @@ def _segment(
     outputs: Mapping[str, Any],
     *,
     spacing: Any = None,
-    threshold: float = 0.5,
+    threshold: Probability = 0.5,
     score: str = "mean",
-    low: float = 0.1,
-    high: float = 0.98,
+    low: Probability = 0.1,
+    high: Probability = 0.98,
 ) -> Any:
     from ..segmentation import segment_affinities
 
@@ -74,7 +75,9 @@ def _divide(outputs: Mapping[str, Any], *, spacing: Any = None, **options: Any) 
     return boundary_contour_watershed(mask, contour, **options)
 
 
-def _components(outputs: Mapping[str, Any], *, spacing: Any = None, **options: Any) -> Any:
+def _components(
+    outputs: Mapping[str, Any], *, spacing: Any = None, threshold: Probability = 0.5, below: Voxels = 0
+) -> Any:
     from ..segmentation import threshold_components
 
-    return threshold_components(np.asarray(outputs["mask"])[0], **options)
+    return threshold_components(np.asarray(outputs["mask"])[0], threshold=threshold, below=below)

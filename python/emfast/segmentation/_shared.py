@@ -50,7 +50,7 @@ def ranges(decoder: Callable[..., Any]) -> dict[str, tuple[float, float, Any]]:
     >>> emfast.segmentation.ranges(emfast.segmentation.threshold_components)
     {'threshold': (0.0, 1.0, 0.5), 'below': (0, 2000, 0)}
     """
-    hints = get_type_hints(decoder, include_extras=True)
+    hints = get_type_hints(getattr(decoder, "func", decoder), include_extras=True)  # a partial has those of its own
     found = {}
     for name, parameter in inspect.signature(decoder).parameters.items():
         for note in getattr(hints.get(name), "__metadata__", ()):
