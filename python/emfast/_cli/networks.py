@@ -1,4 +1,4 @@
-"""``emfast train``, ``predict``, ``tune``, ``explain``, ``plan``, ``recipes``: networks of the literature on own data."""
+"""``emfast train``, ``predict``, ``tune``, ``explain``, ``plan``, ``recipes``: networks of the literature, own data."""
 
 from __future__ import annotations
 
