@@ -8,6 +8,7 @@ real.md and pictures under results/.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import time
@@ -26,6 +27,7 @@ from emfast.targets import Semantic
 
 from .__main__ import machine
 
+_SIDE = 256  # of a picture
 PAGE = Path(__file__).parent / "real.md"
 RESULTS = Path(__file__).parent / "results"
 ANIMALS = ("rat2_sample-data5", "rat3_sample-data10", "rat3_sample-data11", "rat3_sample-data9", "rat4_sample-data12")
@@ -269,7 +271,7 @@ def _seconds(folder: Path, batch: int) -> float:
 
 
 def _picture(path: Path, part: Part, outputs: Mapping[str, np.ndarray], labels: np.ndarray) -> None:
-    """A section in the middle: image, first output, truth, labels."""
+    """Of a section in the middle the part with most labels: image, first output, truth, labels."""
     from emfast import _png
 
     z = len(part.image) // 2
@@ -282,8 +284,15 @@ def _picture(path: Path, part: Part, outputs: Mapping[str, np.ndarray], labels: 
         _png.overlay(part.image[z], labels[z], 0.5),
     ]
     path.parent.mkdir(exist_ok=True)
-    whole = np.concatenate([panel[:256, :256] for panel in panels], axis=1)
+    y, x = _busiest(part.labels[z] > 0)
+    whole = np.concatenate([panel[y : y + _SIDE, x : x + _SIDE] for panel in panels], axis=1)
     _png.write(path, whole & 0xF8 | whole >> 5)
+
+
+def _busiest(marked: np.ndarray) -> tuple[int, int]:
+    """The corner of the square with most that is marked; the first of equals."""
+    corners = itertools.product(*(range(0, max(1, n - _SIDE + 1), 32) for n in marked.shape))
+    return max(corners, key=lambda c: int(marked[c[0] : c[0] + _SIDE, c[1] : c[1] + _SIDE].sum()))
 
 
 # ---- the page
