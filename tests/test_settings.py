@@ -128,13 +128,14 @@ def test_misspelt_words_are_refused_wherever_an_object_is_made() -> None:
     bases: list[type] = [augmentation.Step, sampling.Sampler, targets.Target]
     given: dict[str, dict] = {"OneOf": {"steps": (augmentation.Clip(),)}}
     try:
-        from emfast import nn
+        from emfast import nn, recipes
         from emfast.nn import losses
     except ModuleNotFoundError:
         pass
     else:
-        bases += [nn.Network, losses.Loss]
+        bases += [nn.Network, losses.Loss, recipes.Head, recipes.Optimiser, recipes.Normalisation, recipes.Inference]
         given |= {name: {"levels": (nn.Level(4),)} for name in ("UNet", "VNet")}
+        given["Head"] = {"name": "mask", "target": targets.Semantic(), "terms": ()}
     seen = set()
     while bases:
         kind = bases.pop()
@@ -150,6 +151,7 @@ def test_misspelt_words_are_refused_wherever_an_object_is_made() -> None:
                 kind(**given.get(kind.__name__, {}), **{name: "lax"})
             seen.add(f"{kind.__name__}.{name}")
     assert {"Membrane.unit", "Flip.group", "Scale.axes", "Uniform.by", "Missing.value", "Contrast.about"} <= seen
+    assert len(given) == 1 or {"Head.activation", "Optimiser.schedule", "Inference.blend"} <= seen
 
 
 def test_kinds_of_a_function_are_made_without_a_look_at_their_words() -> None:

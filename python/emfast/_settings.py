@@ -3,7 +3,7 @@
 A field is a bool, number, string, ``None`` or another such class; a tuple of one kind (``tuple[int, ...]``); values by
 name (``dict[str, float]``); one of some words (``Literal``); or several of these. Where a field may be one of several
 classes, these inherit from a :class:`Kind`: the field is of that base, and ``kind`` says which it is. Fields that are
-left out have their defaults. Words are checked by a :class:`Kind`, ranges by the classes themselves
+left out have their defaults. Words are checked by :class:`Checked`, ranges by the classes themselves
 (``__post_init__``), whose messages open with the name of the field.
 """
 
@@ -24,11 +24,9 @@ from ._files import beside
 T = TypeVar("T")
 
 
-class Kind:
-    """A base of settings that come in kinds: written with ``kind: TheClass`` before their fields.
-
-    A field that is one of some words is checked wherever an object is made, before the class's own ``__post_init__``.
-    """
+class Checked:
+    """A base of settings: a field that is one of some words is checked wherever an object is made, before the class's
+    own ``__post_init__``."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -37,7 +35,7 @@ class Kind:
             return
 
         @functools.wraps(own)
-        def checked(self: Kind) -> None:
+        def checked(self: Checked) -> None:
             _check_words(self)
             own(self)
 
@@ -47,7 +45,11 @@ class Kind:
         _check_words(self)
 
 
-def _check_words(settings: Kind) -> None:
+class Kind(Checked):
+    """A base of settings that come in kinds: written with ``kind: TheClass`` before their fields."""
+
+
+def _check_words(settings: Checked) -> None:
     kind: Any = type(settings)
     for name, words in _words_by_field(kind).items():
         value = getattr(settings, name)

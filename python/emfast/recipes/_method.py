@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .._settings import Kind, override
+from .._settings import Checked, Kind, override
 from ..augmentation import Augmentation
 from ..nn import Network
 from ..nn.losses import Loss
@@ -24,7 +24,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Head:
+class Head(Checked):
     """An output of the network: what it is to say, how that is judged, and what is made of the logits in the end.
 
     ``labels`` names the labels of a piece it learns from; empty for the only ones there are. The first output channels
@@ -45,7 +45,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class Optimiser(Checked):
     """``rate`` is multiplied by the schedule: ``constant``, ``poly`` (1 - t)^power, ``cosine``, ``step`` (times
     ``gamma`` at each of ``milestones``, shares of all steps); ``warmup`` steps rise from 0."""
 
@@ -64,7 +64,7 @@ class Optimiser:
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalisation(Checked):
     """How images become numbers around 0: ``(image - shift) / scale``; ``standard`` takes mean and deviation of all
     training images, ``unit`` 0 and the dtype's largest value, ``symmetric`` maps that range to -1 … 1. Never per
     patch."""
@@ -73,7 +73,7 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
-class Inference:
+class Inference(Checked):
     """How a volume is predicted: tiles of ``tile`` voxels of input (None: what fits), joined by ``blend``; the mean of
     the outputs for all members of a symmetry group (``xyflips``: 4, ``flips`` along z too and ``xy8`` of the square: 8,
     ``xy8z``: 16); on one or three axes (a 2D network)."""
