@@ -7,7 +7,6 @@ that was cut short goes on where it stood, and one with higher thresholds begins
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import platform
@@ -21,15 +20,14 @@ from typing import Any
 import numpy as np
 
 from . import __version__, _settings, blockwise
-from ._engine.identity import check_apart, parted, source_words
+from ._engine.identity import check_apart, parted
 from ._engine.mended import Notes, mended
 from ._engine.plan import Plan, bytes_of, in_words
-from ._files import beside as written_beside
 from ._locks import alone
 from ._options import integer_of, number_of
 from ._progress import span
 from .blocks import plan_blocks, verified
-from .blockwise._run import Run, beside, claim, clear, is_local, is_place
+from .blockwise._run import Run, beside, claim, clear, is_local, is_place, place_words, read_stamp, write_stamp
 from .blockwise._shelf import Shelf
 from .blockwise.fragments import Looked, cost_of
 from .fragments import watershed as watershed_in_memory
@@ -321,25 +319,25 @@ class _Steps:
             return blockwise.watershed(self.source, **options, **shared)
         wanted = {
             "emfast": __version__,
-            "source": _words(self.source),
-            "mask": _words(self.mask),
+            "source": place_words(self.source),
+            "mask": place_words(self.mask),
             "watershed": options,
         }
         done = self._path("fragments.json")
-        found = _read(self._path("source.json"))
+        found = read_stamp(self._path("source.json"))
         if found is not None and found != wanted:
             name = next(name for name in wanted if found.get(name) != wanted[name])
             raise ValueError(
                 f"work must be a folder of this source and watershed, got {self.folder}, where {name} was "
                 f"{found.get(name)} and not {wanted[name]}: choose another or remove it"
             )
-        _write(self._path("source.json"), wanted)
+        write_stamp(self._path("source.json"), wanted)
         place, inner = self._path("fragments.zarr"), self._path("fragments")
-        if _read(done) == wanted and os.path.isdir(place):
+        if read_stamp(done) == wanted and os.path.isdir(place):
             fragments = open_volume(place)
         else:
             fragments = blockwise.watershed(self.source, place, work=inner, **options, **shared)
-            _write(done, wanted)
+            write_stamp(done, wanted)
         journal = os.path.join(inner, "fragments.journal")
         clear(inner, but=("fragments.journal", "fragments.journal.values"))
         return verified(fragments, journal=journal)
@@ -392,7 +390,7 @@ class _Steps:
             return
         path = beside(target, "yaml") if is_local(target) else self._path(f"segments-{self._name(threshold)}.yaml")
         about = f"emfast {__version__}, Python {platform.python_version()}, numpy {np.__version__}"
-        lines = [about, f"segments at {_told(threshold)} of {_words(self.source)[0]}"]
+        lines = [about, f"segments at {_told(threshold)} of {place_words(self.source)[0]}"]
         lines += [f"damaged, taken for zeros: {lost}" for lost in self.notes.all()]
         _settings.write(replace(self.recipe, thresholds=(threshold,)), path, comment="\n".join(lines))
 
@@ -419,28 +417,6 @@ def segments_of(tree: MergeTree, threshold: float) -> np.ndarray:
     _, ranks = np.unique(names, return_inverse=True)  # names are smallest fragments: their order is appearance
     table[old] = ranks + 1
     return table
-
-
-def _words(volume: Any) -> Any:
-    """Which volume it is, as JSON has it: where it lies, or a checksum of what it holds."""
-    if volume is None:
-        return None
-    if is_place(volume):
-        with open_volume(volume) as opened:
-            return source_words(opened)
-    return source_words(volume if hasattr(volume, "shape") else np.asarray(volume))
-
-
-def _read(path: str) -> Any:
-    if not os.path.exists(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
-
-
-def _write(path: str, content: Any) -> None:
-    with written_beside(path) as part, open(part, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
 
 
 # ---- plans

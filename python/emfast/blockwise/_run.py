@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -14,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from .._engine.identity import check_apart, parted
+from .._engine.identity import check_apart, parted, source_words
 from .._engine.journal import remove
 from .._engine.mended import Notes, mended
 from .._engine.plan import Plan
+from .._files import beside as written_beside
 from .._locks import alone
 from ..blocks import Grid, map_blocks, plan_blocks, verified
 from ..errors import AnotherJob
@@ -332,6 +334,31 @@ def beside(place: str, ending: str) -> str:
     return f"{path}{'.' if name else ''}{re.sub('[:/]+', '.', name)}.{ending}"
 
 
+def place_words(volume: Any) -> Any:
+    """Which volume it is, as JSON has it: where it lies, or a checksum of what it holds."""
+    from ..volumes import open_volume
+
+    if volume is None:
+        return None
+    if is_place(volume):
+        with open_volume(volume) as opened:
+            return source_words(opened)
+    return source_words(volume if hasattr(volume, "shape") else np.asarray(volume))
+
+
+def read_stamp(path: str) -> Any:
+    """What is said beside what a run left, as JSON has it; None where nothing is."""
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def write_stamp(path: str, content: Any) -> None:
+    with written_beside(path) as part, open(part, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+
+
 def is_place(target: Any) -> bool:
     return isinstance(target, (str, os.PathLike))
 
@@ -393,4 +420,17 @@ def _chunk(side: int) -> int:
     return next((n for n in range(min(side, _CHUNK), 15, -1) if side % n == 0), side)
 
 
-__all__ = ["Engine", "Planned", "Run", "beside", "claim", "clear", "is_local", "is_place", "plan"]
+__all__ = [
+    "Engine",
+    "Planned",
+    "Run",
+    "beside",
+    "claim",
+    "clear",
+    "is_local",
+    "is_place",
+    "place_words",
+    "plan",
+    "read_stamp",
+    "write_stamp",
+]

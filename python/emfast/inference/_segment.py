@@ -18,7 +18,7 @@ from .._engine.identity import check_apart
 from .._engine.plan import bytes_of, in_words
 from .._locks import alone
 from ..blocks import map_blocks
-from ..blockwise._run import beside, claim, clear, is_place
+from ..blockwise._run import beside, claim, clear, is_place, place_words, read_stamp, write_stamp
 from ..recipes import Head, get
 from ._decode import affinities_of, nearest
 from ._model import Model
@@ -148,36 +148,33 @@ def _picture(source: Any) -> np.ndarray | None:
 def _predicted(model: Model, source: Any, folder: str | None, **options: Any) -> dict[str, Any]:
     """What the model says, kept in the folder. What is there of the same model, image and settings is not done again;
     nothing that came of another is left."""
-    from ..pipeline import _read, _words, _write
     from ..volumes import open_volume
 
     if folder is None:
         return predict(model, source, None, **options)
     settings = {name: repr(value) for name, value in options.items() if name not in _ENGINE}
-    wanted = {"model": model.words(), "source": json.loads(json.dumps(_words(source))), "settings": settings}
+    wanted = {"model": model.words(), "source": json.loads(json.dumps(place_words(source))), "settings": settings}
     asked, done = os.path.join(folder, "asked.json"), os.path.join(folder, "predicted.json")
-    if _read(asked) != wanted:
+    if read_stamp(asked) != wanted:
         clear(folder, but=())
-        _write(asked, wanted)
-    places = _read(done)
+        write_stamp(asked, wanted)
+    places = read_stamp(done)
     if places is None:
         found = predict(model, source, os.path.join(folder, "prediction.zarr"), **options)
-        _write(done, {name: os.path.relpath(str(volume.uri), folder) for name, volume in found.items()})
+        write_stamp(done, {name: os.path.relpath(str(volume.uri), folder) for name, volume in found.items()})
         return found
     return {name: open_volume(os.path.join(folder, place)) for name, place in places.items()}
 
 
 def _decoded_in(folder: str | None, decoding: Mapping[str, Any]) -> str | None:
     """Where a decoder keeps what lies between: anew where that is of other parameters."""
-    from ..pipeline import _read, _write
-
     if folder is None:
         return None
     place, stamp = os.path.join(folder, "segments"), os.path.join(folder, "decoding.json")
     wanted = {name: repr(value) for name, value in decoding.items()}
-    if _read(stamp) != wanted:
+    if read_stamp(stamp) != wanted:
         shutil.rmtree(place, ignore_errors=True)
-        _write(stamp, wanted)
+        write_stamp(stamp, wanted)
     return place
 
 
@@ -244,18 +241,17 @@ class _Blockwise:
         shape = tuple(volume.shape[1:])
         if self.folder is None:
             return nearest(self.head, np.asarray(volume))
-        from ..pipeline import _read, _write
         from ..volumes import open_volume
 
         place, stamp = (os.path.join(self.folder, name) for name in ("affinities.zarr", "affinities.json"))
-        if _read(stamp):  # of the same prediction, else the folder was cleared
+        if read_stamp(stamp):  # of the same prediction, else the folder was cleared
             return open_volume(place)
         sides = tuple(getattr(volume, "shards", None) or (1, *shape))[1:]
         more = {"shards": (3, *sides), "chunks": (3, *tuple(volume.chunks)[1:]), "spacing": volume.spacing}
         with open_volume(place, mode="w", shape=(3, *shape), dtype="uint8", axes="czyx", **more) as out:
             told = {name: value for name, value in shared.items() if name not in ("progress", "on_corrupt")}
             map_blocks(_Nearest(self.head), volume, out, shape=shape, block=sides, halo=1, **told)
-        _write(stamp, True)
+        write_stamp(stamp, True)
         return open_volume(place)
 
 
