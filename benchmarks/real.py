@@ -222,6 +222,8 @@ CASES = {
 
 def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
     """Train, choose, report. A run that was cut short goes on."""
+    import torch
+
     from emfast import recipes
 
     learn, choose, held = case.parts()
@@ -255,6 +257,7 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
         "recipe": case.recipe,
         "steps": steps,
         "seed": seed,
+        "threads": torch.get_num_threads(),
         "train_s": _seconds(folder / case.name, model.method.batch),
         "predict_s": predicted,
         "voxels": int(choose.image.size + held.image.size),
@@ -303,7 +306,7 @@ def page(found: list[dict[str, Any]]) -> str:
     lines = [
         "# Networks on real data",
         "",
-        f"`python -m benchmarks.real`, {date.today().isoformat()}, {here['processor']}, {here['threads']} threads.",
+        f"`python -m benchmarks.real`, {date.today().isoformat()}, {here['processor']}.",
         "",
         "Small excerpts, trained on the CPU. Sections that are learnt from, those by which parameters of decoders and "
         "the best weights are chosen, and those that are reported are apart; nothing was chosen by what is reported.",
@@ -317,7 +320,8 @@ def page(found: list[dict[str, Any]]) -> str:
         lines += [
             f"## {case.name}: {case.words}",
             "",
-            f"Recipe `{each['recipe']}`, {each['steps']} steps in {each['train_s'] / 60:.0f} min, seed {each['seed']}; "
+            f"Recipe `{each['recipe']}`, {each['steps']} steps in {each['train_s'] / 60:.0f} min on {each['threads']} "
+            f"threads, seed {each['seed']}; "
             f"{sections[0]} sections learnt, {sections[1]} to choose by, {sections[2]} reported; "
             f"prediction {each['voxels'] / each['predict_s'] / 1e6:.2f} Mvox/s. Parameters chosen: {chosen}.",
             "",
