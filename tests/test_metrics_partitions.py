@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import emfast
@@ -315,6 +315,7 @@ def test_equal_partitions_are_perfect(seed):
 
 
 @given(pair=labelled())
+@example(pair=([0] * 6 + [1] * 9, [0] * 2 + [1] * 4 + [0] * 3 + [1] * 6))  # the total is rounded above 1
 def test_bounds(pair):
     table = as_table(*pair)
     n = table.voxels

@@ -249,8 +249,9 @@ def normalised_voi(table: Contingency, *, label_zero: str = "segment") -> Normal
     # max(H) - I = H(truth) - (H(truth) - merge) or H(labels) - (H(labels) - split)
     lost = merge if h.truth >= h.labels else split
     largest = max(h.truth, h.labels)
+    # Where the partitions share nothing, rounding may leave a little more than there is.
     return NormalisedVoi(
-        split / h.joint if h.joint else 0.0, merge / h.joint if h.joint else 0.0, lost / largest if largest else 0.0
+        *(min(1.0, part / of) if of else 0.0 for part, of in ((split, h.joint), (merge, h.joint), (lost, largest)))
     )
 
 
