@@ -316,12 +316,12 @@ def page(found: list[dict[str, Any]]) -> str:
         case = CASES[each["case"]]
         learn, choose, held = case.parts()
         sections = sum(len(part.image) for part in learn), len(choose.image), len(held.image)
-        chosen = ", ".join(f"{k} {v:.3g}" for k, v in each["options"].items()) or "none"
+        chosen = ", ".join(f"{k} {v:.4g}" for k, v in each["options"].items()) or "none"
         lines += [
             f"## {case.name}: {case.words}",
             "",
-            f"Recipe `{each['recipe']}`, {each['steps']} steps in {each['train_s'] / 60:.0f} min on {each['threads']} "
-            f"threads, seed {each['seed']}; "
+            f"Recipe `{each['recipe']}`, {each['steps']} steps in {each['train_s'] / 60:.0f} min by {each['threads']} "
+            f"{'thread' if each['threads'] == 1 else 'threads'}, seed {each['seed']}; "
             f"{sections[0]} sections learnt, {sections[1]} to choose by, {sections[2]} reported; "
             f"prediction {each['voxels'] / each['predict_s'] / 1e6:.2f} Mvox/s. Parameters chosen: {chosen}.",
             "",
