@@ -155,7 +155,7 @@ def regions(
                 for axis, k, first in zip(axes, places, firsts, strict=True)
             )
             tile = around[:, z, y, x]
-            stack[slot].copy_(tile) if blended else _normalised(tile, stack[slot], constants)
+            _copied(tile, stack[slot]) if blended else _normalised(tile, stack[slot], constants)
         stack[len(batch) :].zero_()
         for head, values in runner(stack).items():
             if head not in out:
@@ -167,17 +167,43 @@ def regions(
                 there, here = zip(*(_meets(*each) for each in zip(axes, places, box, strict=True)), strict=True)
                 whole, part = (a[:, b[0], b[1], b[2]] for a, b in ((out[head], there), (values[slot], here)))
                 if weigh is None:
-                    whole.copy_(part)
-                else:  # a product and a sum, each rounded by itself: what a processor does in one is not the same
+                    _copied(part, whole)
+                else:
                     product = buffer(f"{name} product", part.shape, torch.float32, voxels.device)
-                    whole.add_(torch.mul(part, weigh(places), out=product))
+                    _added(part, weigh(places), product, whole)
     return out
+
+
+# What is done with a tile beside the network is too little for several threads: torch's would wait for each other, and
+# for those that read and write. On the host NumPy does it by one.
 
 
 def _normalised(voxels: torch.Tensor, out: torch.Tensor, constants: Constants) -> torch.Tensor:
     """As :meth:`Constants.normalised` does, to the bit."""
-    torch.sub(voxels, np.float32(constants.shift).item(), out=out)
-    return out.mul_(np.float32(1 / constants.scale).item())
+    shift, scale = np.float32(constants.shift), np.float32(1 / constants.scale)
+    if out.device.type == "cpu":
+        values = out.numpy()
+        np.subtract(voxels.numpy(), shift, out=values, dtype=np.float32)
+        np.multiply(values, scale, out=values)
+        return out
+    torch.sub(voxels, shift.item(), out=out)
+    return out.mul_(scale.item())
+
+
+def _copied(part: torch.Tensor, out: torch.Tensor) -> None:
+    if out.device.type == "cpu":
+        np.copyto(out.numpy(), part.numpy())
+    else:
+        out.copy_(part)
+
+
+def _added(part: torch.Tensor, weights: torch.Tensor, product: torch.Tensor, out: torch.Tensor) -> None:
+    """A product and a sum, each rounded by itself: what a processor does in one is not the same."""
+    if out.device.type == "cpu":
+        np.multiply(part.numpy(), weights.numpy(), out=product.numpy())
+        np.add(out.numpy(), product.numpy(), out=out.numpy())
+    else:
+        out.add_(torch.mul(part, weights, out=product))
 
 
 def _meets(axis: Axis, k: int, side: tuple[int, int]) -> tuple[slice, slice]:
