@@ -11,6 +11,7 @@ import argparse
 import itertools
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -232,6 +233,7 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
         for name, part in (*((f"learnt {k}", part) for k, part in enumerate(learn)), ("chosen", choose))
     )
     steps = max(2, round(case.steps * scale))
+    _commit(folder / case.name)
     model = emfast.train(
         case.recipe,
         pieces,
@@ -257,6 +259,7 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
         "recipe": case.recipe,
         "steps": steps,
         "seed": seed,
+        "trained": _commit(folder / case.name),
         "threads": torch.get_num_threads(),
         "train_s": _seconds(folder / case.name, model.method.batch),
         "predict_s": predicted,
@@ -264,6 +267,16 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
         "options": options,
         "rows": rows,
     }
+
+
+def _commit(folder: Path) -> str:
+    """Of this repository when the run was begun."""
+    place = folder / "commit.txt"
+    if not place.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        here = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+        place.write_text(subprocess.run(here, capture_output=True, text=True, check=True).stdout)
+    return place.read_text().strip()
 
 
 def _seconds(folder: Path, batch: int) -> float:
@@ -321,7 +334,7 @@ def page(found: list[dict[str, Any]]) -> str:
             f"## {case.name}: {case.words}",
             "",
             f"Recipe `{each['recipe']}`, {each['steps']} steps in {each['train_s'] / 60:.0f} min by {each['threads']} "
-            f"{'thread' if each['threads'] == 1 else 'threads'}, seed {each['seed']}; "
+            f"{'thread' if each['threads'] == 1 else 'threads'}, seed {each['seed']}, at commit {each['trained']}; "
             f"{sections[0]} sections learnt, {sections[1]} to choose by, {sections[2]} reported; "
             f"prediction {each['voxels'] / each['predict_s'] / 1e6:.2f} Mvox/s. Parameters chosen: {chosen}.",
             "",

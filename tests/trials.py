@@ -73,7 +73,8 @@ def trial_of(number: int, operation: str | None = None, cluster: bool = True) ->
     engine = rng.choices(["memory", "files", "cluster"], [50, 42, 8 if cluster else 0])[0]
     kills: list[tuple[int, float]] = []
     if engine == "files" and rng.random() < 0.6:
-        kills = [(rng.randrange(20), rng.uniform(0, 0.03)) for _ in range(rng.choice([1, 1, 2, 3]))]
+        moments = (rng.randrange(1, 8), rng.choice([0.0, rng.uniform(0, 0.03)]))  # at once: not by the clock
+        kills = [moments, *((rng.randrange(20), rng.uniform(0, 0.03)) for _ in range(rng.choice([0, 0, 1, 2])))]
     if engine == "cluster" and rng.random() < 0.15:
         kills = [(rng.randrange(6), rng.uniform(0, 0.02))]
     shape = _shape(rng)
@@ -265,7 +266,11 @@ class _Doomed:
         self(0, 0)
 
     def __call__(self, *_: int) -> None:
-        if next(self.steps) == 0:
+        if next(self.steps) != 0:
+            return
+        if self.seconds == 0:
+            self._kill()
+        else:
             timer = threading.Timer(self.seconds, self._kill)
             timer.daemon = True
             timer.start()

@@ -113,7 +113,7 @@ class Job:
 
     def _block(self, runner: Runner, voxels: np.ndarray, where: Block) -> list[np.ndarray]:
         """Arrays that are good until the next block of the same thread."""
-        there = _copied(voxels if voxels.ndim == 4 else voxels[None], self._buffers).to(runner.device)
+        there = _held(voxels if voxels.ndim == 4 else voxels[None], self._buffers).to(runner.device)
         corner = [w.start for w in where.outer]
         core = [(w.start, w.stop) for w in where.core]
         if there.is_floating_point() and not torch.isfinite(there).all():
@@ -212,7 +212,7 @@ def _is_directed(head: Head) -> bool:
     return hasattr(head.target, "offsets") or any(name.startswith("offset ") for name in head.target.names)
 
 
-def _copied(voxels: np.ndarray, buffer: Buffers) -> torch.Tensor:
+def _held(voxels: np.ndarray, buffer: Buffers) -> torch.Tensor:
     """Those of a dtype that torch computes with in that, others in float32."""
     kinds = {np.dtype(kind): getattr(torch, kind) for kind in ("uint8", "int8", "int16", "float16", "float32")}
     out = buffer("source", voxels.shape, kinds.get(voxels.dtype.newbyteorder("="), torch.float32), torch.device("cpu"))
