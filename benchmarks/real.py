@@ -103,8 +103,7 @@ def voi_sum(truth: Any, labels: Any) -> float:
 
 def overlap(truth: Any, labels: Any) -> float:
     """Intersection over union of what is labelled."""
-    a, b = truth > 0, np.asarray(labels) > 0
-    return float((a & b).sum() / max((a | b).sum(), 1))
+    return emfast.contingency(truth > 0, np.asarray(labels) > 0).binary(1).iou
 
 
 def partition(truth: np.ndarray, labels: np.ndarray, mask: np.ndarray | None = None) -> dict[str, float]:

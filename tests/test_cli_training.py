@@ -95,6 +95,11 @@ def test_a_decoder_is_tuned_where_the_truth_is_known(places, capsys):
     assert run("tune", places / "run", places / "bright.tif", places / "all.tif", "--budget", 8) == 0
     told = capsys.readouterr().out
     assert "iou: 0.4286 by default, 1.0000 in the best of 8 with" in told and "--decoding threshold=0.25" in told
+    for name, array in (("flat.png", image[0]), ("flat-truth.png", (image[0] > 0).astype(np.uint8))):
+        with emfast.open_volume(places / name, mode="w", like=array) as volume:
+            volume[...] = array
+    assert run("tune", places / "run", places / "flat.png", places / "flat-truth.png", "--budget", 8) == 0
+    assert "iou: 0.4286 by default, 1.0000 in the best of 8 with" in capsys.readouterr().out
     assert run("tune", places / "run", places / "bright.tif", places / "labels.tif") == 2
     assert "TRUTH must have the shape of SOURCE (4, 16, 16), got (8, 40, 48)" in capsys.readouterr().err
 

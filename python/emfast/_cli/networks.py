@@ -27,8 +27,9 @@ def _rand(truth: Any, labels: Any) -> float:
 
 
 def _iou(truth: Any, labels: Any) -> float:
-    a, b = truth != 0, labels != 0
-    return float((a & b).sum() / max(int((a | b).sum()), 1))
+    from .. import contingency
+
+    return contingency(truth != 0, labels != 0).binary(1).iou
 
 
 _SCORES = {"voi": _voi, "rand": _rand, "iou": _iou}  # more is better
@@ -277,8 +278,10 @@ def _tune(chosen: argparse.Namespace) -> int:
         if tuple(image.shape[-3:]) != truth.shape:
             raise ValueError(f"TRUTH must have the shape of SOURCE {tuple(image.shape[-3:])}, got {truth.shape}")
         options: dict[str, Any] = {"settings": settings_of(chosen.settings), "precision": chosen.precision}
-        outputs = inference.predict(model, image, progress=True, **options)
-        spacing = image.spacing or model.spacing
+        spacing, given = image.spacing or model.spacing, np.asarray(image[...])
+    if truth.ndim == 2:  # a picture is a volume of depth one, as for emfast segment
+        truth, given = truth[None], given[None]
+    outputs = inference.predict(model, given, progress=True, **options)
     ids = np.unique(truth)
     name = chosen.score or ("voi" if np.count_nonzero(ids) > 1 else "iou")
     found = segmentation.tune(

@@ -38,11 +38,8 @@ def pieces_of(data: Any, name: str = "data", *, split: str = "train", spacing: A
     return [piece for piece, said in gathered(data, name, spacing=spacing) if said in wanted]
 
 
-def has_labels(piece: Piece, name: str = "") -> bool:
+def has_labels(piece: Piece, name: str) -> bool:
     """Whether any voxel that is known bears a label; read section by section, up to the first."""
-    name = name or next(iter(piece.labels), "")
-    if name not in piece.labels:
-        return False
     labels, known = piece.labels[name], piece.masks.get(name)
     for z in range(piece.shape[0]):
         found = np.asarray(labels[z : z + 1]) != 0

@@ -27,7 +27,7 @@ from ._log import Board, Log, Show
 from ._loop import PRECISIONS, Loop
 from ._pieces import has_labels, held_out, in_memory, pieces_of
 from ._previews import Previews
-from ._supervised import Supervised, shape_of
+from ._supervised import Supervised, labels_of, shape_of
 from ._team import Team, team
 from ._validation import Validation
 
@@ -250,9 +250,9 @@ def _pieces(data: Any, validation: Any, spacing: Any) -> tuple[list[Piece], list
 
 def _check_labels(method: Method, pieces: Sequence[Piece]) -> None:
     """That there is something to learn: a known voxel with a label, for every head."""
-    for name in {head.labels for head in method.heads}:
-        if not any(has_labels(piece, name) for piece in pieces):
-            raise ValueError(f"data must have labels other than 0 where they are known{name and f', for {name!r}'}")
+    for head in method.heads:
+        if not any(has_labels(piece, labels_of(piece, head)) for piece in pieces):
+            raise ValueError(f"data must have labels other than 0 where they are known, for head {head.name}")
 
 
 def _workers(workers: int | None, here: Team) -> int:
