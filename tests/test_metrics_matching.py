@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import emfast
 import oracles
+import vision
 from emfast import _native, metrics
 from emfast._arrays import Host
 from emfast.metrics._objects import by_quotient, objects_of, reach, threshold_of
@@ -449,6 +450,7 @@ def test_every_id_may_be_an_object():
 @pytest.mark.parametrize("seed", range(5))
 def test_panoptic_quality_is_torchmetrics(seed):
     torch = pytest.importorskip("torch")
+    vision.load()  # torchmetrics looks at it
     functional = pytest.importorskip("torchmetrics.functional.detection")
     truth, labels = pictures(seed)
     truth[:5] = 0

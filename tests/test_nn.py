@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -363,9 +364,21 @@ def test_monai():
     assert geometry.field == nn.UNet(levels=levels, **strided).geometry().field
 
 
-def test_detection_needs_torchvision(monkeypatch):
-    import sys
+def without_torchvision(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
 
+
+def test_detection_needs_torchvision(monkeypatch):
+    without_torchvision(monkeypatch)
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(ModuleNotFoundError, match="Mask R-CNN needs torchvision: pip install torchvision"):
+        nn.MaskRCNN().build(1, {"object": 1})
+
+
+def test_a_torchvision_of_another_torch_is_said(monkeypatch, tmp_path):
+    without_torchvision(monkeypatch)
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"torchvision does not fit torch .*: operator torchvision::nms .*Install"):
         nn.MaskRCNN().build(1, {"object": 1})

@@ -20,6 +20,7 @@ from emfast import segmentation
 torch = pytest.importorskip("torch")
 yaml = pytest.importorskip("yaml")
 
+import vision  # noqa: E402
 from emfast import _settings, recipes  # noqa: E402
 from emfast.augmentation import Augmentation  # noqa: E402
 from emfast.inference._activation import activated  # noqa: E402
@@ -201,7 +202,7 @@ def test_decoders_of_transposed_convolutions_are_as_wide_as_is_said():
 @pytest.mark.parametrize("name", NAMES)
 def test_two_steps_and_labels(name, tmp_path):
     if name in FOREIGN:
-        pytest.importorskip("torchvision")
+        vision.torchvision()
     recipe = recipes.get(name)
     recipe = replace(recipe, method=recipe.shrunk())
     method = recipe.method

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
 import emfast  # noqa: E402
+import vision  # noqa: E402
 from emfast import _locks, nn, recipes, training  # noqa: E402
 from emfast.augmentation import Augmentation, Noise, deepem  # noqa: E402
 from emfast.errors import AnotherJob, Diverged, InUse  # noqa: E402
@@ -488,7 +489,7 @@ def test_every_recipe_is_explained(name):
     """Without weights, also where the network sees more than the image."""
     recipe = recipes.get(name)
     if isinstance(recipe.method.network, nn.MaskRCNN):
-        pytest.importorskip("torchvision")
+        vision.torchvision()
     if isinstance(recipe.method.network, nn.Monai):
         pytest.importorskip("monai")
     found = training.explain(name, calibrate=False)

@@ -126,16 +126,18 @@ def _reach(module: Module, channels: int, stride: tuple[int, ...], axis: int, fa
 class MaskRCNN(Network):
     """Mask R-CNN of torchvision, for sections (paper 18). Its module finds objects: see :class:`Detector`.
 
-    ``backbone`` is ResNet-50 with a feature pyramid; ``size`` and ``largest`` are what sections are resized to.
+    ``backbone`` is ResNet-50 with a feature pyramid; ``size`` and ``largest`` are what sections are resized to;
+    of ``regions`` in a section is learnt at a time, a quarter of them with masks.
     """
 
     classes: int = 1
     size: int = 512
     largest: int = 1024
     detections: int = 300
+    regions: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("classes", "size", "largest", "detections"):
+        for name in ("classes", "size", "largest", "detections", "regions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
@@ -155,6 +157,7 @@ class MaskRCNN(Network):
             min_size=self.size,
             max_size=self.largest,
             box_detections_per_img=self.detections,
+            box_batch_size_per_image=self.regions,
             image_mean=[0.0] * 3,
             image_std=[1.0] * 3,
         )
@@ -172,6 +175,9 @@ class Detector(Module):
         self.places = {head: Place((1, 1, 1), (0, 0, 0))}
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        if image.is_meta:
+            self._every_part(image)
+            return {self.head: image.new_empty((len(image), 1, *image.shape[2:]))}
         maps = []
         for found in self.detect(image):
             likely = found["masks"][:, 0] * found["scores"][:, None, None]
@@ -192,6 +198,26 @@ class Detector(Module):
         found: dict[str, torch.Tensor] = self.net.train()(self._sections(image), targets)
         return found
 
+    def _every_part(self, image: torch.Tensor) -> None:
+        """The work of a section where nothing can be found, for it has no values: with as many regions as there may
+        be."""
+        sections, _ = self.net.transform(self._sections(image))
+        features = self.net.backbone(sections.tensors)
+        self.net.rpn.head(list(features.values()))
+        parts = self.net.roi_heads
+        if self.training:
+            boxes = parts.fg_bg_sampler.batch_size_per_image
+            masks = int(boxes * parts.fg_bg_sampler.positive_fraction)
+        else:
+            boxes, masks = self.net.rpn.post_nms_top_n(), parts.detections_per_img
+        width = self.net.backbone.out_channels
+        for pool, many, through in (
+            (parts.box_roi_pool, boxes, (parts.box_head, parts.box_predictor)),
+            (parts.mask_roi_pool, masks, (parts.mask_head, parts.mask_predictor)),
+        ):
+            regions = image.new_empty((many * len(sections.image_sizes), width, *pool.output_size))
+            nn.Sequential(*through)(regions)
+
     @staticmethod
     def _sections(image: torch.Tensor) -> list[torch.Tensor]:
         """Of three channels: one is there three times."""
@@ -205,3 +231,8 @@ def _imported(module: str, package: str, message: str) -> Any:
         if error.name is None or error.name.partition(".")[0] != package:
             raise
         raise ModuleNotFoundError(message, name=package) from None
+    except RuntimeError as error:  # what torchvision says where its binary was made for another torch
+        raise ImportError(
+            f"{package} does not fit torch {torch.__version__}: {error}. Install the {package} that was made for it.",
+            name=package,
+        ) from error

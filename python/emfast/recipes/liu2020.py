@@ -47,7 +47,15 @@ RECIPE = Recipe(
         steps=20_000,
     ),
     decode=decode,
-    small={"network": MaskRCNN(size=128, largest=128, detections=20), "patch": (1, 128, 128), "augmentation.steps": ()},
+    small={
+        "network": MaskRCNN(size=128, largest=128, detections=20, regions=32),
+        "patch": (1, 128, 128),
+        "batch": 1,
+        "augmentation.steps": (),
+        "optimiser.name": "adam",
+        "optimiser.rate": 1e-3,
+        "optimiser.weight_decay": 0.0,
+    },
     changed="No recursive refinement that widens the field of view, and one box for an object, not several; objects "
     "are linked by their overlap. Weights begin at random, not with those of photographs.",
     unknown="The title and all settings but the network are not verified, nor are the scores on Lucchi.",
