@@ -46,7 +46,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Case:
-    """``score`` is what parameters are chosen by; ``report`` what is told of labels or outputs."""
+    """``score`` is what parameters are chosen by; ``report`` what is told of labels or outputs.
+
+    Where ``coarser`` is not 1, the network learns and predicts on means of squares of that side: it sees farther, and
+    less noise. What it says holds for each of their pixels, and is judged on all of them.
+    """
 
     name: str
     words: str
@@ -59,6 +63,26 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     decoding: Mapping[str, Any] = field(default_factory=dict)
     beside: Callable[[Part], dict[str, dict[str, float]]] | None = None
+    coarser: int = 1
+
+    def piece(self, part: Part, name: str) -> Piece:
+        """What is learnt from, or the weights are chosen by."""
+        z, y, x = self.spacing
+        spacing = z, y * self.coarser, x * self.coarser
+        return Piece(self.seen(part.image)[None], {"labels": self.seen(part.labels)}, spacing=spacing, name=name)
+
+    def seen(self, array: np.ndarray) -> np.ndarray:
+        """As the network sees it; labels, which are not bytes, by majority."""
+        return array if self.coarser == 1 else emfast.volumes.downsample(array, (1, self.coarser, self.coarser))
+
+    def predicted(self, model: Any, part: Part) -> dict[str, np.ndarray]:
+        """The outputs for all pixels of a part."""
+        outputs = emfast.predict(model, self.seen(part.image))
+        sides = part.image.shape[1:]
+        return {
+            name: each.repeat(self.coarser, 2).repeat(self.coarser, 3)[..., : sides[0], : sides[1]]
+            for name, each in outputs.items()
+        }
 
 
 def _cut(name: str, file: str, labels: str, cuts: tuple[int, int, int, int], *others: str) -> Any:
@@ -165,7 +189,7 @@ CASES = {
             "isbi2012",
             "membranes, fly nerve cord, ssTEM",
             "membranes",
-            3000,
+            5000,
             lambda: _cut("isbi2012", "isbi2012_train20.h5", "cells", (0, 14, 16, 20)),
             (50.0, 4.0, 4.0),
             None,
@@ -175,17 +199,18 @@ CASES = {
             "cardiac",
             "mitochondria, heart muscle, SBF-SEM",
             "objects",
-            2000,
+            5000,
             _tiles,
             (50.0, 10.0, 10.0),
             overlap,
             objects,
+            coarser=2,
         ),
         Case(
             "snemi3d",
             "mitochondria, mouse cortex, ssSEM",
             "objects",
-            1000,
+            1500,
             lambda: _cut("snemi3d", "snemi3d_ac4_dev.h5", "mitochondria", (0, 22, 25, 32)),
             (30.0, 6.0, 6.0),
             overlap,
@@ -195,17 +220,18 @@ CASES = {
             "cdeep3m",
             "mitochondria, brain, SBF-SEM",
             "objects",
-            1000,
+            1500,
             lambda: _cut("cdeep3m-s", "cdeep3m_mito_train.h5", "mitochondria", (0, 8, 9, 12)),
             (24.0, 2.4, 2.4),
             overlap,
             objects,
+            coarser=2,
         ),
         Case(
             "axons",
             "axons and myelin, rat spinal cord, SEM",
             "objects",
-            1000,
+            1500,
             _animals,
             (100.0, 100.0, 100.0),
             None,
@@ -228,7 +254,7 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
 
     learn, choose, held = case.parts()
     *pieces, judged = (
-        Piece(part.image[None], {"labels": part.labels}, spacing=case.spacing, name=name)
+        case.piece(part, name)
         for name, part in (*((f"learnt {k}", part) for k, part in enumerate(learn)), ("chosen", choose))
     )
     steps = max(2, round(case.steps * scale))
@@ -245,7 +271,7 @@ def run(case: Case, folder: Path, *, scale: float, seed: int) -> dict[str, Any]:
     )
     decode = recipes.get(case.recipe).decode
     start = time.perf_counter()
-    outputs = {name: emfast.predict(model, part.image) for name, part in (("choose", choose), ("held", held))}
+    outputs = {name: case.predicted(model, part) for name, part in (("choose", choose), ("held", held))}
     predicted = time.perf_counter() - start
     options = dict(case.decoding)
     if case.score is not None:
@@ -332,7 +358,7 @@ def page(found: list[dict[str, Any]]) -> str:
         lines += [
             f"## {case.name}: {case.words}",
             "",
-            f"Recipe `{each['recipe']}`, {each['steps']} steps in {each['train_s'] / 60:.0f} min by {each['threads']} "
+            f"Recipe `{each['recipe']}`{_coarser(case)}, {each['steps']} steps in {each['train_s'] / 60:.0f} min by {each['threads']} "
             f"{'thread' if each['threads'] == 1 else 'threads'}, seed {each['seed']}, at commit {each['trained']}; "
             f"{sections[0]} sections learnt, {sections[1]} to choose by, {sections[2]} reported; "
             f"prediction {each['voxels'] / each['predict_s'] / 1e6:.2f} Mvox/s. Parameters chosen: {chosen}.",
@@ -344,6 +370,10 @@ def page(found: list[dict[str, Any]]) -> str:
             lines.append(f"| {row} | {' | '.join(f'{scores[n]:.3f}' if n in scores else '' for n in names)} |")
         lines += ["", f"![image, output, truth, labels](results/real_{case.name}.png)", ""]
     return "\n".join(lines)
+
+
+def _coarser(case: Case) -> str:
+    return "" if case.coarser == 1 else f" at {case.coarser} times the size of voxels within sections"
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ RECIPE = Recipe(
         spacing=(50.0, 4.0, 4.0),
         batch=2,
         steps=3000,
+        ema=0.995,
     ),
     decode=decode,
     unknown="How well it does on your data: choose the threshold on labelled sections.",
