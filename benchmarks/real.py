@@ -358,8 +358,9 @@ def page(found: list[dict[str, Any]]) -> str:
         lines += [
             f"## {case.name}: {case.words}",
             "",
-            f"Recipe `{each['recipe']}`{_coarser(case)}, {each['steps']} steps in {each['train_s'] / 60:.0f} min by {each['threads']} "
-            f"{'thread' if each['threads'] == 1 else 'threads'}, seed {each['seed']}, at commit {each['trained']}; "
+            f"Recipe `{each['recipe']}`{_coarser(case)}, {each['steps']} steps in {each['train_s'] / 60:.0f} min by "
+            f"{each['threads']} {'thread' if each['threads'] == 1 else 'threads'}, seed {each['seed']}, "
+            f"at commit {each['trained']}; "
             f"{sections[0]} sections learnt, {sections[1]} to choose by, {sections[2]} reported; "
             f"prediction {each['voxels'] / each['predict_s'] / 1e6:.2f} Mvox/s. Parameters chosen: {chosen}.",
             "",
