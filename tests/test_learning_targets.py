@@ -352,6 +352,15 @@ def test_centre_lines():
     assert np.allclose(CentreLine(3.0, 2.0).make(labels)[0][0, 0, :8, 20], [0, 2 / 3, 1, 1, 1, 1, 1, 2 / 3])
 
 
+@pytest.mark.parametrize("radius", [5, 8, 12.5])
+def test_the_centre_of_a_ball_is_near_its_middle(radius):
+    """No lines go to where its surface is rough."""
+    z, y, x = np.indices((29, 29, 29)) - 14
+    away = np.sqrt(z**2 + y**2 + x**2)
+    values = CentreLine(1.0, 20.0).make((away <= radius).astype(np.uint8))[0][0]
+    assert values[14, 14, 14] == 1 and away[values > 0].max() <= 3
+
+
 @pytest.mark.parametrize("per_section", [True, False])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_shape_descriptors(backend, per_section, seed):

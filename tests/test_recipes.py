@@ -38,7 +38,7 @@ SUPERVISED = [name for name in NAMES if recipes.get(name).method.procedure is No
 # Those that part objects which touch; others give components.
 PARTING = {"abdollahzadeh2021", "li2022_h", "li2022_r", "lin2021", "mekuc2022", "wei2020", "yuan2021"}
 BY_CONTOUR = {"li2022_h", "li2022_r", "lin2021", "wei2020"}  # of these
-TUBES = {"abdollahzadeh2021": (4, 8), "yuan2021": (5.5, 10)}  # radius and distance
+TUBES = {"abdollahzadeh2021": (4, 8)}  # radius and distance
 FLAT, CUBIC = (30.0, 16.0, 16.0), (16.0, 16.0, 16.0)
 STEPS, EVERY = 600, 20  # of the run that overfits
 

@@ -13,8 +13,9 @@ from ..labels import each
 from ._target import Made, Spacing, Target, certain, check, depth, positive, steps_of, voxels_of
 
 # Along a line between two opposite walls the distance grows by what one goes, over the ridge it does not. Voxels from
-# which no neighbour is farther from the boundary by more than this share of the way are ridge.
-_RISE = 0.7
+# which no neighbour is farther from the boundary by more than this share of the way are ridge. From a voxel that sticks
+# out of a smooth surface the distance grows by sqrt(2) - 1 of it, and from such voxels no ridges go to the middle.
+_RISE = 0.35
 
 
 @dataclass(frozen=True)
