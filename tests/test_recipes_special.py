@@ -20,7 +20,7 @@ from emfast.recipes._blocks import segment_components, segment_nearest  # noqa: 
 from emfast.recipes._decoders import components, nearest_affinities, seeded_by  # noqa: E402
 from emfast.recipes._detection import boxes_of  # noqa: E402
 from emfast.recipes._flooding import visited  # noqa: E402
-from emfast.sampling import Piece  # noqa: E402
+from emfast.sampling import Piece, Uniform  # noqa: E402
 from emfast.training._schedule import optimiser_of  # noqa: E402
 from networks import Identity, Tiny  # noqa: E402
 
@@ -81,8 +81,6 @@ def lessons(labels, image=None, mask=None):
     recipe = recipes.get("ffn")
     method = recipe.shrunk()
     flood = Flooding(FLOOD)
-    from emfast.sampling import Uniform
-
     method = replace(method, patch=(7, 11, 11), procedure=flood, sampler=Uniform())
     image = labels.astype(np.float32) if image is None else image
     masks = {} if mask is None else {"labels": mask}
@@ -123,6 +121,24 @@ def test_the_loss_is_of_the_moves_that_are_made():
     assert outputs["moved"].tolist() == [[1] * 7]
     # -0.95 ln p - 0.05 ln (1 - p) with p = 1 / (1 + e^-20)
     assert float(teaching.loss(outputs, batch)[0]) == pytest.approx(0.05 * 20, abs=1e-5)
+
+
+def test_a_network_that_cannot_see_the_seed_is_told(recwarn):
+    lessons(np.ones((7, 11, 11), np.uint8))  # sees nine voxels of five to seven
+    assert not recwarn.list
+    method = replace(recipes.get("ffn").shrunk(), sampler=Uniform())
+    piece = Piece(np.zeros((1, 15, 29, 29), np.float32), {"labels": np.ones((15, 29, 29), np.uint8)})
+    with pytest.warns(UserWarning, match=r"sees \(9, 9, 9\) voxels, less than the field of view, \(9, 17, 17\)"):
+        method.procedure.teach(method, [piece], GEOMETRY, Constants(), 0)
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_the_published_network_sees_the_seed(small):
+    recipe = recipes.get("ffn")
+    method = recipe.shrunk() if small else recipe.method
+    with torch.device("meta"):
+        seen = method.network.build(1, {"object": 1}).geometry.field
+    assert all(n >= m for n, m in zip(seen, method.procedure.flood.field, strict=True))
 
 
 def test_gradients_stay_within_a_move():

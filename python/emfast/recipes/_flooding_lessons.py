@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,12 @@ class Lessons(Supervised):
         if any(n < m or n % 2 == 0 for n, m in zip(method.patch, least, strict=True)):
             raise ValueError(
                 f"patch must be odd and at least the field of view and two steps, {least}, got {method.patch}"
+            )
+        if any(n < m for n, m in zip(geometry.field, flood.field, strict=True)):
+            warnings.warn(
+                f"the network sees {geometry.field} voxels, less than the field of view, {flood.field}: at its ends "
+                "the seed cannot be seen, and what is found there may be of another object. More depth mends that.",
+                stacklevel=2,
             )
         if len(method.heads) != 1 or method.heads[0].outputs != 1:
             raise ValueError("heads must be one of one channel for flood filling")

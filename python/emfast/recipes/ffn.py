@@ -44,7 +44,7 @@ RECIPE = Recipe(
     ),
     decode=decode,
     small={
-        "network": FloodFilling(depth=3, width=12),
+        "network": FloodFilling(depth=4, width=12),
         "procedure": Flooding(FloodFill(field=(9, 17, 17), step=(3, 6, 6), least=50), separation=16.0),
         "patch": (15, 29, 29),
         "batch": 2,
