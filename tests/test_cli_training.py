@@ -101,7 +101,17 @@ def test_a_decoder_is_tuned_where_the_truth_is_known(places, capsys):
     assert run("tune", places / "run", places / "flat.png", places / "flat-truth.png", "--budget", 8) == 0
     assert "iou: 0.4286 by default, 1.0000 in the best of 8 with" in capsys.readouterr().out
     assert run("tune", places / "run", places / "bright.tif", places / "labels.tif") == 2
-    assert "TRUTH must have the shape of SOURCE (4, 16, 16), got (8, 40, 48)" in capsys.readouterr().err
+    assert "truth must have the shape of source, (4, 16, 16), got (8, 40, 48)" in capsys.readouterr().err
+    # What is found is what `segment` makes of it, and what is said of the decoder stays.
+    words = ("--decoding", "below=3", "--label", 1, "--which", "last", "--set", "tile=null")
+    assert run("tune", places / "run", places / "bright.tif", places / "all.tif", "--budget", 8, *words) == 0
+    told = capsys.readouterr().out.splitlines()[-1].split()
+    assert told[:2] == ["--decoding", "below=3"] and told.count("--decoding") == 2
+    more = ("--model", places / "run", "--which", "last", "--set", "tile=null", *told)
+    assert run("segment", places / "bright.tif", places / "found.zarr", *more) == 0
+    assert ((emfast.open_volume(places / "found.zarr")[...] > 0) == (image > 0)).all()
+    assert run("segment", places / "bright.tif", places / "other.zarr", "--which", "last") == 2
+    assert "--which needs --model" in capsys.readouterr().err
 
 
 def test_a_run_is_told_how_to_go_on_and_does(places, capsys):

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -15,13 +16,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import emfast  # noqa: E402
-from emfast import nn  # noqa: E402
+from emfast import inference, nn  # noqa: E402
 from emfast._engine.grid import Grid  # noqa: E402
 from emfast._locks import alone  # noqa: E402
 from emfast.inference import Model, _job, _layout, _tiles  # noqa: E402
 from emfast.inference._constants import Constants  # noqa: E402
+from emfast.inference._tune import SCORES  # noqa: E402
 from emfast.recipes import Head, Inference, Method  # noqa: E402
 from emfast.sampling._pieces import mirrored  # noqa: E402
+from emfast.segmentation import Between  # noqa: E402
 from emfast.targets import Affinities, Semantic, Target  # noqa: E402
 from networks import Edges, Identity, Perfect, Tiny  # noqa: E402
 
@@ -583,3 +586,93 @@ def test_pictures_become_segments(tmp_path, by_blocks):
     np.save(tmp_path / "flat.npy", picture)
     written = emfast.segment(tmp_path / "flat.npy", tmp_path / "flat.zarr", model=of)
     assert written.shape == (24, 20) and np.array_equal(written[...], found)
+
+
+# ---- the spacing of what is decoded, and the search for parameters
+
+
+def told(spacings):
+    """A model whose output is the image from 0 to 1, and a decoder that notes the spacing it is given."""
+
+    def decode(outputs, *, spacing=(1, 1, 1), threshold: Annotated[float, Between(0.0, 1.0)] = 0.5):
+        spacings.append(tuple(spacing))
+        return emfast.connected_components(outputs["mask"][0] >= threshold)
+
+    of = model(Identity(), (Head("mask", Semantic(), (), activation="none"),), constants=Constants(0.0, 255.0))
+    of.decode, of.spacing = decode, (30.0, 8.0, 8.0)
+    return of
+
+
+@pytest.mark.parametrize(
+    ("shape", "said", "known"),
+    [
+        ((4, 16, 16), (100, 50, 50), (100, 50, 50)),
+        ((4, 16, 16), None, (30, 8, 8)),
+        ((16, 16), (50, 50), (30, 50, 50)),
+        ((16, 16), None, (30, 8, 8)),
+    ],
+)
+def test_objects_are_decoded_with_the_spacing_of_the_image(tmp_path, shape, said, known):
+    place = tmp_path / "in.npy" if said is None else tmp_path / "in.tif"
+    with emfast.open_volume(place, mode="w", shape=shape, dtype="u1", spacing=said) as volume:
+        volume[...] = image(shape)
+    spacings = []
+    of = told(spacings)
+    emfast.segment(place, tmp_path / "out.npy", model=of)
+    emfast.segment(emfast.open_volume(place), model=of)
+    inference.tune_model(of, place, image(shape) > 100, budget=1)
+    assert spacings == [known] * 3
+
+
+def three_objects():
+    """Of 0.78, 0.47 and 0.24, and one of 0.35 that is none."""
+    picture, truth = np.zeros((1, 12, 40), np.uint8), np.zeros((1, 12, 40), np.uint8)
+    for k, (value, number) in enumerate(((200, 1), (120, 2), (60, 3), (90, 0))):
+        picture[0, 2:10, 10 * k + 2 : 10 * k + 8] = value
+        truth[0, 2:10, 10 * k + 2 : 10 * k + 8] = number
+    return picture, truth
+
+
+@pytest.mark.parametrize("score", sorted(SCORES))
+def test_scores_see_what_is_missed(score):
+    _, truth = three_objects()
+    missed = np.where(truth == 2, 0, truth)
+    assert SCORES[score](truth, missed) < SCORES[score](truth, truth)
+
+
+@pytest.mark.parametrize("score", ["pq", "iou"])
+def test_scores_of_objects_see_what_is_not_there(score):
+    picture, truth = three_objects()
+    more = emfast.connected_components(picture > 0)
+    assert SCORES[score](truth, more) < SCORES[score](truth, truth)
+
+
+def test_the_score_is_that_of_what_is_sought():
+    picture, truth = three_objects()
+    of = told([])
+    name, found = inference.tune_model(of, picture, truth, budget=12)
+    assert name == "pq"
+    with_one = [SCORES["pq"](truth, of.decode({"mask": picture[None] / 255}, threshold=t)) for t in (0.2, 0.3, 0.4)]
+    assert found.score >= max(with_one)
+    assert inference.tune_model(of, picture, truth > 0, budget=2)[0] == "iou"
+    assert inference.tune_model(of, picture, truth, label=2, budget=2)[0] == "iou"
+    of.recipe = "lee2017"  # neurons
+    assert inference.tune_model(of, picture, truth, budget=2)[0] == "voi"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"truth": np.zeros((1, 12, 40), np.uint8)}, "truth must have labels, got none"),
+        ({"label": 9}, "truth must have label 9, got none"),
+        ({"truth": np.ones((1, 12, 41), np.uint8)}, r"truth must have the shape of source, \(1, 12, 40\), got"),
+        ({"budget": 0}, "budget must be at least 1, got 0"),
+        ({"score": "dice"}, "score must be one of automatic, voi, rand, pq, iou, got 'dice'"),
+        ({"decoding": {"threshold": 0.5}}, "decoding must leave a parameter to vary, of threshold"),
+    ],
+)
+def test_what_cannot_be_tuned_is_said_before_anything_is_predicted(monkeypatch, options, words):
+    monkeypatch.setattr(emfast.inference._tune, "predict", None)
+    picture, truth = three_objects()
+    with pytest.raises(ValueError, match=words):
+        inference.tune_model(**{"model": told([]), "source": picture, "truth": truth} | options)

@@ -9,30 +9,9 @@ from typing import Any
 
 from .options import add_threads, engine, spacing
 
-__all__ = ["add", "settings_of"]
+__all__ = ["add", "add_device", "add_settings", "add_which", "settings_of"]
 
 _DATA = "Places of volumes: docs/volumes.md. The whole way is in docs/training.md."
-
-
-def _voi(truth: Any, labels: Any) -> float:
-    from .. import contingency
-
-    return -sum(contingency(truth, labels, ignore=(0,)).voi())
-
-
-def _rand(truth: Any, labels: Any) -> float:
-    from .. import contingency
-
-    return -contingency(truth, labels, ignore=(0,)).adapted_rand().error
-
-
-def _iou(truth: Any, labels: Any) -> float:
-    from .. import contingency
-
-    return contingency(truth != 0, labels != 0).binary(1).iou
-
-
-_SCORES = {"voi": _voi, "rand": _rand, "iou": _iou}  # more is better
 
 
 def add(verbs: Any) -> None:
@@ -58,7 +37,7 @@ def add(verbs: Any) -> None:
     verb.add_argument("--resume", choices=("automatic", "never"), default="automatic", help="default: automatic")
     verb.add_argument("--tensorboard", action="store_true", help="write for TensorBoard too")
     verb.add_argument("--compile", action="store_true", help="compile the network by torch")
-    _device(verb)
+    add_device(verb)
     add_threads(verb)
     verb.set_defaults(run=_train)
 
@@ -74,10 +53,10 @@ def add(verbs: Any) -> None:
     verb.add_argument("target", metavar="TARGET", help="with several heads a .zarr or .h5 file: an array for each")
     verb.add_argument("--heads", metavar="NAME,NAME", help="default: all")
     verb.add_argument("--dtype", default="float32", help="float32, float16 or uint8, probabilities times 255")
-    verb.add_argument("--which", default="best", choices=("best", "last"), help="weights (default: best)")
-    _settings(verb, "of the inference: tile, blend, overlap, symmetries, reduce, axes, z_median")
+    add_which(verb)
+    add_settings(verb, "of the inference: tile, blend, overlap, symmetries, reduce, axes, z_median")
     verb.add_argument("--batch", type=int, metavar="N", help="tiles at once")
-    _device(verb)
+    add_device(verb)
     add_threads(verb)
     verb.set_defaults(run=_predict)
 
@@ -93,14 +72,18 @@ def add(verbs: Any) -> None:
     verb.add_argument("truth", metavar="TRUTH", help="its labels")
     verb.add_argument(
         "--score",
-        choices=tuple(_SCORES),
-        help="variation of information, adapted Rand error (both without label 0 of the truth), or intersection over "
-        "union of what is labelled (default: voi, iou where the truth has one label)",
+        choices=("voi", "rand", "pq", "iou"),
+        help="variation of information, adapted Rand error (both where the truth has labels), panoptic quality, or "
+        "intersection over union of what is labelled (default: voi for neurons, else iou for one label, pq for more)",
+    )
+    verb.add_argument("--label", type=int, metavar="N", help="the only label of the truth that counts, of classes")
+    verb.add_argument(
+        "--decoding", action="append", default=[], metavar="KEY=VALUE", help="of the decoder, not to be varied"
     )
     verb.add_argument("--budget", type=int, default=60, metavar="N", help="combinations to try (default: 60)")
-    verb.add_argument("--which", default="best", choices=("best", "last"), help="weights (default: best)")
-    _settings(verb, "of the inference, as for emfast predict")
-    _device(verb)
+    add_which(verb)
+    add_settings(verb, "of the inference, as for emfast predict")
+    add_device(verb)
     add_threads(verb)
     verb.set_defaults(run=_tune)
 
@@ -111,7 +94,7 @@ def add(verbs: Any) -> None:
     )
     _method(verb, "recipe", metavar="RECIPE|FILE.yaml")
     verb.add_argument("--no-times", action="store_true", help="do not try how quick this device is")
-    _device(verb)
+    add_device(verb)
     add_threads(verb)
     verb.set_defaults(run=_explain)
 
@@ -134,11 +117,17 @@ def add(verbs: Any) -> None:
 
 def _method(verb: Any, name: str, metavar: str = "NAME|FILE.yaml", **options: Any) -> None:
     verb.add_argument(name, metavar=metavar, help="of `emfast recipes`, or a file with a method", **options)
-    _settings(verb, "of the method, as optimiser.rate=1e-4")
+    add_settings(verb, "of the method, as optimiser.rate=1e-4")
     verb.add_argument("--batch", type=int, metavar="N", help="default: the method's")
 
 
-def _settings(verb: Any, what: str) -> None:
+def add_which(verb: Any) -> None:
+    """Which weights of a run."""
+    verb.add_argument("--which", default="best", choices=("best", "last"), help="weights (default: best)")
+
+
+def add_settings(verb: Any, what: str) -> None:
+    """Settings in the place of those of the method."""
     verb.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help=what)
 
 
@@ -150,7 +139,8 @@ def _data(verb: Any) -> None:
     verb.add_argument("--spacing", type=spacing, metavar="Z,Y,X", help="nanometres per voxel, if the files do not say")
 
 
-def _device(verb: Any) -> None:
+def add_device(verb: Any) -> None:
+    """Where and how torch computes."""
     verb.add_argument("--device", help="of torch, like cuda:1 (default: CUDA where there is one)")
     verb.add_argument("--precision", help="float32, bfloat16 or float16 (default: docs/training.md)")
 
@@ -264,37 +254,24 @@ def _predict(chosen: argparse.Namespace) -> int:
 
 
 def _tune(chosen: argparse.Namespace) -> int:
-    import numpy as np
+    from .. import inference, training
 
-    from .. import inference, segmentation, training
-    from ..volumes import open_volume
-
-    with open_volume(chosen.truth) as volume:
-        truth = np.asarray(volume[...])
-    model = training.load(chosen.model, chosen.which, device=chosen.device)
-    if model.decode is None or not segmentation.ranges(model.decode):
-        raise ValueError(f"RUN must have a decoder whose parameters can be varied, {chosen.model} has none")
-    with open_volume(chosen.source) as image:
-        if tuple(image.shape[-3:]) != truth.shape:
-            raise ValueError(f"TRUTH must have the shape of SOURCE {tuple(image.shape[-3:])}, got {truth.shape}")
-        options: dict[str, Any] = {"settings": settings_of(chosen.settings), "precision": chosen.precision}
-        spacing, given = image.spacing or model.spacing, np.asarray(image[...])
-    if truth.ndim == 2:  # a picture is a volume of depth one, as for emfast segment
-        truth, given = truth[None], given[None]
-    outputs = inference.predict(model, given, progress=True, **options)
-    ids = np.unique(truth)
-    name = chosen.score or ("voi" if np.count_nonzero(ids) > 1 else "iou")
-    found = segmentation.tune(
-        model.decode,
-        [(outputs, truth)],
-        _SCORES[name],
-        options={"spacing": spacing},
+    name, found = inference.tune_model(
+        training.load(chosen.model, chosen.which, device=chosen.device),
+        chosen.source,
+        chosen.truth,
+        score=chosen.score or "automatic",
+        label=chosen.label,
+        decoding=settings_of(chosen.decoding, "--decoding"),
         budget=chosen.budget,
         progress=True,
+        settings=settings_of(chosen.settings),
+        precision=chosen.precision,
     )
     before = found.tried[0][1]
     print(f"{name}: {abs(before or 0):.4f} by default, {abs(found.score):.4f} in the best of {len(found.tried)} with")
-    print(" ".join(f"--decoding {key}={value:.6g}" for key, value in found.options.items()))
+    fixed = [f"--decoding {text}" for text in chosen.decoding]
+    print(" ".join([*fixed, *(f"--decoding {key}={value:.6g}" for key, value in found.options.items())]))
     return 0
 
 

@@ -8,9 +8,12 @@ from contextlib import ExitStack
 from typing import Any
 
 from .blocks import client_of, nonzero, options_of
+from .networks import add_device, add_settings, settings_of
 from .options import add_threads, blocks, numbers
 
 __all__ = ["add"]
+
+_OF_A_MODEL = {"decoding": "decoding", "settings": "set"} | {name: name for name in ("which", "device", "precision")}
 
 
 def add(verbs: Any) -> None:
@@ -30,6 +33,9 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--decoding", action="append", default=[], metavar="KEY=VALUE", help="of the decoder of the model's recipe"
     )
+    add_settings(verb, "of the inference, with --model: as for emfast predict")
+    verb.add_argument("--which", choices=("best", "last"), help="weights, with --model (default: best)")
+    add_device(verb)
     verb.add_argument("--recipe", metavar="FILE.yaml", help="settings (default: those of emfast.segment)")
     verb.add_argument(
         "--threshold",
@@ -53,8 +59,9 @@ def run(chosen: argparse.Namespace) -> int:
 
     if chosen.model:
         return _by_model(chosen)
-    if chosen.decoding:
-        raise ValueError("--decoding needs --model, whose decoder it is for")
+    for name, words in _OF_A_MODEL.items():
+        if getattr(chosen, name):
+            raise ValueError(f"--{words} needs --model")
     recipe = _recipe(chosen)
     shared = {**options_of(chosen), "recipe": recipe, "on_corrupt": chosen.on_corrupt}
     start = time.perf_counter()
@@ -76,8 +83,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _by_model(chosen: argparse.Namespace) -> int:
     """From an image, by a trained network."""
-    from .. import inference
-    from .networks import settings_of
+    from .. import inference, training
 
     for name in ("recipe", "mask", "dry_run"):
         if getattr(chosen, name):
@@ -89,9 +95,11 @@ def _by_model(chosen: argparse.Namespace) -> int:
         decoding["threshold"] = chosen.threshold[0]
     decoding |= {n: getattr(chosen, n) for n in ("score", "low", "high") if getattr(chosen, n) is not None}
     options = {**options_of(chosen), "on_corrupt": chosen.on_corrupt, "work": chosen.work, "decoding": decoding}
+    options |= {"settings": settings_of(chosen.settings), "precision": chosen.precision}
+    model = training.load(chosen.model, chosen.which or "best", device=chosen.device)
     start = time.perf_counter()
     with client_of(chosen.dask) as client:
-        found = inference.segment_image(chosen.model, chosen.source, chosen.target, client=client, **options)
+        found = inference.segment_image(model, chosen.source, chosen.target, client=client, **options)
     seconds = time.perf_counter() - start
     print(f"{found.uri}: {found.shape} {found.dtype}")
     print(f"{seconds:.1f} s, {found.size / max(seconds, 1e-9) / 1e6:.3g} Mvoxels/s")

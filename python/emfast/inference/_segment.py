@@ -24,7 +24,7 @@ from ._decode import affinities_of, nearest
 from ._model import Model
 from ._predict import predict
 
-__all__ = ["segment_image"]
+__all__ = ["by_agglomeration", "segment_image", "spacing_of", "three_axes"]
 
 _KIND = "emfast.segment with a model"
 _ENGINE = ("block", "memory", "workers", "client", "progress", "retries")  # make no difference
@@ -90,15 +90,16 @@ def segment_image(
         if place is not None:
             check_apart(place, name, {"source": source})
     shared = {"memory": memory, "workers": workers, "client": client, "on_corrupt": on_corrupt, "progress": progress}
-    picture = _picture(source)
-    if picture is not None:  # in memory, as a volume of depth one
-        labels = segment_image(model, picture[None], decoding=decoding, **shared, **options)[0]
+    spacing = spacing_of(model, source)
+    if _is_picture(source):  # in memory, as a volume of depth one
+        found = _segmented(model, three_axes(source), None, None, known | given, spacing, block, shared, options)
+        labels = np.asarray(found)[0]
         return labels if target is None else _saved(target, labels, source)
     with ExitStack() as stack:
         folder = _folder(work, target)
         if folder is not None:
             stack.enter_context(alone(os.path.join(folder, ".lock"), f"work {folder}"))
-        return _segmented(model, source, target, folder, known | given, block, shared, options)
+        return _segmented(model, source, target, folder, known | given, spacing, block, shared, options)
 
 
 def _segmented(
@@ -107,18 +108,18 @@ def _segmented(
     target: Any,
     folder: str | None,
     decoding: dict[str, Any],
+    spacing: Sequence[float],
     block: Any,
     shared: dict[str, Any],
     options: dict[str, Any],
 ) -> Any:
     """Of a volume, by the way that its decoder goes."""
-    head = _by_agglomeration(model)
+    head = by_agglomeration(model)
     if head is not None:
         return _Blockwise(model, head, decoding, folder).run(source, target, block, shared, options)
     if model.recipe is None or get(model.recipe).segment is None:
         _check_room(model, source, shared["memory"])
     outputs = _predicted(model, source, folder, block=block, **shared, **options)
-    spacing = getattr(source, "spacing", None) or model.spacing
     by_blocks = get(model.recipe).segment if model.recipe else None
     if by_blocks is not None:
         work = _decoded_in(folder, decoding)
@@ -135,14 +136,36 @@ def _floats(values: np.ndarray) -> np.ndarray:
     return found / np.float32(255) if values.dtype == np.uint8 else found
 
 
-def _picture(source: Any) -> np.ndarray | None:
-    """The voxels of a source without an axis z, or None."""
+def _is_picture(source: Any) -> bool:
+    """Whether a source has no axis z."""
     if is_place(source):
         from ..volumes import open_volume
 
         with open_volume(source) as opened:
-            return np.asarray(opened[...]) if len(opened.shape) == 2 else None
-    return np.asarray(source) if len(source.shape) == 2 else None
+            return len(opened.shape) == 2
+    return len(source.shape) == 2
+
+
+def three_axes(source: Any) -> np.ndarray:
+    """The voxels of a source in memory; a picture is a volume of depth one."""
+    if is_place(source):
+        from ..volumes import open_volume
+
+        with open_volume(source) as opened:
+            return three_axes(opened[...])
+    found = np.asarray(source[...])
+    return found[None] if found.ndim == 2 else found
+
+
+def spacing_of(model: Model, source: Any) -> tuple[float, ...]:
+    """Nanometres per voxel, (z, y, x): those of a source that says them, else those of training."""
+    if is_place(source):
+        from ..volumes import open_volume
+
+        with open_volume(source) as opened:
+            return spacing_of(model, opened)
+    said = tuple(getattr(source, "spacing", None) or ())
+    return (*model.spacing[: 3 - len(said)], *said)
 
 
 def _predicted(model: Model, source: Any, folder: str | None, **options: Any) -> dict[str, Any]:
@@ -184,7 +207,7 @@ def _parameters(model: Model) -> dict[str, Any]:
     return {p.name: p.default for p in found if p.default is not p.empty and p.name != "spacing"}
 
 
-def _by_agglomeration(model: Model) -> Head | None:
+def by_agglomeration(model: Model) -> Head | None:
     """The head whose nearest affinities are watershed and agglomerated; None where another thing is done."""
     if not {"threshold", "low", "high"} <= set(_parameters(model)):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,7 @@ def tune(
     cases : sequence of (predicted, truth)
         ``decode(predicted, **options)`` makes labels of the first.
     score : callable
-        ``score(truth, labels)``, higher is better; the mean over all cases counts.
+        ``score(truth, labels)``, higher is better; the mean over all cases counts. NaN is worse than any number.
     options : mapping, optional
         Parameters to begin with, where they are not the defaults, and those that the decoder needs besides.
     names : sequence of str, optional
@@ -91,6 +92,7 @@ def tune(
         search.show = show
         best = {name: known[name][2] for name in chosen}
         reached = search.judge(best, must=True)
+        reached = -math.inf if reached is None else reached
         step = 0.25
         while step >= 1 / 64 and search.left:
             gained = False
@@ -102,6 +104,8 @@ def tune(
                         best, reached, gained = other, value, True
                         break
             step = step if gained else step / 2
+    if reached == -math.inf:
+        raise ValueError(f"score must be a number for some of the labels, got nan for all of {len(search.tried)}")
     return Tuned(best, reached, tuple(search.tried))
 
 
@@ -134,6 +138,8 @@ class _Search:
         except ValueError:  # a combination that makes no sense
             if must:
                 raise
+        if value is not None and math.isnan(value):  # a score that says nothing
+            value = None
         self.seen[key] = value
         self.tried.append((options, value))
         self.show(len(self.tried), len(self.tried) + self.left)
