@@ -195,6 +195,40 @@ def test_predict_goes_by_the_procedure(place, tmp_path):
             emfast.predict(model, truth, **options)
 
 
+@pytest.mark.slow
+def test_a_flood_learns_to_stop():
+    """Two objects with a wavy seam between them, in crops of them."""
+    recipe = recipes.get("ffn")
+    method = recipe.shrunk()
+    z, y, x = np.indices((21, 41, 53))
+    seam = 26 + 4 * np.sin(y / 5) + 2 * np.sin(z / 4)
+    labels = np.where(abs(x - seam) < 1.5, 0, np.where(x < seam, 1, 2)).astype(np.uint8)
+    labels[(abs(y - 20) > 15) | (abs(z - 10) > 8)] = 0
+    rng = np.random.default_rng(0)
+    image = (np.where(labels > 0, 0.7, 0.3) + 0.05 * rng.standard_normal(labels.shape)).astype(np.float32)
+    piece = Piece(image[None], {"labels": labels}, spacing=(16.0, 16.0, 16.0))
+    constants = constants_of("standard", [piece])
+    torch.manual_seed(0)
+    module = method.network.build(method.channels, method.outputs())
+    teaching = method.procedure.teach(method, [piece], module.geometry, constants, 0)
+    optimiser = optimiser_of(method.optimiser, module.parameters())
+    found = []
+    for step in range(1, 2001):
+        samples = [teaching.sample(method.batch * step + k) for k in range(method.batch)]
+        batch = {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
+        loss, _ = teaching.loss(teaching.outputs(module.train(), batch), batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % 100 == 0:
+            outputs = method.procedure.infer(module.eval(), constants.normalised(piece.image), spacing=piece.spacing)
+            table = emfast.contingency(labels, np.asarray(recipe.decode(outputs)), ignore=(0,))
+            found.append(table.adapted_rand().error)
+            if found[-1] <= 0.1:
+                return
+    pytest.fail(f"adapted Rand errors: {found}")
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_flood_is_taught_in_any_precision(precision, tmp_path):
     recipe = recipes.get("ffn")
