@@ -25,7 +25,7 @@ from emfast.inference._tune import SCORES  # noqa: E402
 from emfast.recipes import Head, Inference, Method  # noqa: E402
 from emfast.sampling._pieces import mirrored  # noqa: E402
 from emfast.segmentation import Between  # noqa: E402
-from emfast.targets import Affinities, Semantic, Target  # noqa: E402
+from emfast.targets import Affinities, Membrane, Semantic, Target  # noqa: E402
 from networks import Edges, Identity, Perfect, Tiny  # noqa: E402
 
 
@@ -603,6 +603,7 @@ def told(spacings):
     return of
 
 
+@pytest.mark.filterwarnings("ignore:source has voxels")
 @pytest.mark.parametrize(
     ("shape", "said", "known"),
     [
@@ -676,3 +677,42 @@ def test_what_cannot_be_tuned_is_said_before_anything_is_predicted(monkeypatch, 
     picture, truth = three_objects()
     with pytest.raises(ValueError, match=words):
         inference.tune_model(**{"model": told([]), "source": picture, "truth": truth} | options)
+
+
+@pytest.mark.parametrize("sections", [False, True])
+def test_a_truth_of_one_label_is_a_mask(sections):
+    """Two cells of two sections, a wall of one voxel between them: joined they are not perfect."""
+    picture = np.full((2, 12, 20), 200, np.uint8)
+    picture[:, :, 10] = 100
+    of = told([])
+    of.recipe = "lee2017"  # neurons
+    if sections:
+        of.method = replace(of.method, heads=(Head("mask", Membrane(per_section=True), (), activation="none"),))
+    name, found = inference.tune_model(of, picture, picture > 150, decoding={}, budget=10)
+    assert name == "voi" and found.score == 0 and found.options["threshold"] > 100 / 255
+    assert min(value for _, value in found.tried) < -0.5  # those that join both
+
+
+def test_axes_of_a_picture_in_colours_may_be_sections(tmp_path):
+    """TIFF says so of three or four sections."""
+    tifffile = pytest.importorskip("tifffile")
+    values = image((4, 16, 16))
+    tifffile.imwrite(tmp_path / "in.tif", values, photometric="rgb", planarconfig="separate")
+    assert emfast.open_volume(tmp_path / "in.tif").axes == "cyx"
+    of = told([])
+    with pytest.warns(UserWarning, match=r"in.tif says that its axes are \(c, y, x\): they are taken for \(z, y, x\)"):
+        found = emfast.predict(of, tmp_path / "in.tif", tmp_path / "out.npy")["mask"]
+    assert np.array_equal(found, emfast.predict(of, values)["mask"])
+    with pytest.warns(UserWarning, match="they are taken for"):
+        segments = emfast.segment(tmp_path / "in.tif", tmp_path / "segments.zarr", model=of)
+    assert np.array_equal(segments[...], emfast.segment(values, model=of))
+
+
+@pytest.mark.parametrize(("said", "warned"), [((50, 4, 4), True), ((30, 8, 8), False), (None, False)])
+def test_voxels_of_another_size_are_told(said, warned, tmp_path, recwarn):
+    with emfast.open_volume(tmp_path / "in.tif", mode="w", shape=(4, 16, 16), dtype="u1", spacing=said) as volume:
+        volume[...] = image((4, 16, 16))
+    emfast.predict(told([]), tmp_path / "in.tif")
+    words = [str(each.message) for each in recwarn.list]
+    known = "source has voxels of 50 x 4 x 4 nm, and the network learnt from voxels of 30 x 8 x 8 nm"
+    assert words == [known] * warned

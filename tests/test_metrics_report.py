@@ -341,3 +341,23 @@ def test_progress_tells_what_is_left_on_a_terminal_alone():
             progress(2, 2)
     assert file.getvalue() == ""
     assert "100 %" in terminal.getvalue() and terminal.getvalue().endswith("\x1b[K")
+
+
+def test_the_command_takes_what_predict_writes_and_tells_of_masks(tmp_path, capsys):
+    """One channel; a truth of one label is hardly one object."""
+    truth = np.zeros((2, 8, 9), np.uint8)
+    truth[:, 1:4, 1:4] = truth[:, 5:7, 5:8] = 1
+    np.save(tmp_path / "truth.npy", truth)
+    np.save(tmp_path / "probability.npy", np.float32(truth)[None] * 0.9)
+    np.save(tmp_path / "two.npy", np.stack([truth, truth]))
+    where = [str(tmp_path / name) for name in ("truth.npy", "probability.npy")]
+    assert main(["evaluate", *where, "--protocol", "lucchi", "--json", str(tmp_path / "card.json")]) == 0
+    assert json.loads((tmp_path / "card.json").read_text())["scores"]["iou"] == 1
+    assert "one label" not in capsys.readouterr().err
+    assert main(["evaluate", where[0], where[0]]) == 0
+    assert "TRUTH holds one label" in capsys.readouterr().err
+    np.save(tmp_path / "objects.npy", emfast.connected_components(truth))
+    assert main(["evaluate", str(tmp_path / "objects.npy"), where[0]]) == 0
+    assert "one label" not in capsys.readouterr().err
+    assert main(["evaluate", where[0], str(tmp_path / "two.npy")]) == 2
+    assert "labels must have the shape of truth (2, 8, 9), got (2, 2, 8, 9)" in capsys.readouterr().err

@@ -4,6 +4,7 @@ of what is wrong."""
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,10 @@ def run(chosen: argparse.Namespace) -> int:
     _check_options(chosen, objects)
     _check_targets(chosen)
     with ExitStack() as stack:
-        truth, labels = (stack.enter_context(_files.opened(place)) for place in (chosen.truth, chosen.labels))
+        truth: Any = stack.enter_context(_files.opened(chosen.truth))
+        labels: Any = stack.enter_context(_files.opened(chosen.labels))
+        if len(labels.shape) == len(truth.shape) + 1 and labels.shape[0] == 1:  # as emfast predict writes it
+            labels = _OneChannel(labels)
         mask, image = (
             None if place is None else stack.enter_context(_files.opened(place))
             for place in (chosen.mask, chosen.image)
@@ -104,6 +108,7 @@ def run(chosen: argparse.Namespace) -> int:
                 errors = metrics.compare_by(chosen.protocol, truth, labels, progress=progress, **shared)
         scores = replace(scores, about=scores.about | _files_of(chosen))
         print(scores)
+        _tell_masks(scores)
         if chosen.json:
             with _files.beside(chosen.json) as part, open(part, "w", encoding="utf-8") as file:
                 file.write(scores.to_json())
@@ -118,6 +123,33 @@ def run(chosen: argparse.Namespace) -> int:
             metrics.write_page(chosen.report, scores, title=title, **options)
             print(f"page: {chosen.report}")
     return 0
+
+
+class _OneChannel:
+    """A volume (1, z, y, x) without its first axis."""
+
+    def __init__(self, volume: Any) -> None:
+        self.volume, self.shape, self.dtype = volume, tuple(volume.shape[1:]), volume.dtype
+        self.chunks = tuple(getattr(volume, "chunks", None) or volume.shape)[1:]
+
+    def __getitem__(self, where: Any) -> Any:
+        first = (0,) + (where if isinstance(where, tuple) else (where,))
+        return self.volume[first]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        import numpy as np
+
+        return np.asarray(self[...], dtype)
+
+
+def _tell_masks(scores: Any) -> None:
+    """Scores of objects that are of one object, for a mask was given."""
+    if scores.get("objects_truth") == 1:
+        print(
+            "emfast evaluate: TRUTH holds one label. If it is a mask of several objects, `emfast components TRUTH OUT` "
+            "makes them one by one; --protocol lucchi scores the mask itself",
+            file=sys.stderr,
+        )
 
 
 def _files_of(chosen: argparse.Namespace) -> dict[str, Any]:

@@ -165,7 +165,11 @@ def _source(source: Any, model: Model, stack: ExitStack) -> tuple[Any, bool]:
     from ..volumes import open_volume
 
     if is_place(source):
-        source = stack.enter_context(open_volume(source))
+        place, source = source, stack.enter_context(open_volume(source))
+        if len(source.shape) == 3 and "z" not in source.axes:  # as plain TIFF says of three or four sections
+            words = f"{place} says that its axes are ({', '.join(source.axes)}): they are taken for (z, y, x)"
+            warnings.warn(words, stacklevel=3)
+            source = stack.enter_context(open_volume(place, axes="zyx"))
     elif not hasattr(source, "shape"):
         source = np.asarray(source)
     flat = len(source.shape) == 2
@@ -179,9 +183,21 @@ def _source(source: Any, model: Model, stack: ExitStack) -> tuple[Any, bool]:
         raise ValueError(f"source must have voxels, got the shape {tuple(source.shape)}")
     dtype = np.dtype(source.dtype)
     if model.dtype and dtype != model.dtype and not dtype.kind == np.dtype(model.dtype).kind == "f":
-        words = f"source is {dtype}, and the network learnt from {model.dtype}: values must mean the same"
-        warnings.warn(words, stacklevel=3)
+        shift, scale = model.constants.shift, model.constants.scale
+        words = f"source is {dtype}, and the network learnt from {model.dtype}: values must mean the same, for what it "
+        warnings.warn(f"{words}sees is (value - {shift:.4g}) / {scale:.4g}", stacklevel=3)
+    _check_spacing(getattr(source, "spacing", None), model.spacing)
     return source, flat
+
+
+def _check_spacing(said: Any, learnt: Sequence[float]) -> None:
+    """That voxels are about as large as those of training, where both are known."""
+    if said is None or len(said) != 3 or tuple(learnt) == (1.0, 1.0, 1.0):
+        return
+    if any(not 0.75 <= a / b <= 4 / 3 for a, b in zip(said, learnt, strict=True)):
+        given, known = (" x ".join(f"{n:g}" for n in each) for each in (said, learnt))
+        words = f"source has voxels of {given} nm, and the network learnt from voxels of {known} nm"
+        warnings.warn(words, stacklevel=4)
 
 
 def _block(block: Any, job: Job, outs: Targets, memory: Any, workers: int) -> tuple[int, ...]:

@@ -42,7 +42,8 @@ def _iou(truth: Any, labels: Any) -> float:
     return contingency(truth != 0, labels != 0).binary(1).iou
 
 
-SCORES: Mapping[str, Callable[[Any, Any], float]] = {"voi": _voi, "rand": _rand, "pq": _pq, "iou": _iou}
+Score = Callable[[Any, Any], float]  # of truth and labels
+SCORES: Mapping[str, Score] = {"voi": _voi, "rand": _rand, "pq": _pq, "iou": _iou}
 
 
 def tune_model(
@@ -72,7 +73,8 @@ def tune_model(
         Variation of information and adapted Rand error, where the truth has labels (voxels without a segment are
         segments of their own), less is better; panoptic quality, which counts what is missed and what is not there;
         or intersection over union of what is labelled. ``automatic`` takes the first for neurons, the last where the
-        truth has one label, else ``pq``.
+        truth has one label, else ``pq``. All but the last score objects: a truth with one label is a mask, and its
+        components are taken, of each section where the network learnt sections.
     label : int, optional
         The only label of the truth that counts, of several classes.
     decoding : mapping, optional
@@ -106,17 +108,18 @@ def tune_model(
     if budget < 1:
         raise ValueError(f"budget must be at least 1, got {budget}")
     known = _truth(truth, label)
+    name = _score_of(model, known) if score == "automatic" else score
+    judge = SCORES[name]
+    if name != "iou" and len(np.unique(known[known != 0])) == 1:
+        known, judge = _of_a_mask(model, known, judge)
     image = three_axes(source)
     if tuple(image.shape[-3:]) != known.shape:
         raise ValueError(f"truth must have the shape of source, {tuple(image.shape[-3:])}, got {known.shape}")
-    name = _score_of(model, known) if score == "automatic" else score
     kind = {} if by_agglomeration(model) is None else {"dtype": "uint8"}  # as segments are made of it
     outputs = predict(model, image, progress=progress, **{**kind, **options})
     given = {"spacing": spacing_of(model, source), **fixed}
     cases = [(outputs, known)]
-    return name, tune(
-        model.decode, cases, SCORES[name], options=given, names=names, budget=budget, progress=progress
-    )
+    return name, tune(model.decode, cases, judge, options=given, names=names, budget=budget, progress=progress)
 
 
 def _truth(truth: Any, label: int | None) -> np.ndarray:
@@ -129,6 +132,23 @@ def _truth(truth: Any, label: int | None) -> np.ndarray:
     if not known.any():
         raise ValueError(f"truth must have {'labels' if label is None else f'label {label}'}, got none")
     return known
+
+
+def _of_a_mask(model: Model, truth: np.ndarray, score: Score) -> tuple[np.ndarray, Score]:
+    """The components of a mask, and how they are compared: section by section where targets are of sections."""
+    from .. import connected_components
+    from ..metrics import section_components
+
+    mask = (truth != 0).astype(np.uint8)
+    if not any(getattr(head.target, "per_section", False) for head in model.method.heads):
+        return np.asarray(connected_components(mask)), score
+
+    def by_section(known: Any, labels: Any) -> float:
+        found = np.asarray(labels, np.int64)
+        first = np.arange(len(found)).reshape(-1, 1, 1) * (found.max(initial=0) + 1)
+        return score(known, np.where(found > 0, found + first, 0))
+
+    return section_components(mask), by_section
 
 
 def _score_of(model: Model, truth: np.ndarray) -> str:
