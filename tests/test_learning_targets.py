@@ -465,6 +465,7 @@ ONES = np.ones((2, 2, 2), int)
         (lambda: SignedDistance(clip=math.inf), "clip must be a positive number, got inf"),
         (lambda: SignedDistance(groups=((),)), "groups must hold labels"),
         (lambda: Affinities(border=-1), "border must be at least 0, got -1"),
+        (lambda: Affinities(border=0.5), "border must be 0 or at least 1 voxel, got 0.5: less marks nothing"),
         (lambda: Affinities(((0, 0, 0),)), "offsets must have 3 numbers each, not all 0"),
         (lambda: Centre(sigma=0.0), "sigma must be a positive number"),
         (lambda: Centre(0.0), "reach must be a positive number"),

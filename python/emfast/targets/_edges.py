@@ -39,6 +39,8 @@ class Affinities(Target):
     def __post_init__(self) -> None:
         offsets_of(self.offsets, 3)
         positive(self.border, "border", or_zero=True)
+        if 0 < self.border < 1:
+            raise ValueError(f"border must be 0 or at least 1 voxel, got {self.border:g}: less marks nothing")
 
     @property
     def names(self) -> tuple[str, ...]:
