@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -539,6 +540,91 @@ def test_what_was_damaged_is_not_taken_for_sound(tmp_path):
         emfast.segment(place, tmp_path / "out.zarr", model=of, on_corrupt="skip")
     with pytest.raises(emfast.errors.BlocksFailed):
         emfast.segment(place, tmp_path / "out.zarr", model=of)
+
+
+def kept_run(tmp_path):
+    """A model whose affinities are turned, its image, and what came of them in a folder."""
+    of, place = normed(tmp_path)
+    forward = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    of.method = replace(of.method, heads=(Head("affinities", Affinities(forward), ()),))
+    of.decode = partial(decode, turned=forward)
+    return of, place, emfast.segment(place, tmp_path / "out.zarr", model=of)[...]
+
+
+def check_it_recovers(tmp_path, of, place, wanted):
+    """That a call does anew what is missing, and the one after it nothing."""
+    assert np.array_equal(emfast.segment(place, tmp_path / "out.zarr", model=of)[...], wanted)
+    volumes = [tmp_path / "out.zarr.work" / name for name in ("prediction.zarr", "affinities.zarr")]
+    times = {p: p.stat().st_mtime_ns for volume in volumes for p in volume.rglob("*")}
+    assert np.array_equal(emfast.segment(place, tmp_path / "out.zarr", model=of)[...], wanted)
+    assert times == {p: p.stat().st_mtime_ns for p in times}
+
+
+@pytest.mark.parametrize("name", ["asked", "predicted", "affinities", "decoding"])
+def test_stamps_that_cannot_be_read_count_as_absent(tmp_path, name):
+    of, place, wanted = kept_run(tmp_path)
+    for damage in ("", "[]", "{}", "7", '{"affinities": 7}'):
+        (tmp_path / "out.zarr.work" / f"{name}.json").write_text(damage)
+        check_it_recovers(tmp_path, of, place, wanted)
+
+
+@pytest.mark.parametrize("name", ["prediction", "affinities"])
+def test_a_prediction_that_is_gone_is_made_again(tmp_path, name):
+    of, place, wanted = kept_run(tmp_path)
+    volume = tmp_path / "out.zarr.work" / f"{name}.zarr"
+    shutil.rmtree(volume)
+    check_it_recovers(tmp_path, of, place, wanted)
+    (volume / "zarr.json").unlink()
+    check_it_recovers(tmp_path, of, place, wanted)
+
+
+def test_a_prediction_of_which_a_head_is_gone_is_made_again(tmp_path):
+    of, place = normed(tmp_path)
+    of.method = replace(of.method, heads=tuple(Head(name, Affinities(), ()) for name in ("a", "b")))
+    of.module = of.method.network.build(1, of.method.outputs()).eval()
+    of.decode = lambda outputs, *, spacing=None: (outputs["a"][0] > 0.5).astype("u1") + (outputs["b"][0] > 0.5)
+    wanted = emfast.segment(place, tmp_path / "out.zarr", model=of)[...]
+    prediction = tmp_path / "out.zarr.work" / "prediction.zarr"
+    shutil.rmtree(prediction / "b")
+    assert np.array_equal(emfast.segment(place, tmp_path / "out.zarr", model=of)[...], wanted)
+    (prediction.parent / "predicted.json").write_text('{"a": "prediction.zarr/a"}')
+    assert np.array_equal(emfast.segment(place, tmp_path / "out.zarr", model=of)[...], wanted)
+    assert (prediction / "b").exists()
+
+
+def test_segments_in_blocks_of_a_prediction_that_is_made_again(tmp_path):
+    recipe = emfast.recipes.get("objects")
+    found = model(Tiny(), recipe.method.heads, patch=(8, 16, 16))
+    found.decode, found.recipe = recipe.decode, "objects"
+    _, place = normed(tmp_path)
+    wanted = emfast.segment(place, tmp_path / "out.zarr", model=found, block=(8, 12, 20))[...]
+    shutil.rmtree(tmp_path / "out.zarr.work" / "prediction.zarr")
+    for _ in range(2):
+        again = emfast.segment(place, tmp_path / "out.zarr", model=found, block=(8, 12, 20))[...]
+        assert np.array_equal(again, wanted)
+
+
+def test_a_prediction_that_was_cut_short_goes_on(tmp_path, monkeypatch):
+    of, place = normed(tmp_path)
+    options = {"model": of, "block": (8, 8, 20), "workers": 1, "retries": 0}
+    wanted = emfast.segment(place, **options)
+    seen, forward = [], of.module.forward
+
+    def counted(values):
+        seen.append(None)
+        if len(seen) == stop:
+            raise OSError("a disk went")
+        return forward(values)
+
+    stop = 10  # of 18
+    monkeypatch.setattr(of.module, "forward", counted)
+    with pytest.raises(emfast.errors.BlocksFailed):
+        emfast.segment(place, tmp_path / "out.zarr", **options)
+    first, stop = len(seen), 0
+    assert np.array_equal(emfast.segment(place, tmp_path / "out.zarr", **options)[...], wanted)
+    rest = len(seen) - first
+    assert np.array_equal(emfast.segment(place, **options), wanted)
+    assert rest < len(seen) - first - rest
 
 
 def test_a_folder_serves_one_run_at_a_time(tmp_path):

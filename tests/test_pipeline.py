@@ -1,7 +1,9 @@
 """The whole way from affinities to segments: as in memory, kept, gone on with, told beforehand."""
 
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 import emfast
 from emfast import pipeline
+from emfast.blockwise._run import clear
 from emfast.cli import main
 from test_blockwise import affinity_arrays, equal, layout
 
@@ -210,3 +213,129 @@ def test_a_damaged_piece_of_the_fragments_is_noticed(tmp_path, source):
         volume[:16, :32, :32] = volume[:16, :32, :32] + 1
     with pytest.raises(emfast.errors.BlocksFailed, match="CorruptData"):
         emfast.segment(source, work=tmp_path / "work", thresholds=0.7)
+
+
+@pytest.fixture
+def small(tissue):
+    pytest.importorskip("zarr")
+    return np.ascontiguousarray(tissue[:, :12, :24, :24])
+
+
+def _same(found, affinities, threshold=0.5):
+    equal(found, emfast.segment_affinities(affinities, threshold=threshold))
+
+
+@pytest.mark.parametrize("damage", [None, "", "null", "[]", "7", '"x"', '{"emfast": ', "[" * 100_000])
+def test_a_folder_that_does_not_say_of_which_source_is_refused(tmp_path, small, damage):
+    work = tmp_path / "work"
+    _same(emfast.segment(small, work=work, block=12), small)
+    other = 1 - small
+    if damage is None:
+        (work / "source.json").unlink()
+    else:
+        (work / "source.json").write_text(damage)
+    before = sorted(work.rglob("*"))
+    for source in (other, small):
+        with pytest.raises(ValueError, match=r"got .*work, which holds fragments but no source.json .*or remove it"):
+            emfast.segment(source, work=work, block=12)
+    assert sorted(work.rglob("*")) == before
+    shutil.rmtree(work)
+    _same(emfast.segment(other, work=work, block=12), other)
+
+
+@pytest.mark.parametrize("kept", ["lost", "graphs", "tree-mean-0.5.npz", "segments-mean-0.5", "fragments.json"])
+def test_anything_of_a_former_source_is_refused(tmp_path, small, kept):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "emfast.txt").write_text("emfast.segment")
+    (work / kept).mkdir()
+    with pytest.raises(ValueError, match=f"which holds {kept} but no source.json"):
+        emfast.segment(small, work=work)
+
+
+def test_a_stamp_of_other_names_is_compared_by_those_wanted(tmp_path, small):
+    work = tmp_path / "work"
+    emfast.segment(small, work=work, block=12)
+    found = json.loads((work / "source.json").read_text())
+    (work / "source.json").write_text(json.dumps({**found, "more": None}))
+    _same(emfast.segment(small, work=work, block=12), small)
+    (work / "source.json").write_text("{}")
+    with pytest.raises(ValueError, match="where emfast was None and not"):
+        emfast.segment(small, work=work, block=12)
+
+
+@pytest.mark.parametrize("mark", [None, "", "emfast.seg", "emfast.segment"])
+@pytest.mark.parametrize("begun", [[], [".lock"], [".lock", ".source.json.7-7.part"], [".lock", "source.json"]])
+def test_a_run_that_was_killed_at_its_beginning_goes_on(tmp_path, small, mark, begun):
+    """The mark comes first, then the stamp; either may be half written."""
+    whole = mark == "emfast.segment"
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in begun if whole else begun[:1]:
+        (work / name).touch()
+    if mark is not None:
+        (work / "emfast.txt").write_text(mark)
+    for _ in range(2):
+        _same(emfast.segment(small, work=work, block=12), small)
+
+
+def test_the_stamp_is_written_before_anything_else(tmp_path, small, monkeypatch):
+    work = tmp_path / "work"
+    with monkeypatch.context() as patched:
+        patched.setattr(emfast.blockwise, "watershed", None)
+        with pytest.raises(TypeError):
+            emfast.segment(small, work=work, block=12)
+    assert sorted(p.name for p in work.iterdir()) == ["emfast.txt", "source.json"]
+    _same(emfast.segment(small, work=work, block=12), small)
+
+
+def test_a_mark_and_a_stamp_that_are_there_are_not_written_again(tmp_path, small):
+    work = tmp_path / "work"
+    emfast.segment(small, work=work, block=12)
+    written = [(work / name).stat() for name in ("emfast.txt", "source.json")]
+    emfast.segment(small, work=work, block=12)
+    again = [(work / name).stat() for name in ("emfast.txt", "source.json")]
+    assert [(s.st_ino, s.st_mtime_ns) for s in again] == [(s.st_ino, s.st_mtime_ns) for s in written]
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{}", "other", "no stamp", "no volume", "no header", "no journal"])
+def test_fragments_that_are_gone_or_unknown_are_made_again(tmp_path, small, damage):
+    """And what was made of them, but nothing else."""
+    work = tmp_path / "work"
+    emfast.segment(small, work=work, block=12, thresholds=(0.5, 0.7))
+    stamp = work / "fragments.json"
+    if damage == "other":
+        stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "emfast": "0.0.1"}))
+    elif damage == "no stamp":
+        stamp.unlink()
+    elif damage == "no volume":
+        shutil.rmtree(work / "fragments.zarr")
+    elif damage == "no header":
+        (work / "fragments.zarr" / "zarr.json").unlink()
+    elif damage == "no journal":
+        shutil.rmtree(work / "fragments")
+    else:
+        stamp.write_text(damage)
+    (work / "mine.txt").touch()
+    tables = (work / "segments-mean-0.5.yaml").read_text()
+    for _ in range(2):
+        _same(emfast.segment(small, work=work, block=12), small)
+        assert not (work / "segments-mean-0.7").exists()
+    assert (work / "mine.txt").exists() and (work / "segments-mean-0.7.yaml").exists()
+    assert (work / "segments-mean-0.5.yaml").read_text() == tables
+    _same(emfast.segment(small, work=work, block=12, thresholds=0.7), small, 0.7)
+
+
+def test_stamps_are_removed_before_what_they_speak_of(tmp_path, monkeypatch):
+    for name in ("a", "z"):
+        (tmp_path / name).mkdir()
+    for name in ("b.json", "y.json", ".lock"):
+        (tmp_path / name).touch()
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        clear(str(tmp_path), but=("y.json",))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "a", "y.json", "z"]

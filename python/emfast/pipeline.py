@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import platform
+import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,13 +22,26 @@ import numpy as np
 
 from . import __version__, _settings, blockwise
 from ._engine.identity import check_apart, parted
+from ._engine.journal import about_of
 from ._engine.mended import Notes, mended
 from ._engine.plan import Plan, bytes_of, in_words
 from ._locks import alone
 from ._options import integer_of, number_of
 from ._progress import span
 from .blocks import plan_blocks, verified
-from .blockwise._run import Run, beside, claim, clear, is_local, is_place, place_words, read_stamp, write_stamp
+from .blockwise._run import (
+    Run,
+    beside,
+    claim,
+    clear,
+    drop,
+    is_kept,
+    is_local,
+    is_place,
+    place_words,
+    read_stamp,
+    write_stamp,
+)
 from .blockwise._shelf import Shelf
 from .blockwise.fragments import Looked, cost_of
 from .fragments import watershed as watershed_in_memory
@@ -39,6 +53,8 @@ __all__ = ["Agglomeration", "Recipe", "SegmentPlan", "Watershed", "plan_segment"
 
 _TABLES = 120  # bytes for each fragment: parts of blocks, graph, tree
 _TRIAL = 96  # voxels along each axis of what a plan tries
+_OURS = re.compile(r"fragments|fragments\.zarr|lost")  # in a folder, beside what is made of fragments
+_OF_FRAGMENTS = re.compile(r"fragments\.json|graphs|tree-.*\.npz|segments-.*(?<!\.yaml)")
 
 
 @dataclass(frozen=True)
@@ -299,6 +315,11 @@ def _folder(work: Any, targets: Sequence[Any]) -> str | None:
     return beside(files.pop() if len(files) == 1 else os.fspath(targets[0]), "work")
 
 
+def _is_ours(name: str) -> bool:
+    """Whether a file or folder of that name holds what was found of a source."""
+    return bool(_OURS.fullmatch(name) or _OF_FRAGMENTS.fullmatch(name))
+
+
 class _Steps:
     """The steps of one call, each done only where its result is not there yet."""
 
@@ -323,24 +344,40 @@ class _Steps:
             "mask": place_words(self.mask),
             "watershed": options,
         }
-        done = self._path("fragments.json")
-        found = read_stamp(self._path("source.json"))
-        if found is not None and found != wanted:
-            name = next(name for name in wanted if found.get(name) != wanted[name])
-            raise ValueError(
-                f"work must be a folder of this source and watershed, got {self.folder}, where {name} was "
-                f"{found.get(name)} and not {wanted[name]}: choose another or remove it"
-            )
-        write_stamp(self._path("source.json"), wanted)
-        place, inner = self._path("fragments.zarr"), self._path("fragments")
-        if read_stamp(done) == wanted and os.path.isdir(place):
+        self._stamp(wanted)
+        done, place, inner = self._path("fragments.json"), self._path("fragments.zarr"), self._path("fragments")
+        journal = os.path.join(inner, "fragments.journal")
+        if read_stamp(done) == wanted and is_kept(place) and about_of(journal) is not None:
             fragments = open_volume(place)
         else:
+            drop(self.folder, filter(_OF_FRAGMENTS.fullmatch, os.listdir(self.folder)))
+            if not is_kept(place):  # what is left of one would be in the way
+                drop(self.folder, ("fragments.zarr",))
             fragments = blockwise.watershed(self.source, place, work=inner, **options, **shared)
             write_stamp(done, wanted)
-        journal = os.path.join(inner, "fragments.journal")
         clear(inner, but=("fragments.journal", "fragments.journal.values"))
         return verified(fragments, journal=journal)
+
+    def _stamp(self, wanted: dict[str, Any]) -> None:
+        """Note in the folder, before anything else, of which source and watershed it is. One of others is refused, and
+        one that does not say of which: trees do not tell it."""
+        path = self._path("source.json")
+        found = read_stamp(path)
+        if found is None:
+            kept = [name for name in sorted(os.listdir(self.folder)) if _is_ours(name)]
+            if kept:
+                raise ValueError(
+                    f"work must be a folder of this source and watershed, got {self.folder}, which holds {kept[0]} but "
+                    "no source.json that can be read and says of which it is: choose another or remove it"
+                )
+            write_stamp(path, wanted)
+            return
+        for name in wanted:
+            if found.get(name) != wanted[name]:
+                raise ValueError(
+                    f"work must be a folder of this source and watershed, got {self.folder}, where {name} was "
+                    f"{found.get(name)} and not {wanted[name]}: choose another or remove it"
+                )
 
     def tree(self, fragments: Any) -> MergeTree:
         """Of all merges down to the recipe's ``until``, or further."""

@@ -346,15 +346,17 @@ def place_words(volume: Any) -> Any:
     return source_words(volume if hasattr(volume, "shape") else np.asarray(volume))
 
 
-def read_stamp(path: str) -> Any:
-    """What is said beside what a run left, as JSON has it; None where nothing is."""
-    if not os.path.exists(path):
+def read_stamp(path: str) -> dict[str, Any] | None:
+    """What is said beside what a run left, as JSON has it; None where nothing is, or nothing that can be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
         return None
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    return found if isinstance(found, dict) else None
 
 
-def write_stamp(path: str, content: Any) -> None:
+def write_stamp(path: str, content: dict[str, Any]) -> None:
     with written_beside(path) as part, open(part, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
 
@@ -380,15 +382,30 @@ def claim(folder: str, kind: str) -> None:
         if there and found != kind:
             what = f"one of {found}" if found else f"one that holds {there[0]}"
             raise ValueError(f"work must be a new or empty folder, or one of {kind}, got {folder}, {what}")
+        if found == kind:  # a mark that is there is not written again: a kill or a full disk would leave half of it
+            return
     os.makedirs(folder, exist_ok=True)
     Path(mark).write_text(kind)
 
 
 def clear(folder: str, but: Sequence[str]) -> None:
     """Remove what lies in a folder of ours that nobody reads any more."""
-    for name in set(os.listdir(folder)) - {_MARK, ".lock", *but}:
-        path = os.path.join(folder, name)
+    drop(folder, set(os.listdir(folder)) - {_MARK, ".lock", *but})
+
+
+def drop(folder: str, names: Iterable[str]) -> None:
+    """Remove what there is of these names in a folder of ours. Files go first, for stamps are among them: a kill leaves
+    none that says more than is there."""
+    paths = [os.path.join(folder, name) for name in names]
+    for path in sorted(filter(os.path.lexists, paths), key=os.path.isdir):
         shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+
+def is_kept(place: str) -> bool:
+    """Whether there is a volume at a place in a folder of ours."""
+    with suppress(ValueError):  # no place of a volume at all
+        return bool(_born(place).any())
+    return False
 
 
 def _born(place: str) -> np.ndarray:
@@ -427,6 +444,8 @@ __all__ = [
     "beside",
     "claim",
     "clear",
+    "drop",
+    "is_kept",
     "is_local",
     "is_place",
     "place_words",

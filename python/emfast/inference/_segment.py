@@ -6,7 +6,6 @@ import inspect
 import json
 import math
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from .._engine.identity import check_apart
 from .._engine.plan import bytes_of, in_words
 from .._locks import alone
 from ..blocks import map_blocks
-from ..blockwise._run import beside, claim, clear, is_place, place_words, read_stamp, write_stamp
+from ..blockwise._run import beside, claim, clear, drop, is_kept, is_place, place_words, read_stamp, write_stamp
 from ..recipes import Head, get
 from ._decode import affinities_of, nearest
 from ._model import Model
@@ -29,6 +28,8 @@ __all__ = ["by_agglomeration", "segment_image", "spacing_of", "three_axes"]
 _KIND = "emfast.segment with a model"
 _ENGINE = ("block", "memory", "workers", "client", "progress", "retries")  # make no difference
 _COPIES = 3  # of the outputs, in float32, that a decoder takes
+_OF_AFFINITIES = ("decoding.json", "segments")  # what is made of what, in a folder
+_OF_PREDICTION = ("affinities.json", "affinities.zarr", *_OF_AFFINITIES)
 
 
 def segment_image(
@@ -171,8 +172,6 @@ def spacing_of(model: Model, source: Any) -> tuple[float, ...]:
 def _predicted(model: Model, source: Any, folder: str | None, **options: Any) -> dict[str, Any]:
     """What the model says, kept in the folder. What is there of the same model, image and settings is not done again;
     nothing that came of another is left."""
-    from ..volumes import open_volume
-
     if folder is None:
         return predict(model, source, None, **options)
     settings = {name: repr(value) for name, value in options.items() if name not in _ENGINE}
@@ -181,12 +180,28 @@ def _predicted(model: Model, source: Any, folder: str | None, **options: Any) ->
     if read_stamp(asked) != wanted:
         clear(folder, but=())
         write_stamp(asked, wanted)
-    places = read_stamp(done)
-    if places is None:
-        found = predict(model, source, os.path.join(folder, "prediction.zarr"), **options)
+    found = _kept(model, folder, read_stamp(done), options.get("heads"))
+    if found is None:
+        place = os.path.join(folder, "prediction.zarr")
+        begun = os.path.exists(beside(place, "journal"))  # by a run that was cut short
+        drop(folder, ("predicted.json", *_OF_PREDICTION, *(() if begun else ("prediction.zarr",))))
+        found = predict(model, source, place, **options)
         write_stamp(done, {name: os.path.relpath(str(volume.uri), folder) for name, volume in found.items()})
-        return found
-    return {name: open_volume(os.path.join(folder, place)) for name, place in places.items()}
+    return found
+
+
+def _kept(
+    model: Model, folder: str, places: Mapping[str, Any] | None, heads: Sequence[str] | None
+) -> dict[str, Any] | None:
+    """The prediction that a stamp tells of, opened; None where it is not of all heads, or gone."""
+    from ..volumes import open_volume
+
+    wanted = heads or [head.name for head in model.method.heads]
+    other = model.method.procedure is None and set(places or ()) != set(wanted)  # a procedure has names of its own
+    if not places or other:
+        return None
+    paths = {name: os.path.join(folder, f"{place}") for name, place in places.items()}
+    return {name: open_volume(path) for name, path in paths.items()} if all(map(is_kept, paths.values())) else None
 
 
 def _decoded_in(folder: str | None, decoding: Mapping[str, Any]) -> str | None:
@@ -196,7 +211,7 @@ def _decoded_in(folder: str | None, decoding: Mapping[str, Any]) -> str | None:
     place, stamp = os.path.join(folder, "segments"), os.path.join(folder, "decoding.json")
     wanted = {name: repr(value) for name, value in decoding.items()}
     if read_stamp(stamp) != wanted:
-        shutil.rmtree(place, ignore_errors=True)
+        drop(folder, _OF_AFFINITIES)
         write_stamp(stamp, wanted)
     return place
 
@@ -267,14 +282,15 @@ class _Blockwise:
         from ..volumes import open_volume
 
         place, stamp = (os.path.join(self.folder, name) for name in ("affinities.zarr", "affinities.json"))
-        if read_stamp(stamp):  # of the same prediction, else the folder was cleared
+        if read_stamp(stamp) is not None and is_kept(place):  # of the same prediction, else it would not be there
             return open_volume(place)
+        drop(self.folder, _OF_PREDICTION)
         sides = tuple(getattr(volume, "shards", None) or (1, *shape))[1:]
         more = {"shards": (3, *sides), "chunks": (3, *tuple(volume.chunks)[1:]), "spacing": volume.spacing}
         with open_volume(place, mode="w", shape=(3, *shape), dtype="uint8", axes="czyx", **more) as out:
             told = {name: value for name, value in shared.items() if name not in ("progress", "on_corrupt")}
             map_blocks(_Nearest(self.head), volume, out, shape=shape, block=sides, halo=1, **told)
-        write_stamp(stamp, True)
+        write_stamp(stamp, {"of": self.head.name})
         return open_volume(place)
 
 
