@@ -19,7 +19,7 @@ from .._engine.plan import bytes_of, in_words
 from .._locks import alone
 from ..blocks import map_blocks
 from ..blockwise._run import beside, claim, clear, is_place, place_words, read_stamp, write_stamp
-from ..recipes import Head, get
+from ..recipes import Head, Recipe, get
 from ._decode import affinities_of, nearest
 from ._model import Model
 from ._predict import predict
@@ -28,7 +28,6 @@ __all__ = ["segment_image"]
 
 _KIND = "emfast.segment with a model"
 _ENGINE = ("block", "memory", "workers", "client", "progress", "retries")  # make no difference
-_COPIES = 3  # of the outputs, in float32, that a decoder takes
 
 
 def segment_image(
@@ -277,13 +276,14 @@ def _check_room(model: Model, source: Any, memory: Any) -> None:
 
     shape = open_volume(source).shape if is_place(source) else source.shape
     outputs = sum(head.outputs for head in model.method.heads)
-    wanted = 4 * _COPIES * outputs * math.prod(shape[-3:])
+    copies = get(model.recipe).copies if model.recipe else Recipe.copies
+    wanted = 4 * copies * outputs * math.prod(shape[-3:])
     room = bytes_of(memory) if memory is not None else _available()
     if wanted > room:
         raise MemoryError(
             f"source must fit into memory for the decoder of {model.recipe or 'this model'}: it takes about "
-            f"{in_words(wanted)}, and there are {in_words(room)}. Predict it and decode parts, or use a recipe of "
-            "affinities, which is decoded block by block"
+            f"{in_words(wanted)}, and there are {in_words(room)}. Predict it and decode parts, or use a recipe that is "
+            "decoded block by block, as lee2017 for affinities and objects for masks are"
         )
 
 
