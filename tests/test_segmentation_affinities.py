@@ -122,6 +122,26 @@ def test_mutex_about_what_neither_attracts_nor_repels(backend, data, near, apart
         assert np.array_equal(out, emfast.mutex_watershed(values, offsets))
 
 
+@pytest.mark.parametrize("unwelcome", [np.nan, np.inf, 2.0, -1.0])
+@pytest.mark.parametrize("levels", [{}, {"near": 0.1}, {"far": 0.9}])
+def test_mutex_reads_what_edges_have_and_no_more(backend, levels, unwelcome):
+    offsets, mask = OFFSETS[3][:4], np.ones((2, 4, 4), bool)
+    values = np.full((4, 2, 4, 4), 0.95, "f4")
+    values[0, 0] = values[1, :, 0] = values[2, ..., 0] = values[3, :, :2] = unwelcome  # no edges there
+    values[1, 1, 3, 3], mask[1, 3, 3] = unwelcome, False
+    out = segmentation.mutex(backend(values), offsets, mask=backend(mask), **levels)
+    assert np.array_equal(backend.host(out), mask)
+    with pytest.raises(ValueError, match=r"affinities must be from 0 to 1, got \S+ at \(1, 1, 3, 3\)"):
+        segmentation.mutex(backend(values), offsets, **levels)
+
+
+@pytest.mark.parametrize("levels", [{}, {"near": 0.1}])
+@pytest.mark.parametrize("dtype", ["uint16", "float64"])
+def test_mutex_takes_the_same_dtypes_whatever_attracts(levels, dtype):
+    with pytest.raises(TypeError, match=f"affinities must be uint8, float16 or float32, got {dtype}"):
+        segmentation.mutex(np.ones((3, 2, 4, 4), dtype), emfast.NEAREST, **levels)
+
+
 @given(data=volumes(), below=st.integers(0, 4), strides=st.booleans())
 def test_mutex_is_the_rule_without_small_ones(backend, data, below, strides):
     values, offsets = data

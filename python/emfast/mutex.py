@@ -81,9 +81,7 @@ def mutex_watershed(
     >>> emfast.mutex_watershed(np.concatenate([near, far]), [(0, -1), (0, -2)])
     array([[1, 1, 2, 2]], dtype=uint32)
     """
-    values = take(affinities, "affinities", kinds="uf", dims=(3, 4))
-    if values.dtype.name not in ("uint8", "float16", "float32"):
-        raise TypeError(f"affinities must be uint8, float16 or float32, got {values.dtype}")
+    values = affinities_of(affinities)
     if signed and values.dtype.kind != "f":
         raise TypeError(f"affinities must be float16 or float32 where signed, got {values.dtype}")
     shape = values.shape[1:]
@@ -198,6 +196,13 @@ def weights_of(weights: Any, name: str, count: int) -> Operand:
 
 def _described(array: np.ndarray) -> str:
     return f"{array.dtype} of shape {array.shape}"
+
+
+def affinities_of(affinities: Any) -> Operand:
+    values = take(affinities, "affinities", kinds="uf", dims=(3, 4))
+    if values.dtype.name not in ("uint8", "float16", "float32"):
+        raise TypeError(f"affinities must be uint8, float16 or float32, got {values.dtype}")
+    return values
 
 
 def attractive_of(channels: Any, steps: list[tuple[int, ...]]) -> set[int]:

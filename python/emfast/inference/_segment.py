@@ -18,7 +18,7 @@ from .._engine.plan import bytes_of, in_words
 from .._locks import alone
 from ..blocks import map_blocks
 from ..blockwise._run import beside, claim, clear, drop, is_kept, is_place, place_words, read_stamp, write_stamp
-from ..recipes import Head, get
+from ..recipes import Head, Recipe, get
 from ._decode import affinities_of, nearest
 from ._model import Model
 from ._predict import predict
@@ -27,7 +27,6 @@ __all__ = ["by_agglomeration", "segment_image", "spacing_of", "three_axes"]
 
 _KIND = "emfast.segment with a model"
 _ENGINE = ("block", "memory", "workers", "client", "progress", "retries")  # make no difference
-_COPIES = 3  # of the outputs, in float32, that a decoder takes
 _OF_AFFINITIES = ("decoding.json", "segments")  # what is made of what, in a folder
 _OF_PREDICTION = ("affinities.json", "affinities.zarr", *_OF_AFFINITIES)
 
@@ -316,13 +315,14 @@ def _check_room(model: Model, source: Any, memory: Any) -> None:
 
     shape = open_volume(source).shape if is_place(source) else source.shape
     outputs = sum(head.outputs for head in model.method.heads)
-    wanted = 4 * _COPIES * outputs * math.prod(shape[-3:])
+    copies = get(model.recipe).copies if model.recipe else Recipe.copies
+    wanted = 4 * copies * outputs * math.prod(shape[-3:])
     room = bytes_of(memory) if memory is not None else _available()
     if wanted > room:
         raise MemoryError(
             f"source must fit into memory for the decoder of {model.recipe or 'this model'}: it takes about "
-            f"{in_words(wanted)}, and there are {in_words(room)}. Predict it and decode parts, or use a recipe of "
-            "affinities, which is decoded block by block"
+            f"{in_words(wanted)}, and there are {in_words(room)}. Predict it and decode parts, or use a recipe that is "
+            "decoded block by block, as lee2017 for affinities and objects for masks are"
         )
 
 

@@ -16,7 +16,7 @@ from .._options import integer_of
 from ..components import connected_components
 from ..edges import NEAREST
 from ..labels import renumber
-from ..segmentation._shared import Between, Distance, Nanometres, Probability, Voxels, cast, probability_of
+from ..segmentation._shared import Between, Distance, Nanometres, Probability, Voxels, cast, probability_of, sized
 
 __all__ = [
     "Between",
@@ -38,9 +38,11 @@ __all__ = [
     "probabilities",
     "probability",
     "seeded_by",
+    "together",
 ]
 
 Outputs = Mapping[str, Any]
+_STEP = 2.0**-20  # means of affinities are in steps of 2**-24
 
 
 def as_probability(values: Any, name: str = "outputs") -> Any:
@@ -138,12 +140,48 @@ def mutex_affinities(
 ) -> Any:
     """Mutex watershed: head ``affinities`` has nearest ones, that join; ``long`` those at offsets, that keep apart.
 
-    Then segments are merged, best first, while the mean of all affinities between two of them is above ``merge``.
+    Then segments are merged, best first, while the mean of all affinities between two of them is above ``merge``. What
+    can take no part is left out, which changes no answer and spares most of the memory that a background would take:
+    of the watershed voxels that nothing attracts, of merging pieces without any affinity above ``merge`` to another. A
+    single voxel within a cell, which far ones hold, so is merged into it as any other piece.
     """
-    both = np.concatenate([probabilities(outputs, head) for head in ("affinities", "long")])
-    every = (*NEAREST, *offsets)
-    fragments = segmentation.mutex(both, every, near=near)
-    return segmentation.gasp(both, every, fragments=fragments, bias=merge, below=below)
+    both, every = together(outputs, ("affinities", "long")), (*NEAREST, *offsets)
+    drawn = _ends(both[: len(NEAREST)], NEAREST, near)
+    pieces = segmentation.mutex(both, every, near=near, mask=drawn)
+    pieces = pieces.astype(np.uint32 if pieces.size < 2**31 else np.uint64)
+    first = int(pieces.max(initial=0)) + 1
+    pieces[~drawn] = np.arange(first, first + np.count_nonzero(~drawn), dtype=pieces.dtype)
+    joined = np.zeros(int(pieces.max(initial=0)) + 1, bool)
+    joined[pieces[_ends(both, every, merge - _STEP, pieces)]] = True
+    inside = joined[pieces]
+    merged = segmentation.gasp(both, every, fragments=np.where(inside, pieces, 0), bias=merge)
+    return sized(np.where(inside, merged, pieces + merged.max(initial=0)), below)
+
+
+def _ends(affinities: np.ndarray, offsets: Sequence[Sequence[int]], level: float, pieces: Any = None) -> np.ndarray:
+    """Voxels at the ends of edges above a level; with pieces, of edges between two of them."""
+    found = np.zeros(affinities.shape[1:], bool)
+    for channel, step in zip(affinities, offsets, strict=True):
+        here, there = (
+            tuple(slice(max(-s, 0), max(n - max(s, 0), 0)) for s, n in zip(ahead, found.shape, strict=True))
+            for ahead in (step, [-s for s in step])
+        )
+        above = channel[here] > np.float32(level)
+        if pieces is not None:
+            above &= pieces[here] != pieces[there]
+        found[here] |= above
+        found[there] |= above
+    return found
+
+
+def together(outputs: Outputs, heads: Sequence[str]) -> np.ndarray:
+    """All channels of several heads, from 0 to 1, in float32."""
+    shape = outputs[heads[0]].shape[1:]
+    out = np.empty((sum(len(outputs[head]) for head in heads), *shape), np.float32)
+    channels = ((head, channel) for head in heads for channel in range(len(outputs[head])))
+    for into, (head, channel) in zip(out, channels, strict=True):
+        into[...] = np.asarray(probability(outputs, head, channel))
+    return out
 
 
 def nearest_affinities(
@@ -157,6 +195,9 @@ def nearest_affinities(
     per_section: bool = False,
 ) -> Any:
     """Watershed of nearest affinities, and agglomeration of the fragments."""
+    affinities = outputs[head]
+    if str(affinities.dtype).endswith("float64"):
+        affinities = cast(affinities, "float32")
     return segmentation.segment_affinities(
-        outputs[head], threshold=threshold, low=low, high=high, score=score, per_section=per_section
+        affinities, threshold=threshold, low=low, high=high, score=score, per_section=per_section
     )

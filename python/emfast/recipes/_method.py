@@ -148,6 +148,9 @@ class Recipe:
     head in, a volume or place out, further options as of :func:`emfast.map_blocks`. It gives what the target is opened
     as. None: labels are made in memory.
 
+    ``copies`` is how much memory ``decode`` takes, as a multiple of the outputs in float32, they included: measured
+    on volumes of which half is background.
+
     ``changed`` says what differs from the paper, ``unknown`` what it does not tell. ``small`` has other settings, by
     place as :func:`emfast._settings.override` has them, in that order: narrow levels and small patches, for laptops and
     tests.
@@ -164,6 +167,7 @@ class Recipe:
     unknown: str = ""
     segment: Callable[..., Any] | None = None
     small: Mapping[str, Any] = field(default_factory=dict)
+    copies: int = 8
 
     def shrunk(self) -> Method:
         """The small variant of the method."""

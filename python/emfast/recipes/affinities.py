@@ -58,6 +58,7 @@ RECIPE = Recipe(
         steps=600,
     ),
     decode=decode,
+    copies=12,
     small={"network.levels": levels(8, 16, 16), "patch": (8, 64, 64), "augmentation.steps": ()},
     changed="",
     unknown="How well it does on your data: see on a labelled part.",

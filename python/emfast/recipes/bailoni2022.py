@@ -14,7 +14,7 @@ from ..augmentation import gunpowder
 from ..nn import Convolved, Symmetric, UNet
 from ..nn.losses import Dice
 from ..targets import Affinities
-from ._decoders import Outputs, Probability, Voxels, probabilities
+from ._decoders import Outputs, Probability, Voxels, together
 from ._levels import levels
 from ._method import Head, Inference, Method, Optimiser, Recipe, Term
 
@@ -39,7 +39,7 @@ def decode(
 ) -> Any:
     """Agglomeration of the signed graph of a watershed's fragments."""
     return segmentation.gasp(
-        probabilities(outputs, "affinities"),
+        together(outputs, ("affinities",)),
         OFFSETS,
         linkage=linkage,
         constrained=constrained,
@@ -73,6 +73,7 @@ RECIPE = Recipe(
         inference=Inference(blend="linear"),
     ),
     decode=decode,
+    copies=32,
     small={
         "network.levels": levels(8, 12, 16, stride=(1, 2, 2)),
         "patch": (8, 64, 64),

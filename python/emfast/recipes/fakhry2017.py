@@ -55,6 +55,7 @@ RECIPE = Recipe(
         batch=4,
     ),
     decode=decode,
+    copies=12,
     changed="The full-resolution stream and the pooled one are one encoder-decoder whose skips are sums. One sigmoid "
     "instead of two softmax channels, which is the same function.",
     unknown="Widths, depth, optimiser, batch, steps and the mean of eight symmetries: ours. The scores on ISBI 2012 "

@@ -43,6 +43,7 @@ RECIPE = Recipe(
     task="mitochondria",
     method=BEFORE.method,
     decode=decode,
+    copies=16,
     small=BEFORE.small,
     changed="One class is taught here, where the paper adds the Golgi apparatus and vesicles. Seeds of the contours "
     "are parts by shape, and the contours are those of Márquez-Neila with majorities.",

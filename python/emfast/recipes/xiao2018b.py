@@ -59,6 +59,7 @@ RECIPE = Recipe(
         auxiliary=(1.0, 1.0, 1.0),
     ),
     decode=decode,
+    copies=12,
     changed="Outputs at several depths have losses, but are not fused. One sigmoid instead of two softmax channels.",
     unknown="Widths, blocks, weights of the losses, optimiser, batch, steps, augmentation and the mean of eight "
     "symmetries: ours. The paper's Vrand .98356 and Vinfo .99063 on ISBI 2012 are those of its abstract.",

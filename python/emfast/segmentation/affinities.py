@@ -15,7 +15,7 @@ from ..edges import NEAREST, convert_affinities, offsets_of
 from ..fragments import watershed
 from ..graphs import RegionGraph, region_graph
 from ..labels import remap
-from ..mutex import attractive_of, mutex_watershed
+from ..mutex import affinities_of, attractive_of, mutex_watershed
 from ..seeds import distance_peaks, seeded_watershed
 from ..trees import agglomerate, needs_histograms
 from ._shared import Between, Nanometres, Probability, Voxels, at_least, cast, probability_of, sized, whole_number
@@ -226,24 +226,31 @@ def mutex(
     """
     below = whole_number(below, "below", 0)
     near, far = number_of(near, "near", 0, 1), number_of(far, "far", 0, 1)
-    signed = (near, far) != (0, 1)
-    if signed:
+    options: dict[str, Any] = {"attractive": attractive, "strides": strides, "mask": mask}
+    if (near, far) != (0, 1):
+        if not _from_0_to_1(affinities):
+            mutex_watershed(affinities, offsets, **options)  # says where, unless no edge has it
         affinities = _weights(affinities, offsets, near, far, attractive)
-    found = mutex_watershed(affinities, offsets, attractive=attractive, signed=signed, strides=strides, mask=mask)
-    return sized(found, below)
+        options["signed"] = True
+    return sized(mutex_watershed(affinities, offsets, **options), below)
+
+
+def _from_0_to_1(affinities: Any) -> bool:
+    values = affinities_of(affinities)
+    given = values.library.to_numpy(values.array)
+    return given.dtype == np.uint8 or given.size == 0 or bool(given.min() >= 0 and given.max() <= 1)
 
 
 def _weights(
     affinities: Any, offsets: Sequence[Sequence[int]], near: float, far: float, attractive: Sequence[int] | None
 ) -> Any:
     """Affinities less what neither attracts nor repels, in float32."""
-    values = take(affinities, "affinities", kinds="uf", dims=(3, 4))
+    values = affinities_of(affinities)
     pulls = attractive_of(attractive, offsets_of(offsets, len(values.shape) - 1))
     given = values.library.to_numpy(values.array)
-    whole = np.float32(255 if given.dtype == np.uint8 else 1)
-    out = given.astype(np.float32) / whole
-    if not ((out >= 0) & (out <= 1)).all():
-        raise ValueError(f"affinities must be from 0 to 1, got values from {given.min()} to {given.max()}")
+    out = given.astype(np.float32)
+    if given.dtype == np.uint8:
+        out /= np.float32(255)
     for k, channel in enumerate(out):
         channel -= np.float32(near if k in pulls else far)
     return values.give(values.library.from_numpy(out))
