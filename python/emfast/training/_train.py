@@ -25,13 +25,15 @@ from ._folder import about_of, claim, words_of
 from ._hooks import Average, Hook, Patience
 from ._log import Board, Log, Show
 from ._loop import PRECISIONS, Loop
-from ._pieces import has_labels, held_out, in_memory, pieces_of
+from ._pieces import check_ids, has_labels, held_out, in_memory, pieces_of, tell_odd_image
 from ._previews import Previews
 from ._supervised import Supervised, labels_of, shape_of
 from ._team import Team, team
 from ._validation import Validation
 
 __all__ = ["method_of", "train"]
+
+_LOOK = 8  # pieces whose images are looked at
 
 
 def train(
@@ -135,6 +137,9 @@ def train(
     _check_labels(settled, pieces)
     about_data = {"train": words_of(pieces), "validation": words_of(judged)}
     pieces, judged = in_memory(pieces, memory), in_memory(judged, memory)
+    for piece in (*pieces, *judged):
+        for name in {head.labels or next(iter(piece.labels)) for head in settled.heads} & set(piece.labels):
+            check_ids(piece, name)
     with ExitStack() as stack:
         here = stack.enter_context(team(device))
         stack.enter_context(_kept_random())
@@ -145,11 +150,6 @@ def train(
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(alone(str(folder / ".lock"), f"run {folder}"))
             kept = _kept(folder, settled.steps)
-            about = about_of(
-                settled, recipe.name if recipe else None, constants, pieces, about_data, seed=seed, precision=precision
-            )
-            claim(folder, settled, about)
-        here.wait()
         every = min(1000, max(100, settled.steps // 20))
         options = {
             "precision": precision,
@@ -159,6 +159,14 @@ def train(
             "criterion": best,
         }
         loop = _loop(settled, here, folder, pieces, judged, constants, seed, crops, compiled, options)
+        if here.first:  # only now: what is refused leaves nothing in the folder
+            about = about_of(
+                settled, recipe.name if recipe else None, constants, pieces, about_data, seed=seed, precision=precision
+            )
+            claim(folder, settled, about)
+            for piece in pieces[:_LOOK]:
+                tell_odd_image(piece)
+        here.wait()
         loop.hooks = _hooks(loop, folder, log_every, patience, hooks, tensorboard, progress)
         if not here.first:
             kept = _kept(folder, settled.steps)
