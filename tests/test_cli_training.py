@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -58,7 +59,9 @@ def test_from_a_stack_to_evaluated_segments(places, capsys):
     data = ["--image", places / "told.zarr", "--labels", places / "labels.tif"]
     assert run("train", "--recipe", recipe, *data, "--run", places / "run", "--validation", "0.25") == 0
     best, model, report, following = capsys.readouterr().out.splitlines()
-    assert best.startswith("best at step 4: edges/iou 1, edges/accuracy 1, edges/dice 1, loss ")
+    judged = json.loads((places / "run" / "log.jsonl").read_text().splitlines()[-1])["validation"]
+    told = ", ".join(f"{n} {judged[n]:.4g}" for n in ("edges/iou", "edges/accuracy", "edges/dice", "loss"))
+    assert best == f"best at step 4: {told}"
     assert model.endswith("best.pt") and report.endswith("report.html")
     assert following == f"next: emfast segment IMAGE OUT --model {places / 'run'}"
     assert "adapted Rand error" in (places / "run" / "report.html").read_text()

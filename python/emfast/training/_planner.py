@@ -147,8 +147,8 @@ def plan(
     share = int(0.05 * of.voxels / math.prod(patch))
     batch = max(2, min(int(room / cost.activations), share))
     said = [f"{of}", *words, f"patch {patch}, {len(strides)} levels, batch {batch}: {cost.parameters:,} parameters"]
-    augmentation, words = _augmentation(of, patch)
-    said.append(words)
+    augmentation, told = _augmentation(of, patch)
+    said.append(told)
     if math.prod(patch) < 0.25 * math.prod(of.shape):
         said.append("the patch is less than a quarter of an image: a first stage at low resolution may help")
     method = Method(

@@ -76,7 +76,7 @@ def train(
         places; labels and masks also by name, ``{"cells": …}``.
     run : path
         The folder of the run: ``method.yaml`` and ``about.json``, ``log.jsonl``, ``last.pt`` and ``best.pt``,
-        ``previews/`` and ``report.html``. One of another method or other data is refused.
+        ``previews/`` and ``report.html``. One of another method or other data is refused, if it has learnt anything.
     validation : as ``data``, or float, optional
         What the network is judged by; a number is the share of each piece, its last sections, that is held out for it.
         By default the validation samples of a dataset; without any the last weights count as the best.
@@ -111,7 +111,8 @@ def train(
     memory : str or number
         Training data up to so many bytes are read into memory; of more each crop is read when it is needed.
     tensorboard, compiled, progress : bool
-        Write for TensorBoard too; compile the network by torch; show a bar in a terminal.
+        Write for TensorBoard too; compile the network by torch; show a bar in a terminal, and
+        elsewhere a line for each validation.
 
     Returns
     -------
