@@ -155,6 +155,7 @@ def test_fewer_steps_than_are_done_are_refused(tmp_path):
 def test_a_network_learns(tmp_path):
     """The mask is the image above its mean: one threshold, which two convolutions learn."""
     image = np.random.default_rng(0).integers(0, 2, (8, 24, 30), dtype=np.uint8) * 200
+    image[:, 0, 0] = 10  # an image of two values would be taken for labels
     of = method(network=Tiny(), steps=60, batch=4, optimiser=Optimiser(rate=0.03))
     go(tmp_path, of, (image, (image > 100).astype(np.uint32)), validate_every=20)
     found = [line for line in training._log.entries(tmp_path) if "validation" in line]
