@@ -183,7 +183,7 @@ def test_a_run_leaves_all_that_is_needed(tmp_path):
 
 def test_what_is_not_finite_stops_the_run_and_is_kept(tmp_path):
     image = np.zeros((4, 12, 12), np.float32)
-    image[0, 0, 0] = 1e30
+    image[0, 0, 0], image[:, 1, 1] = 1e30, 1e-30
     with pytest.raises(Diverged, match=r"at step 1; its batch is .*diverged-1-0\.npz"):
         go(
             tmp_path,
