@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -57,7 +58,12 @@ def test_from_a_stack_to_evaluated_segments(places, capsys):
     )
     data = ["--image", places / "told.zarr", "--labels", places / "labels.tif"]
     assert run("train", "--recipe", recipe, *data, "--run", places / "run", "--validation", "0.25") == 0
-    assert "report.html" in capsys.readouterr().out
+    best, model, report, following = capsys.readouterr().out.splitlines()
+    judged = json.loads((places / "run" / "log.jsonl").read_text().splitlines()[-1])["validation"]
+    told = ", ".join(f"{n} {judged[n]:.4g}" for n in ("edges/iou", "edges/accuracy", "edges/dice", "loss"))
+    assert best == f"best at step 4: {told}"
+    assert model.endswith("best.pt") and report.endswith("report.html")
+    assert following == f"next: emfast segment IMAGE OUT --model {places / 'run'}"
     assert "adapted Rand error" in (places / "run" / "report.html").read_text()
     segments = places / "segments.zarr"
     assert run("segment", places / "told.zarr", segments, "--model", places / "run", "--threshold", "0.5") == 0
@@ -163,7 +169,18 @@ def test_methods_are_explained_and_planned(places, capsys):
     data = ["--image", places / "image.tif", "--labels", places / "labels.tif"]
     out = places / "plan.yaml"
     assert run("plan", *data, "--out", out, "--memory", "1GB", "--steps", 2) == 0
-    assert "dense" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "dense" in told.out and "augmentation: flips" in told.out and told.err == ""
+    train = f"emfast train --recipe {out} --image {data[1]} --labels {data[3]} --run run"
+    assert told.out.splitlines()[-1].startswith(f"next: emfast explain {out} ") and told.out.endswith(f"{train}\n")
+    with emfast.open_volume(places / "silent.tif", mode="w", like=np.zeros((8, 40, 48), np.uint8)) as volume:
+        volume[...] = emfast.open_volume(data[1])[...]
+    silent = ["--image", places / "silent.tif", "--labels", places / "labels.tif", "--memory", "1GB"]
+    assert run("plan", *silent, "--out", places / "silent.yaml") == 0
+    assert "emfast plan: " in (told := capsys.readouterr().err) and "voxels of 1 nm are meant" in told
+    assert run("plan", *silent, "--out", places / "said.yaml", "--spacing", "30,8,8") == 0
+    told = capsys.readouterr()
+    assert told.err == "" and "--spacing 30,8,8 --run run" in told.out
     assert run("explain", out, "--no-times") == 0
     told = capsys.readouterr().out
     assert "parameters" in told and "Mvoxels/s" not in told

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from emfast.nn.losses import BinaryCrossEntropy  # noqa: E402
 from emfast.recipes import Head, Method, Optimiser, Term  # noqa: E402
 from emfast.sampling import Piece  # noqa: E402
 from emfast.targets import Centre, CentreLine, Membrane, Semantic, Shape  # noqa: E402
+from emfast.training import Loop  # noqa: E402
 from networks import Tiny  # noqa: E402
 
 
@@ -106,12 +108,30 @@ def test_what_is_asked_of_another_run_is_refused(tmp_path):
     go(tmp_path)
     with pytest.raises(AnotherJob, match=r"optimiser\.rate was 0\.001 and is 0\.01"):
         go(tmp_path, settings={"optimiser.rate": 0.01})
-    with pytest.raises(AnotherJob, match="other data"):
+    with pytest.raises(AnotherJob, match=r"other data .*give another run, or remove this one"):
         go(tmp_path, data=tissue(seed=3))
+    with pytest.raises(AnotherJob, match=r"spacing of train\[0\]: \[1.0, 1.0, 1.0\]; now \[30.0, 8.0, 8.0\], "):
+        go(tmp_path, spacing=(30, 8, 8))
     with pytest.raises(AnotherJob, match=r"another seed \(0; now 1\)"):
         go(tmp_path, seed=1)
     with _locks.alone(str(tmp_path / ".lock"), "run"), pytest.raises(InUse):
         go(tmp_path)
+
+
+def test_what_was_refused_or_has_learnt_nothing_is_no_other_run(tmp_path):
+    colours = (np.zeros((3, 8, 24, 30), "u1"), tissue()[1])
+    with pytest.raises(ValueError, match=r"images must have 1 channels for this method, got \[3\]; .* with channels=3"):
+        go(tmp_path / "run", data=colours)
+    with pytest.raises(ValueError, match="patch must be"):
+        go(tmp_path / "run", method(patch=(4, 4, 4), network=Tiny(padded=False)))
+    assert not (tmp_path / "run" / "about.json").exists()
+    with pytest.raises(RuntimeError, match="early"):
+        go(tmp_path / "run", data=tissue(seed=3), seed=5, hooks=[StopAt(2, RuntimeError("early"))])
+    assert (tmp_path / "run" / "about.json").exists()
+    go(tmp_path / "run")
+    go(tmp_path / "new")
+    assert same(weights(tmp_path / "run"), weights(tmp_path / "new"))
+    assert lines(tmp_path / "run") == lines(tmp_path / "new")
 
 
 def test_more_steps_go_on_with_the_same_run(tmp_path):
@@ -135,6 +155,7 @@ def test_fewer_steps_than_are_done_are_refused(tmp_path):
 def test_a_network_learns(tmp_path):
     """The mask is the image above its mean: one threshold, which two convolutions learn."""
     image = np.random.default_rng(0).integers(0, 2, (8, 24, 30), dtype=np.uint8) * 200
+    image[:, 0, 0] = 10  # an image of two values would be taken for labels
     of = method(network=Tiny(), steps=60, batch=4, optimiser=Optimiser(rate=0.03))
     go(tmp_path, of, (image, (image > 100).astype(np.uint32)), validate_every=20)
     found = [line for line in training._log.entries(tmp_path) if "validation" in line]
@@ -162,7 +183,7 @@ def test_a_run_leaves_all_that_is_needed(tmp_path):
 
 def test_what_is_not_finite_stops_the_run_and_is_kept(tmp_path):
     image = np.zeros((4, 12, 12), np.float32)
-    image[0, 0, 0] = 1e30
+    image[0, 0, 0], image[:, 1, 1] = 1e30, 1e-30
     with pytest.raises(Diverged, match=r"at step 1; its batch is .*diverged-1-0\.npz"):
         go(
             tmp_path,
@@ -291,6 +312,7 @@ def test_averages_follow_their_formula(tmp_path):
         ({"validation": []}, r"validation must have something to judge by, \[\] has no samples"),
         ({"data": (np.zeros((8, 9, 9), "u1"), np.zeros((8, 9, 9), int))}, "data must have labels other than 0"),
         ({"data": (*tissue(), np.zeros((8, 24, 30), bool))}, "data must have labels other than 0 where they are known"),
+        ({"data": (tissue()[0], tissue()[1].astype("i2") - 1)}, "labels must be ids from 0 on, got -1 in .*mask"),
         ({"data": (np.zeros((3, 4, 5)), np.zeros((3, 4, 6), int))}, "must have the shape of the image"),
         ({"data": (np.zeros((3, 4, 5)), np.zeros((3, 4, 5)))}, "must be integers"),
     ],
@@ -298,6 +320,100 @@ def test_averages_follow_their_formula(tmp_path):
 def test_mistakes_have_one_clear_error(tmp_path, wrong, words):
     with pytest.raises((ValueError, TypeError), match=words):
         go(tmp_path, **wrong)
+
+
+def test_labels_below_0_may_be_where_nothing_is_known(tmp_path):
+    image, labels = tissue()
+    given = labels.astype("i2") - 1
+    go(tmp_path, data=(image, given, given >= 0))
+    with pytest.raises(ValueError, match="labels must be ids from 0 on, got -1"):
+        training.plan((image, given))
+    with pytest.raises(ValueError, match="labels must be ids from 0 on, got -1"):
+        go(tmp_path / "judged", validation=(image, given))
+
+
+def test_images_like_labels_are_told(tmp_path):
+    image, labels = tissue()
+    cells = (labels > 0).astype("u1")
+    with pytest.warns(UserWarning, match="has only the values 0 and 1: are image and labels exchanged?"):
+        go(tmp_path, data=(cells, image))
+    with pytest.warns(UserWarning, match="has only the value 7: are image and labels exchanged?"):
+        training.plan((np.full_like(cells, 7), cells))
+    dark = image.copy()
+    dark[:-1] = 0  # one section is enough, and others need not differ
+    dark[-1, 0, :3] = 0, 1, 2
+    training.plan((dark, labels))
+
+
+def test_rates_are_those_of_steps(tmp_path, monkeypatch):
+    """By a clock that goes on by half a second in a step and by a hundred between steps."""
+    now = [0.0]
+    monkeypatch.setattr(training._loop, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    update = Loop._update
+
+    def slow(self, batches):
+        now[0] += 0.5
+        return update(self, batches)
+
+    class Away(training.Hook):
+        def validate(self, loop, scores):
+            now[0] += 100.0
+
+    monkeypatch.setattr(Loop, "_update", slow)
+    go(tmp_path, hooks=[Away()], steps=7)
+    steps = [line for line in training._log.entries(tmp_path) if "loss" in line]
+    assert [line["samples_per_s"] for line in steps] == 7 * [2 / 0.5]
+    assert steps[-1]["seconds"] == 203.5
+
+
+def test_logs_without_a_terminal_have_a_line_for_each_validation(tmp_path, capsys):
+    go(tmp_path)
+    told = capsys.readouterr().err.splitlines()
+    steps = [line for line in training._log.entries(tmp_path) if "loss" in line]
+    judged = [line for line in training._log.entries(tmp_path) if "validation" in line]
+    assert len(told) == len(judged) == 2
+    for line, found in zip(told, judged, strict=True):
+        step, scores = found["step"], found["validation"]
+        best = ", the best so far" if found["best"] else ""
+        named = ", ".join(f"{n} {scores[n]:.4g}" for n in ("mask/iou", "mask/accuracy", "mask/dice", "loss"))
+        assert line == f"step {step} of 6: loss {steps[step - 1]['loss']:.4g}; validation: {named}{best}"
+    go(tmp_path / "silent", progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def planned(image, labels, **options):
+    found, words = training.plan((image, labels), memory="1GB", steps=2, **options)
+    return found, "\n".join(words), [type(step).__name__ for step in found.augmentation.steps]
+
+
+@pytest.mark.skipif(not hasattr(nn, "cost"), reason="costs are counted by emfast.nn")
+def test_plans_augment_as_patch_and_voxels_allow(tmp_path):
+    made = emfast.phantom.make((16, 48, 48), seed=2)
+    image, labels = np.asarray(made.image), np.asarray(made.labels)
+    usual = ["Flip", "Rotate", "Elastic", "Contrast", "Brightness", "Gamma", "Noise"]
+    thick, told, steps = planned(image, labels, spacing=(40, 8, 8))
+    assert steps == usual and thick.patch[1] == thick.patch[2]
+    flip, turn, bend = thick.augmentation.steps[:3]
+    assert (flip.group, turn.angle, bend.distance[0], bend.sigma[0]) == ("xy8z", 180.0, 0.0, 0.0)
+    assert "augmentation: flips and quarter turns of sections, turns of sections by up to 180 degrees" in told
+    cubic, told, steps = planned(image[:, :16, :16], labels[:, :16, :16], spacing=(8, 8, 8))
+    flip, turn, bend = cubic.augmentation.steps[:3]
+    assert steps == usual and (flip.group, turn.angle) == ("cube", 180.0)
+    assert bend.distance == (32.0, 32.0, 32.0) and bend.sigma == (2.0, 2.0, 2.0)
+    long, told, steps = planned(image[:1, :16], labels[:1, :16], spacing=(40, 8, 8))
+    flip, turn, bend = long.augmentation.steps[:3]
+    assert (flip.group, turn.angle, bend.sigma[0]) == ("xyflips", 15.0, 0.0)
+    # It is learnt with.
+    small = replace(cubic, network=Tiny(), batch=1, patch=(8, 8, 8))
+    emfast.train(small, (image, labels), run=tmp_path, spacing=(8, 8, 8), device="cpu", progress=False)
+
+
+@pytest.mark.skipif(not hasattr(nn, "cost"), reason="costs are counted by emfast.nn")
+def test_plans_name_the_recipe_of_cells_that_fill_the_image():
+    image, _ = tissue()
+    assert "20 % of the image" not in planned(image, np.arange(image.size).reshape(image.shape) % 5 == 0)[1]
+    told = planned(image, (np.arange(image.size).reshape(image.shape) % 5 != 0).astype("u1"))[1]
+    assert "its mask; it is 80 % of the image: if these are cells parted by membranes, the recipe membranes" in told
 
 
 def test_pieces_are_read_from_files_and_datasets(tmp_path):
@@ -441,7 +557,7 @@ def test_a_killed_run_goes_on(tmp_path):
 
 def test_gradients_that_processors_get_wrong_are_refused(tmp_path):
     """In 16 bits torch's gradient of a kernel's weights over fewer voxels than it has is not the same twice."""
-    image, labels = np.zeros((6, 30, 30), "u1"), np.ones((6, 30, 30), "u4")
+    image, labels = np.arange(6 * 900).reshape(6, 30, 30).astype("u1"), np.ones((6, 30, 30), "u4")
     head = Head("mask", Semantic(), (Term(BinaryCrossEntropy()),))
     deep = Method(nn.UNet(levels=(nn.Level(4), nn.Level(4))), (head,), (4, 8, 8), steps=1)
     with pytest.raises(ValueError, match=r"precision must be float32 .* \(3, 3, 3\) sees \(2, 4, 4\)"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -179,15 +180,17 @@ def _tell_unknown(chosen: argparse.Namespace) -> None:
     for place in [] if chosen.spacing else chosen.image:
         with open_volume(place) as volume:
             if volume.spacing is None:
-                words = f"emfast train: {place} has no spacing: voxels of 1 nm are meant; --spacing says it"
+                words = f"emfast {chosen.verb}: {place} has no spacing: voxels of 1 nm are meant; --spacing says it"
                 print(words, file=sys.stderr)
 
 
 def _train(chosen: argparse.Namespace) -> int:
     import os
     from contextlib import suppress
+    from pathlib import Path
 
     from .. import training
+    from ..training._log import best_in_words
 
     if chosen.resume == "never" and os.path.exists(os.path.join(chosen.folder, "about.json")):
         raise ValueError(f"--run must be a new folder with --resume never, got {chosen.folder}")
@@ -219,7 +222,11 @@ def _train(chosen: argparse.Namespace) -> int:
     except KeyboardInterrupt as stopped:
         print(stopped or "interrupted", file=sys.stderr)
         return 130
-    print(f"{model.place}\n{os.path.join(chosen.folder, 'report.html')}")
+    best = best_in_words(Path(chosen.folder))
+    print(*([best] if best else []), model.place, os.path.join(chosen.folder, "report.html"), sep="\n")
+    folder = shlex.quote(chosen.folder)
+    decoded = model.decode is not None
+    print(f"next: emfast segment IMAGE OUT --model {folder}" if decoded else f"next: emfast predict {folder} IMAGE OUT")
     return 0
 
 
@@ -292,11 +299,24 @@ def _plan(chosen: argparse.Namespace) -> int:
     options["spacing"] = chosen.spacing
     if os.path.exists(chosen.out):
         raise ValueError(f"--out must be a new file, {chosen.out} is there")
-    method, words = training.plan(_pieces(chosen), **options)
+    pieces = _pieces(chosen)
+    _tell_unknown(chosen)
+    method, words = training.plan(pieces, **options)
     _settings.write(method, chosen.out, comment="\n".join(words))
     print("\n".join(words))
     print(chosen.out)
+    explain = shlex.join(["emfast", "explain", chosen.out])
+    train = shlex.join(["emfast", "train", "--recipe", chosen.out, *_data_words(chosen), "--run", "run"])
+    print(f"next: {explain} (memory and time, before anything runs), then {train}")
     return 0
+
+
+def _data_words(chosen: argparse.Namespace) -> list[str]:
+    """The options of the data, as they were given."""
+    words = ["--data", chosen.data] if chosen.data else []
+    for name in ("image", "labels", "mask"):
+        words += [word for place in getattr(chosen, name) for word in (f"--{name}", place)]
+    return [*words, "--spacing", ",".join(f"{s:g}" for s in chosen.spacing)] if chosen.spacing else words
 
 
 def _recipes(_: argparse.Namespace) -> int:

@@ -18,8 +18,11 @@ from ..inference._constants import Constants
 from ..recipes import Method
 from ..sampling import Piece
 from ..sampling._gathering import Part
+from . import _checkpoint
 
 __all__ = ["about_of", "claim", "words_of"]
+
+_REMEDY = "give another run, or remove this one"
 
 
 def words_of(pieces: Sequence[Piece]) -> list[Any]:
@@ -63,14 +66,16 @@ def about_of(
 
 
 def claim(folder: Path, method: Method, about: Mapping[str, Any]) -> None:
-    """Write what the run is of; or make sure that the one that is there is the same, but for the number of steps."""
+    """Write what the run is of; or make sure that the one that is there is the same, but for the number of steps.
+    A run that has no checkpoint has learnt nothing: another one takes its place."""
     found_method, found_about = folder / "method.yaml", folder / "about.json"
-    if found_about.exists():
+    if found_about.exists() and (folder / _checkpoint.LAST).exists():
         with open(found_about, encoding="utf-8") as file:
             before = json.load(file)
         for name in ("recipe", "seed", "data", "precision"):
             if before.get(name) != json.loads(json.dumps(about.get(name))):
-                raise AnotherJob(f"run must be a folder of its own, {folder} is that of {_told(name, before, about)}")
+                told = _told(name, before, about)
+                raise AnotherJob(f"run must be a folder of its own, {folder} is that of {told}; {_REMEDY}")
         _compare(folder, _settings.to_dict(_settings.read(Method, found_method)), _settings.to_dict(method))
     with _files.beside(found_about) as part, open(part, "w", encoding="utf-8") as file:
         json.dump(about, file, indent=1)
@@ -81,15 +86,29 @@ def claim(folder: Path, method: Method, about: Mapping[str, Any]) -> None:
 def _told(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if name == "data":
         was, came = ", ".join(before.get("images", [])), ", ".join(now["images"])
-        return f"other data ({was or 'other ones'}; now {came})"
+        words = _other_data(before["data"], now["data"]) if was == came else f"{was or 'other ones'}; now {came}"
+        return f"other data ({words})"
     return f"another {name} ({before.get(name)}; now {now.get(name)})"
+
+
+def _other_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs where the images have the same names: numbers as they are, of arrays that they do."""
+    found = []
+    for part in ("train", "validation"):
+        if len(before[part]) != len(now[part]):
+            return f"{len(before[part])} pieces for {part}; now {len(now[part])}"
+        for k, (was, came) in enumerate(zip(before[part], json.loads(json.dumps(now[part])), strict=True)):
+            for name in (name for name in was if was[name] != came[name]):
+                told = f"{was[name]}; now {came[name]}" if name in ("spacing", "weight") else "written since, or moved"
+                found.append(f"{name} of {part}[{k}]: {told}")
+    return ", ".join(found[:3])
 
 
 def _compare(folder: Path, before: Any, now: Any) -> None:
     differing = [each for each in _differing(before, now, "") if each[0] != "steps"]
     if differing:
         words = "; ".join(f"{place} was {was!r} and is {came!r}" for place, was, came in differing[:3])
-        raise AnotherJob(f"run must be a folder of its own, {folder} is that of another method: {words}")
+        raise AnotherJob(f"run must be a folder of its own, {folder} is that of another method: {words}; {_REMEDY}")
 
 
 def _differing(before: Any, now: Any, place: str) -> list[tuple[str, Any, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from ._hooks import Hook
 if TYPE_CHECKING:
     from ._loop import Loop
 
-__all__ = ["Board", "Log", "Show", "entries"]
+__all__ = ["Board", "Log", "Show", "best_in_words", "entries", "scores_in_words"]
 
 
 class Log(Hook):
@@ -58,13 +59,14 @@ class Log(Hook):
 
 
 class _Pace:
-    """Samples in a second, and the share of the time that was spent waiting for them, since the last time."""
+    """Samples in a second, and the share of the time that was spent waiting for them, since the last time; by when
+    steps ended, not by when they are told, and without what was done between them."""
 
     def begin(self, loop: Loop) -> None:
-        self.last = (loop.step, time.perf_counter(), 0.0)
+        self.last = (loop.step, 0.0, 0.0)
 
     def __call__(self, loop: Loop, report: Mapping[str, Any]) -> tuple[float, float]:
-        now = (int(report["step"]), time.perf_counter(), float(report["waited"]))
+        now = (int(report["step"]), float(report["worked"]), float(report["waited"]))
         steps, seconds, waited = (a - b for a, b in zip(now, self.last, strict=True))
         self.last = now
         samples = steps * loop.method.batch * loop.method.accumulate
@@ -72,12 +74,13 @@ class _Pace:
 
 
 class Show(Hook):
-    """A bar in a terminal or notebook: loss, samples/s, share of waiting, time left."""
+    """A bar in a terminal or notebook: loss, samples/s, share of waiting, time left. Elsewhere a line for each
+    validation."""
 
     def begin(self, loop: Loop) -> None:
         self.bar = Progress("training")
         self.bar.begin(loop.step)
-        self.pace, self.text, self.next = _Pace(), "", 0.0
+        self.pace, self.text, self.next, self.loss = _Pace(), "", 0.0, math.nan
         self.pace.begin(loop)
 
     def report(self, loop: Loop, report: Mapping[str, Any]) -> None:
@@ -87,6 +90,12 @@ class Show(Hook):
             self.text = f", {rate:.3g} samples/s, waiting {100 * share:.0f} %"
         self.bar.words = f"training: loss {report['loss']:.4g}{self.text}"
         self.bar(report["step"], loop.steps)
+        self.loss = report["loss"]
+
+    def validate(self, loop: Loop, scores: Mapping[str, float]) -> None:
+        if not self.bar.shown:
+            words = f"step {loop.step} of {loop.steps}: loss {self.loss:.4g}; validation: {scores_in_words(scores)}"
+            print(words + ", the best so far" * loop.is_best, file=self.bar.stream, flush=True)
 
     def end(self, loop: Loop) -> None:
         self.bar.__exit__()
@@ -118,6 +127,20 @@ def entries(folder: Path) -> list[dict[str, Any]]:
     """The lines of the log of a run."""
     with open(folder / "log.jsonl", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def scores_in_words(scores: Mapping[str, float]) -> str:
+    """Those of a validation, the loss last; its parts only where there are several."""
+    names = [name for name in scores if "@" not in name]
+    parts = [name for name in names if name.startswith("loss/")]
+    shown = [name for name in names if name != "loss" and (len(parts) > 1 or name not in parts)]
+    return ", ".join(f"{name} {scores[name]:.4g}" for name in (*shown, "loss") if name in scores)
+
+
+def best_in_words(folder: Path) -> str:
+    """Of the validation that the weights of a run were chosen by; empty where nothing was judged."""
+    best = [line for line in entries(folder) if line.get("best")]
+    return f"best at step {best[-1]['step']}: {scores_in_words(best[-1]['validation'])}" if best else ""
 
 
 def _memory(loop: Loop) -> int:

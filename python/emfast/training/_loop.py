@@ -39,6 +39,8 @@ class _Pending(NamedTuple):
     names: list[str]
     norm: torch.Tensor
     rate: float
+    seconds: float  # of work up to its end, as this process sees it
+    waited: float
 
 
 class Loop:
@@ -89,6 +91,7 @@ class Loop:
         self.seconds = 0.0  # of all processes of this run
         self._forward: Any = None
         self._loader: Any = None
+        self._since = 0.0  # when the first step began, and the time that was spent between steps
         self._parameters = [p for p in module.parameters() if p.requires_grad]
 
     def stop(self, reason: str) -> None:
@@ -106,6 +109,7 @@ class Loop:
         batches: Any = iter(self._loader)
         pending: _Pending | None = None
         before, first = self.seconds, time.perf_counter()
+        self._since = first
         stopped = self.team.any(bool(self.reason))
         try:
             while self.step < self.steps and not stopped:
@@ -121,7 +125,9 @@ class Loop:
                 if stopped or self.step == self.steps or self._due(self.validate_every) or self._due(self.save_every):
                     self._tell(pending)
                     pending = None
+                    since = time.perf_counter()
                     self._between(stopped)
+                    self._since += time.perf_counter() - since
                     stopped = self.team.any(bool(self.reason))
         finally:
             batches.close()
@@ -173,7 +179,9 @@ class Loop:
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, float("inf") if most is None else most)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        return _Pending(self.step, batches, sums, names, norm.detach(), rate)
+        return _Pending(
+            self.step, batches, sums, names, norm.detach(), rate, time.perf_counter() - self._since, self._loader.waited
+        )
 
     def _backward(self, batch: Batch, parts: int) -> tuple[torch.Tensor, list[str]]:
         device = self.team.device
@@ -193,6 +201,9 @@ class Loop:
         """Check the numbers of a step, and tell the hooks."""
         loss, *parts = pending.losses.tolist()
         norm = float(pending.norm)
+        seconds = pending.seconds
+        if self.team.device.type != "cpu":  # was still at it when the step was handed over, and is not now
+            seconds = time.perf_counter() - self._since
         # A gradient that float16 cannot hold is skipped by the scaler, which then scales less.
         if not np.isfinite(loss) or (not np.isfinite(norm) and not self.scaler.is_enabled()):
             raise Diverged(self._keep(pending, loss, norm))
@@ -202,7 +213,8 @@ class Loop:
             "losses": dict(zip(pending.names, parts, strict=True)),
             "norm": norm,
             "rate": pending.rate,
-            "waited": self._loader.waited,
+            "worked": seconds,
+            "waited": pending.waited,
         }
         for hook in self.hooks:
             hook.report(self, report)

@@ -4,7 +4,8 @@ The rules for patch, pooling and batch are those of nnU-Net (Isensee 2021): the 
 image, is pooled along an axis while its features keep 4 voxels and its spacing is within twice the finest, and shrinks
 until training fits into memory; a batch is at least 2, and at most 5 % of the voxels there are. The targets are chosen
 from the labels: affinities where objects fill the volume; the mask and its contours where they are sparse; the mask
-where there are no instances.
+where there are no instances. Augmentation is that of the recipes of this package: turns where voxels and patch have
+equal sides, flips elsewhere; bends and grey values of any data.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import numpy as np
 
 from .. import nn, targets
 from .._engine.plan import bytes_of
+from ..augmentation import Augmentation, Brightness, Contrast, Elastic, Flip, Gamma, Noise, Rotate
 from ..nn import losses
 from ..recipes import Head, Inference, Method, Optimiser, Term
 from ..sampling import Piece
-from ._pieces import pieces_of
+from ._pieces import check_ids, pieces_of, tell_odd_image
 
 __all__ = ["Fingerprint", "fingerprint", "plan"]
 
@@ -29,6 +31,7 @@ _ANISOTROPIC = 3.0  # ratio of spacings from which sections are a plane of their
 _EDGE = 4  # voxels that features keep at least
 _WIDTH, _WIDEST = 32, 320
 _LOOK = 1 << 24  # voxels of labels that are looked at in a piece
+_BEND, _BENT = 32.0, 2.0  # voxels of the finest spacing between control points, and by which these move
 _LONG = ((0, -9, 0), (0, 0, -9), (-3, 0, 0))
 
 
@@ -62,6 +65,11 @@ class Fingerprint:
     @property
     def anisotropy(self) -> float:
         return max(self.spacing) / min(self.spacing)
+
+    @property
+    def apart(self) -> bool:
+        """Whether sections are a plane of their own."""
+        return self.anisotropy > _ANISOTROPIC or self.shape[0] == 1
 
     @property
     def kind(self) -> str:
@@ -127,6 +135,9 @@ def plan(
         What was found and decided, and why.
     """
     pieces = pieces_of(data, spacing=spacing)
+    for piece in pieces:
+        check_ids(piece, labels or next(iter(piece.labels)))
+        tell_odd_image(piece)
     of = fingerprint(pieces, labels)
     heads, words = _heads(of, labels)
     patch, strides, kernels = _patch(of, bytes_of(memory), heads)
@@ -136,12 +147,15 @@ def plan(
     share = int(0.05 * of.voxels / math.prod(patch))
     batch = max(2, min(int(room / cost.activations), share))
     said = [f"{of}", *words, f"patch {patch}, {len(strides)} levels, batch {batch}: {cost.parameters:,} parameters"]
+    augmentation, told = _augmentation(of, patch)
+    said.append(told)
     if math.prod(patch) < 0.25 * math.prod(of.shape):
         said.append("the patch is less than a quarter of an image: a first stage at low resolution may help")
     method = Method(
         network=network,
         heads=heads,
         patch=patch,
+        augmentation=augmentation,
         optimiser=Optimiser("adamw", 1e-3, schedule="poly", weight_decay=1e-4, warmup=min(500, steps // 20), clip=12.0),
         inference=Inference(tile=patch, blend="gaussian", symmetries="flips"),
         spacing=of.spacing,
@@ -164,15 +178,20 @@ def _heads(of: Fingerprint, labels: str) -> tuple[tuple[Head, ...], list[str]]:
     overlap = (Term(judged.Dice()),) if hasattr(judged, "Dice") else ()
     flat = of.shape[0] == 1
     if of.kind == "mask":
-        return (Head("mask", targets.Semantic(), (bce, *overlap), labels=labels),), ["one kind of object: its mask"]
+        words = "one kind of object: its mask"
+        if of.filled > 0.5:
+            words += (
+                f"; it is {100 * of.filled:.0f} % of the image: if these are cells parted by membranes, the recipe "
+                "membranes is for them"
+            )
+        return (Head("mask", targets.Semantic(), (bce, *overlap), labels=labels),), [words]
     if of.kind == "dense":
         near = ((0, -1, 0), (0, 0, -1)) if flat else ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
         far = tuple(step for step in _LONG if not flat or step[0] == 0)
         affinities = known.Affinities(offsets=near + far)
         words = "objects fill the volume: affinities, nearest and longer"
         return (Head("affinities", affinities, (bce,), labels=labels),), [words]
-    apart = of.anisotropy > _ANISOTROPIC or flat
-    contour = known.Contour(per_section=apart)
+    contour = known.Contour(per_section=of.apart)
     heads = (
         Head("mask", targets.Semantic(), (bce, *overlap), labels=labels),
         Head("contour", contour, (bce,), labels=labels),
@@ -181,6 +200,36 @@ def _heads(of: Fingerprint, labels: str) -> tuple[tuple[Head, ...], list[str]]:
 
 
 Sides = tuple[int, int, int]
+
+
+def _augmentation(of: Fingerprint, patch: Sides) -> tuple[Augmentation, str]:
+    """What leaves the data as they may be; and it in words."""
+
+    def alike(axes: Sequence[int]) -> bool:
+        lengths = [of.spacing[axis] for axis in axes]
+        return len({patch[axis] for axis in axes}) == 1 and max(lengths) < 1.01 * min(lengths)
+
+    square = alike((1, 2))
+    if alike((0, 1, 2)):
+        flip, words = Flip("cube"), "flips and exchanges of all axes"
+    elif square:
+        flip, words = Flip("xy8" if of.shape[0] == 1 else "xy8z"), "flips and quarter turns of sections"
+    else:
+        flip, words = Flip("xyflips" if of.shape[0] == 1 else "flips"), "flips"
+    angle = 180.0 if square else 15.0  # in a patch that is longer than wide the corners of a turned one are missing
+    finest = min(of.spacing)
+    z, y, x = (finest / s for s in of.spacing)
+    bend = Elastic(
+        (0.0 if of.apart else _BEND * z, max(1.0, _BEND * y), max(1.0, _BEND * x)),
+        (0.0 if of.apart else _BENT * z, _BENT * y, _BENT * x),
+    )
+    tones = (Contrast(0.8, 1.25), Brightness(0.1), Gamma(0.8, 1.25), Noise(0.0, 0.05))
+    where = "within sections, all alike" if of.apart else "in space"
+    said = (
+        f"augmentation: {words}, turns of sections by up to {angle:.0f} degrees, elastic {where}; contrast, "
+        "brightness, gamma, noise"
+    )
+    return Augmentation((flip, Rotate(angle), bend, *tones)), said
 
 
 def _patch(of: Fingerprint, memory: int, heads: tuple[Head, ...]) -> tuple[Sides, list[Sides], list[Sides]]:

@@ -49,7 +49,12 @@ class Supervised:
         self.output = geometry.output(self.patch)
         channels = {int(piece.image.shape[0]) for piece in pieces}
         if channels != {method.channels}:
-            raise ValueError(f"images must have {method.channels} channels for this method, got {sorted(channels)}")
+            most = max(channels)
+            remedy = f"; a colour picture must be saved as grey values, or be learnt from with channels={most}"
+            raise ValueError(
+                f"images must have {method.channels} channels for this method, got {sorted(channels)}"
+                f"{remedy if most > 1 else ''}"
+            )
         for piece in pieces:
             for head in method.heads:
                 labels_of(piece, head)

@@ -25,13 +25,15 @@ from ._folder import about_of, claim, words_of
 from ._hooks import Average, Hook, Patience
 from ._log import Board, Log, Show
 from ._loop import PRECISIONS, Loop
-from ._pieces import has_labels, held_out, in_memory, pieces_of
+from ._pieces import check_ids, has_labels, held_out, in_memory, pieces_of, tell_odd_image
 from ._previews import Previews
 from ._supervised import Supervised, labels_of, shape_of
 from ._team import Team, team
 from ._validation import Validation
 
 __all__ = ["method_of", "train"]
+
+_LOOK = 8  # pieces whose images are looked at
 
 
 def train(
@@ -74,7 +76,7 @@ def train(
         places; labels and masks also by name, ``{"cells": …}``.
     run : path
         The folder of the run: ``method.yaml`` and ``about.json``, ``log.jsonl``, ``last.pt`` and ``best.pt``,
-        ``previews/`` and ``report.html``. One of another method or other data is refused.
+        ``previews/`` and ``report.html``. One of another method or other data is refused, if it has learnt anything.
     validation : as ``data``, or float, optional
         What the network is judged by; a number is the share of each piece, its last sections, that is held out for it.
         By default the validation samples of a dataset; without any the last weights count as the best.
@@ -109,7 +111,8 @@ def train(
     memory : str or number
         Training data up to so many bytes are read into memory; of more each crop is read when it is needed.
     tensorboard, compiled, progress : bool
-        Write for TensorBoard too; compile the network by torch; show a bar in a terminal.
+        Write for TensorBoard too; compile the network by torch; show a bar in a terminal, and
+        elsewhere a line for each validation.
 
     Returns
     -------
@@ -135,6 +138,9 @@ def train(
     _check_labels(settled, pieces)
     about_data = {"train": words_of(pieces), "validation": words_of(judged)}
     pieces, judged = in_memory(pieces, memory), in_memory(judged, memory)
+    for piece in (*pieces, *judged):
+        for name in {head.labels or next(iter(piece.labels)) for head in settled.heads} & set(piece.labels):
+            check_ids(piece, name)
     with ExitStack() as stack:
         here = stack.enter_context(team(device))
         stack.enter_context(_kept_random())
@@ -145,11 +151,6 @@ def train(
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(alone(str(folder / ".lock"), f"run {folder}"))
             kept = _kept(folder, settled.steps)
-            about = about_of(
-                settled, recipe.name if recipe else None, constants, pieces, about_data, seed=seed, precision=precision
-            )
-            claim(folder, settled, about)
-        here.wait()
         every = min(1000, max(100, settled.steps // 20))
         options = {
             "precision": precision,
@@ -159,6 +160,14 @@ def train(
             "criterion": best,
         }
         loop = _loop(settled, here, folder, pieces, judged, constants, seed, crops, compiled, options)
+        if here.first:  # only now: what is refused leaves nothing in the folder
+            about = about_of(
+                settled, recipe.name if recipe else None, constants, pieces, about_data, seed=seed, precision=precision
+            )
+            claim(folder, settled, about)
+            for piece in pieces[:_LOOK]:
+                tell_odd_image(piece)
+        here.wait()
         loop.hooks = _hooks(loop, folder, log_every, patience, hooks, tensorboard, progress)
         if not here.first:
             kept = _kept(folder, settled.steps)
