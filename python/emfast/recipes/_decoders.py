@@ -162,16 +162,18 @@ def _ends(affinities: np.ndarray, offsets: Sequence[Sequence[int]], level: float
     """Voxels at the ends of edges above a level; with pieces, of edges between two of them."""
     found = np.zeros(affinities.shape[1:], bool)
     for channel, step in zip(affinities, offsets, strict=True):
-        here, there = (
-            tuple(slice(max(-s, 0), max(n - max(s, 0), 0)) for s, n in zip(ahead, found.shape, strict=True))
-            for ahead in (step, [-s for s in step])
-        )
+        here, there = (_beside(found.shape, ahead) for ahead in (step, [-s for s in step]))
         above = channel[here] > np.float32(level)
         if pieces is not None:
             above &= pieces[here] != pieces[there]
         found[here] |= above
         found[there] |= above
     return found
+
+
+def _beside(shape: Sequence[int], step: Sequence[int]) -> tuple[slice, ...]:
+    """The voxels that have another a step away."""
+    return tuple(slice(max(-s, 0), max(n - max(s, 0), 0)) for s, n in zip(step, shape, strict=True))
 
 
 def together(outputs: Outputs, heads: Sequence[str]) -> np.ndarray:
