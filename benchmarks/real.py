@@ -210,7 +210,7 @@ CASES = {
             "snemi3d",
             "mitochondria, mouse cortex, ssSEM",
             "objects",
-            1500,
+            1000,
             lambda: _cut("snemi3d", "snemi3d_ac4_dev.h5", "mitochondria", (0, 22, 25, 32)),
             (30.0, 6.0, 6.0),
             overlap,
