@@ -386,7 +386,6 @@ def planned(image, labels, **options):
     return found, "\n".join(words), [type(step).__name__ for step in found.augmentation.steps]
 
 
-@pytest.mark.skipif(not hasattr(nn, "cost"), reason="costs are counted by emfast.nn")
 def test_plans_augment_as_patch_and_voxels_allow(tmp_path):
     made = emfast.phantom.make((16, 48, 48), seed=2)
     image, labels = np.asarray(made.image), np.asarray(made.labels)
@@ -408,7 +407,6 @@ def test_plans_augment_as_patch_and_voxels_allow(tmp_path):
     emfast.train(small, (image, labels), run=tmp_path, spacing=(8, 8, 8), device="cpu", progress=False)
 
 
-@pytest.mark.skipif(not hasattr(nn, "cost"), reason="costs are counted by emfast.nn")
 def test_plans_name_the_recipe_of_cells_that_fill_the_image():
     image, _ = tissue()
     assert "20 % of the image" not in planned(image, np.arange(image.size).reshape(image.shape) % 5 == 0)[1]

@@ -159,8 +159,7 @@ def _cost(method: Method, patch: tuple[int, int, int]) -> tuple[Any, dict[str, f
     """The network without its weights, and its parameters, operations for each voxel of output, and bytes kept."""
     with torch.device("meta"):
         module = method.network.build(method.channels, method.outputs())
-    networks: Any = nn
-    found = networks.cost(method.network, method.channels, method.outputs(), patch)
+    found = nn.cost(method.network, method.channels, method.outputs(), patch)
     return module, {"parameters": found.parameters, "flops": found.flops, "activations": found.activations}
 
 

@@ -142,7 +142,7 @@ def plan(
     heads, words = _heads(of, labels)
     patch, strides, kernels = _patch(of, bytes_of(memory), heads)
     network = _network(strides, kernels)
-    cost = _networks().cost(network, of.channels, {head.name: head.outputs for head in heads}, patch)
+    cost = nn.cost(network, of.channels, {head.name: head.outputs for head in heads}, patch)
     room = bytes_of(memory) - 16 * cost.parameters
     share = int(0.05 * of.voxels / math.prod(patch))
     batch = max(2, min(int(room / cost.activations), share))
@@ -166,16 +166,8 @@ def plan(
     return method, said
 
 
-def _networks() -> Any:
-    """Networks by their names."""
-    return nn
-
-
 def _heads(of: Fingerprint, labels: str) -> tuple[tuple[Head, ...], list[str]]:
-    known: Any = targets
-    judged: Any = losses
-    bce = Term(losses.BinaryCrossEntropy())
-    overlap = (Term(judged.Dice()),) if hasattr(judged, "Dice") else ()
+    bce, overlap = Term(losses.BinaryCrossEntropy()), Term(losses.Dice())
     flat = of.shape[0] == 1
     if of.kind == "mask":
         words = "one kind of object: its mask"
@@ -184,16 +176,16 @@ def _heads(of: Fingerprint, labels: str) -> tuple[tuple[Head, ...], list[str]]:
                 f"; it is {100 * of.filled:.0f} % of the image: if these are cells parted by membranes, the recipe "
                 "membranes is for them"
             )
-        return (Head("mask", targets.Semantic(), (bce, *overlap), labels=labels),), [words]
+        return (Head("mask", targets.Semantic(), (bce, overlap), labels=labels),), [words]
     if of.kind == "dense":
         near = ((0, -1, 0), (0, 0, -1)) if flat else ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
         far = tuple(step for step in _LONG if not flat or step[0] == 0)
-        affinities = known.Affinities(offsets=near + far)
+        affinities = targets.Affinities(offsets=near + far)
         words = "objects fill the volume: affinities, nearest and longer"
         return (Head("affinities", affinities, (bce,), labels=labels),), [words]
-    contour = known.Contour(per_section=of.apart)
+    contour = targets.Contour(per_section=of.apart)
     heads = (
-        Head("mask", targets.Semantic(), (bce, *overlap), labels=labels),
+        Head("mask", targets.Semantic(), (bce, overlap), labels=labels),
         Head("contour", contour, (bce,), labels=labels),
     )
     return heads, ["objects are sparse: their mask and contours, from whose difference seeds are grown"]
@@ -240,7 +232,7 @@ def _patch(of: Fingerprint, memory: int, heads: tuple[Head, ...]) -> tuple[Sides
     outputs = {head.name: head.outputs for head in heads}
     while True:
         patch, strides, kernels = _levels([max(1, int(side)) for side in sides], of.spacing)
-        cost = _networks().cost(_network(strides, kernels), of.channels, outputs, patch)
+        cost = nn.cost(_network(strides, kernels), of.channels, outputs, patch)
         if 16 * cost.parameters + 2 * cost.activations <= memory or max(patch) <= 2 * _EDGE:
             return patch, strides, kernels
         ratios = [p / n if p > 2 * _EDGE else 0.0 for p, n in zip(patch, of.shape, strict=True)]
@@ -275,9 +267,8 @@ def _total(strides: Sequence[Sides], axis: int) -> int:
 
 
 def _network(strides: Sequence[Sides], kernels: Sequence[Sides]) -> Any:
-    networks = _networks()
     levels = tuple(
-        networks.Level(min(_WIDEST, _WIDTH * 2**k), kernel=kernel, stride=stride)
+        nn.Level(min(_WIDEST, _WIDTH * 2**k), kernel=kernel, stride=stride)
         for k, (stride, kernel) in enumerate(zip(strides, kernels, strict=True))
     )
-    return networks.UNet(levels=levels, norm="instance", activation="leaky")
+    return nn.UNet(levels=levels, norm="instance", activation="leaky")
